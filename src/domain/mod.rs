@@ -1,0 +1,5 @@
+//! Pure rules: no I/O, no async, no clock, no randomness, no JSON. What happens is decided here and nowhere else.
+
+pub mod ids;
+pub mod money;
+pub mod time;

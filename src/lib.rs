@@ -1,0 +1,6 @@
+//! Coffer: a payment gateway in one executable. One `mod` per line, in reading order.
+
+/// Pure rules: ids, money, time and the lifecycles of payments and refunds.
+pub mod domain;
+/// Clock, randomness: what comes from outside, so that it can be replaced.
+pub mod env;
