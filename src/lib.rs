@@ -4,3 +4,5 @@
 pub mod domain;
 /// Clock, randomness: what comes from outside, so that it can be replaced.
 pub mod env;
+/// The two languages of every page and every answer.
+pub mod lang;
