@@ -1,5 +1,7 @@
 //! Coffer: a payment gateway in one executable. One `mod` per line, in reading order.
 
+/// Secrets at rest: the master key and what it seals.
+pub mod crypto;
 /// Pure rules: ids, money, time and the lifecycles of payments and refunds.
 pub mod domain;
 /// Clock, randomness: what comes from outside, so that it can be replaced.
