@@ -1,5 +1,10 @@
 //! What comes from outside: time, randomness, the network. Built in `cli`, passed down, replaced in simulations.
 
+/// Which addresses may be called.
+pub mod target;
+/// Outgoing HTTP as values.
+pub mod transport;
+
 use std::sync::Arc;
 
 use crate::domain::time::{Duration, Timestamp};
