@@ -1,5 +1,9 @@
 //! Coffer: a payment gateway in one executable. One `mod` per line, in reading order.
 
+/// Who did what: the hash-chained log of actions.
+pub mod audit;
+/// The merchant's console.
+pub mod console;
 /// Secrets at rest: the master key and what it seals.
 pub mod crypto;
 /// Pure rules: ids, money, time and the lifecycles of payments and refunds.
