@@ -2,10 +2,10 @@
 
 /// Who did what: the hash-chained log of actions.
 pub mod audit;
-/// The merchant's console.
-pub mod console;
 /// Commands: the only place that reads the configuration and builds the real environment.
 pub mod cli;
+/// The merchant's console.
+pub mod console;
 /// Secrets at rest: the master key and what it seals.
 pub mod crypto;
 /// Pure rules: ids, money, time and the lifecycles of payments and refunds.
