@@ -14,3 +14,5 @@ pub mod domain;
 pub mod env;
 /// The two languages of every page and every answer.
 pub mod lang;
+/// Pure double entry: accounts, journal entries in a hash chain, balances, posting rules, invariants.
+pub mod ledger;

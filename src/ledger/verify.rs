@@ -1,0 +1,264 @@
+//! The invariants as pure functions over rows. Each stops at the first row that breaks it and names the row.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::account::{Account, AccountCode, Side, Sub};
+use super::balance::Balance;
+use super::entry::{Chained, Head};
+use crate::domain::ids::{MerchantId, PaymentId};
+use crate::domain::money::{Currency, decimal};
+
+/// An invariant that does not hold, and the first row that shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// `I1` to `I12`.
+    pub invariant: &'static str,
+    /// The row, in words that find it: `entry 17`, `CNY 2006 re_01…`, `payment pay_01…`.
+    pub row: String,
+    pub detail: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.invariant, self.row, self.detail)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// The balance of one account in one currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BalanceRow {
+    pub currency: Currency,
+    pub account: Account,
+    pub balance: Balance,
+}
+
+impl BalanceRow {
+    fn violation(&self, invariant: &'static str, detail: String) -> Violation {
+        Violation { invariant, row: format!("{} {}", self.currency, self.account), detail }
+    }
+
+    /// I4 for one row.
+    fn net(&self) -> Result<u128, Violation> {
+        self.balance.of(self.account.code()).map_err(|why| self.violation("I4", why.to_string()))
+    }
+}
+
+/// Reads a journal from its first entry to its last: I1 and I9 on the way, and the balances at the end.
+#[derive(Clone, Debug)]
+pub struct JournalWalk {
+    head: Head,
+    fold: BTreeMap<(Currency, Account), Balance>,
+}
+
+impl JournalWalk {
+    /// Starts behind `head`, usually [`Head::genesis`].
+    pub fn new(head: Head) -> Self {
+        Self { head, fold: BTreeMap::new() }
+    }
+
+    /// I1: the entry balances. I9: its number, its time and its hash follow those of the entry before.
+    pub fn read(&mut self, chained: &Chained) -> Result<(), Violation> {
+        let violation =
+            |invariant, detail: String| Err(Violation { invariant, row: format!("entry {}", chained.seq), detail });
+        if Some(chained.seq) != self.head.seq.checked_add(1) {
+            return violation("I9", format!("it follows entry {}", self.head.seq));
+        }
+        if let Err(fault) = chained.verify(self.head.hash) {
+            return violation("I9", fault.to_string());
+        }
+        let at = chained.entry.at();
+        if at < self.head.at {
+            return violation("I9", format!("it is dated {at}, before {}", self.head.at));
+        }
+        if let Err(why) = chained.entry.check() {
+            return violation("I1", why.to_string());
+        }
+        for posting in chained.entry.postings() {
+            let balance = self.fold.entry((chained.entry.currency(), posting.account)).or_default();
+            match balance.apply(posting) {
+                Ok(next) => *balance = next,
+                Err(overflow) => return violation("I3", format!("{}: {overflow}", posting.account)),
+            }
+        }
+        self.head = chained.head();
+        Ok(())
+    }
+
+    /// The end of what was read, to be compared with the stored end.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// The balances of what was read, by currency and account.
+    pub fn balances(&self) -> impl Iterator<Item = BalanceRow> + '_ {
+        self.fold.iter().map(|(&(currency, account), &balance)| BalanceRow { currency, account, balance })
+    }
+}
+
+/// I2: in every currency all debits equal all credits.
+pub fn sums_to_zero(rows: impl IntoIterator<Item = BalanceRow>) -> Result<(), Violation> {
+    let mut totals: BTreeMap<Currency, Balance> = BTreeMap::new();
+    for row in rows {
+        let total = totals.entry(row.currency).or_default();
+        let sum = |a: u128, b: u128| a.checked_add(b).ok_or_else(|| row.violation("I2", "the total overflows".into()));
+        total.debit_minor = sum(total.debit_minor, row.balance.debit_minor)?;
+        total.credit_minor = sum(total.credit_minor, row.balance.credit_minor)?;
+    }
+    for (currency, total) in totals {
+        if total.debit_minor != total.credit_minor {
+            let (debit, credit) = (decimal(total.debit_minor, currency), decimal(total.credit_minor, currency));
+            let detail = format!("debits of {debit} do not equal credits of {credit}");
+            return Err(Violation { invariant: "I2", row: format!("all {currency} accounts"), detail });
+        }
+    }
+    Ok(())
+}
+
+/// I3: the stored balances are the fold of the postings. A row of zeros and a missing row are the same.
+pub fn stored_equals_fold(
+    stored: impl IntoIterator<Item = BalanceRow>,
+    fold: impl IntoIterator<Item = BalanceRow>,
+) -> Result<(), Violation> {
+    let mut expected: BTreeMap<(Currency, Account), Balance> =
+        fold.into_iter().map(|row| ((row.currency, row.account), row.balance)).collect();
+    let differs = |row: BalanceRow, expected: Balance| {
+        let text = |b: Balance| {
+            format!(
+                "{} debited, {} credited",
+                decimal(b.debit_minor, row.currency),
+                decimal(b.credit_minor, row.currency)
+            )
+        };
+        row.violation("I3", format!("stored are {}, its postings add up to {}", text(row.balance), text(expected)))
+    };
+    for row in stored {
+        let sum = expected.remove(&(row.currency, row.account)).unwrap_or_default();
+        if row.balance != sum {
+            return Err(differs(row, sum));
+        }
+    }
+    match expected.into_iter().find(|(_, sum)| *sum != Balance::default()) {
+        None => Ok(()),
+        Some(((currency, account), sum)) => {
+            Err(differs(BalanceRow { currency, account, balance: Balance::default() }, sum))
+        }
+    }
+}
+
+/// I4: no account stands on its wrong side, and no merchant owes while he has available money.
+pub fn right_sides(rows: impl IntoIterator<Item = BalanceRow>) -> Result<(), Violation> {
+    let mut owing: BTreeMap<(Currency, MerchantId), BalanceRow> = BTreeMap::new();
+    let mut having: BTreeMap<(Currency, MerchantId), u128> = BTreeMap::new();
+    for row in rows {
+        let net = row.net()?;
+        if let Sub::Merchant(merchant) = row.account.sub()
+            && net > 0
+        {
+            if row.account.code() == AccountCode::OwedByMerchant {
+                owing.insert((row.currency, merchant), row);
+            }
+            if row.account.code() == AccountCode::MerchantAvailable {
+                having.insert((row.currency, merchant), net);
+            }
+        }
+    }
+    for (key, row) in owing {
+        if let Some(available) = having.get(&key) {
+            let available = decimal(*available, row.currency);
+            return Err(row.violation("I4", format!("he owes although {available} is available")));
+        }
+    }
+    Ok(())
+}
+
+/// What one payment's records say, in minor units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PaymentFacts {
+    pub payment: PaymentId,
+    /// Zero as long as it is not paid.
+    pub paid_minor: u64,
+    pub fee_minor: u64,
+    pub refunded_minor: u64,
+    pub refunds_in_transit_minor: u64,
+    pub fee_returned_minor: u64,
+}
+
+/// I5: no more is refunded or on its way back than was paid, and no more of the fee is given back than was taken.
+pub fn payment(facts: &PaymentFacts) -> Result<(), Violation> {
+    let violation = |detail| Err(Violation { invariant: "I5", row: format!("payment {}", facts.payment), detail });
+    let back = u128::from(facts.refunded_minor) + u128::from(facts.refunds_in_transit_minor);
+    if back > u128::from(facts.paid_minor) {
+        return violation(format!("{} was paid, {back} is refunded or in transit (minor units)", facts.paid_minor));
+    }
+    if facts.fee_minor > facts.paid_minor {
+        return violation(format!("a fee of {} on {} (minor units)", facts.fee_minor, facts.paid_minor));
+    }
+    if facts.fee_returned_minor > facts.fee_minor {
+        return violation(format!(
+            "a fee of {}, of which {} was given back (minor units)",
+            facts.fee_minor, facts.fee_returned_minor
+        ));
+    }
+    Ok(())
+}
+
+/// I6 for one account: what it holds under each sub-key is what is open there. `open` are the open refunds of 2006, the
+/// open cases of 2201 and so on; amounts of one sub-key add up.
+pub fn open_items(
+    code: AccountCode,
+    open: impl IntoIterator<Item = (Currency, Sub, u64)>,
+    rows: impl IntoIterator<Item = BalanceRow>,
+) -> Result<(), Violation> {
+    let mut expected: BTreeMap<(Currency, Sub), u128> = BTreeMap::new();
+    for (currency, sub, minor) in open {
+        *expected.entry((currency, sub)).or_default() += u128::from(minor);
+    }
+    let differs = |currency, sub, held, open| {
+        let (held, open) = (decimal(held, currency), decimal(open, currency));
+        let row = format!("{currency} {} {sub}", code.code());
+        Err(Violation { invariant: "I6", row, detail: format!("it holds {held}, open is {open}") })
+    };
+    for row in rows.into_iter().filter(|row| row.account.code() == code) {
+        let held = row.net()?;
+        let open = expected.remove(&(row.currency, row.account.sub())).unwrap_or(0);
+        if held != open {
+            return differs(row.currency, row.account.sub(), held, open);
+        }
+    }
+    match expected.into_iter().find(|(_, open)| *open > 0) {
+        None => Ok(()),
+        Some(((currency, sub), open)) => differs(currency, sub, 0, open),
+    }
+}
+
+/// I12: what lies at the channels and banks belongs to somebody, 1001 + 1002 = Σ(2001..2006) + 2201 − 1101 − 1201 +
+/// (4001 + 4002 − 5001 − 5002) + 3001. Both sides are kept free of minus signs.
+pub fn money_has_owners(rows: impl IntoIterator<Item = BalanceRow>) -> Result<(), Violation> {
+    #[derive(Default)]
+    struct Sides {
+        assets_and_expenses: u128,
+        claims_and_income: u128,
+    }
+    let mut sums: BTreeMap<Currency, Sides> = BTreeMap::new();
+    for row in rows {
+        let sides = sums.entry(row.currency).or_default();
+        let side = match row.account.code().normal_side() {
+            Side::Debit => &mut sides.assets_and_expenses,
+            Side::Credit => &mut sides.claims_and_income,
+        };
+        let sum = side.checked_add(row.net()?);
+        *side = sum.ok_or_else(|| row.violation("I12", "the total overflows".into()))?;
+    }
+    for (currency, sides) in sums {
+        if sides.assets_and_expenses != sides.claims_and_income {
+            let has = decimal(sides.assets_and_expenses, currency);
+            let owns = decimal(sides.claims_and_income, currency);
+            let detail = format!("assets and expenses are {has}, claims, income and equity are {owns}");
+            return Err(Violation { invariant: "I12", row: format!("all {currency} accounts"), detail });
+        }
+    }
+    Ok(())
+}
