@@ -16,3 +16,5 @@ pub mod env;
 pub mod lang;
 /// Pure double entry: accounts, journal entries in a hash chain, balances, posting rules, invariants.
 pub mod ledger;
+/// Typed tables in one file: one writer with group commit, snapshot reads, backup. The only place that names redb and bincode.
+pub mod store;
