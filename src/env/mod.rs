@@ -1,5 +1,11 @@
 //! What comes from outside: time, randomness, the network. Built in `cli`, passed down, replaced in simulations.
 
+/// The real transport over the network.
+pub mod http;
+/// Idle connections.
+mod pool;
+/// Names to addresses.
+pub mod resolver;
 /// Which addresses may be called.
 pub mod target;
 /// Outgoing HTTP as values.

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use hyper::http::uri::PathAndQuery;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
@@ -112,7 +113,6 @@ impl Target {
 
 /// `localhost` means loopback by definition and is never asked of a name server (RFC 6761, 6.3).
 pub fn is_localhost(name: &str) -> bool {
-    let name = name.strip_suffix('.').unwrap_or(name);
     name == "localhost" || name.ends_with(".localhost")
 }
 
@@ -194,12 +194,22 @@ fn parse(url: &str) -> Result<Target, BlockReason> {
     if parsed.fragment().is_some() {
         return Err(BlockReason::Fragment);
     }
-    let host = parsed.host().ok_or(BlockReason::BadUrl)?.to_owned();
+    let host = match parsed.host().ok_or(BlockReason::BadUrl)? {
+        // Certificates and virtual hosts know names without the dot of the root.
+        Host::Domain(name) => Host::Domain(name.strip_suffix('.').unwrap_or(name).to_owned()),
+        Host::Ipv4(ip) => Host::Ipv4(ip),
+        Host::Ipv6(ip) => Host::Ipv6(ip),
+    };
+    if host == Host::Domain(String::new()) {
+        return Err(BlockReason::BadUrl);
+    }
     let port = parsed.port_or_known_default().ok_or(BlockReason::BadUrl)?;
     let path = match parsed.query() {
         Some(query) => format!("{}?{query}", parsed.path()),
         None => parsed.path().to_owned(),
     };
+    // The one reader knows characters that the other refuses; what cannot be sent should not be stored.
+    PathAndQuery::try_from(path.as_str()).map_err(|_| BlockReason::BadUrl)?;
     Ok(Target { https, host, port, path })
 }
 
@@ -313,3 +323,214 @@ impl fmt::Display for BlockReason {
 }
 
 impl std::error::Error for BlockReason {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strict(url: &str) -> Result<Target, BlockReason> {
+        TargetPolicy::default().check_url(url)
+    }
+
+    fn refused_range(url: &str) -> Option<Range> {
+        match strict(url) {
+            Err(BlockReason::Address { range, .. }) => Some(range),
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    fn range(ip: &str) -> Option<Range> {
+        range_of(ip.parse().unwrap())
+    }
+
+    #[test]
+    fn a_public_https_address_on_a_usual_port_is_accepted() {
+        let target = strict("https://shop.example/notify?from=coffer").unwrap();
+        assert_eq!((target.https, target.port, target.path.as_str()), (true, 443, "/notify?from=coffer"));
+        assert_eq!(target.authority(), "shop.example");
+        assert_eq!(strict("https://shop.example:8443").unwrap().authority(), "shop.example:8443");
+        assert_eq!(strict("HTTPS://SHOP.Example./").unwrap().authority(), "shop.example");
+        assert_eq!(strict("https://钱匣.example/").unwrap().authority(), "xn--pjr983m.example");
+        assert!(strict("https://[2606:4700::1]/").is_ok());
+        assert!(strict("https://8.8.8.8/").is_ok());
+    }
+
+    #[test]
+    fn attack_46_every_spelling_of_an_internal_address_is_refused() {
+        for (url, expected) in [
+            ("https://127.0.0.1/", Range::Loopback),
+            ("https://127.0.0.1./", Range::Loopback),
+            ("https://127.1/", Range::Loopback),
+            ("https://2130706433/", Range::Loopback),
+            ("https://0x7f.1/", Range::Loopback),
+            ("https://0x7f000001/", Range::Loopback),
+            ("https://017700000001/", Range::Loopback),
+            ("https://0177.0.0.1/", Range::Loopback),
+            ("https://１２７.0.0.1/", Range::Loopback),
+            ("https://127。0。0。1/", Range::Loopback),
+            ("https://%31%32%37.0.0.1/", Range::Loopback),
+            ("https://localhost/", Range::Loopback),
+            ("https://LOCALHOST./", Range::Loopback),
+            ("https://shop.localhost/", Range::Loopback),
+            ("https://[::1]/", Range::Loopback),
+            ("https://0.0.0.0/", Range::Unspecified),
+            ("https://0/", Range::Unspecified),
+            ("https://[::]/", Range::Unspecified),
+            ("https://[::ffff:127.0.0.1]/", Range::Translated),
+            ("https://[::ffff:7f00:1]/", Range::Translated),
+            ("https://[::127.0.0.1]/", Range::Translated),
+            ("https://[64:ff9b::7f00:1]/", Range::Translated),
+            ("https://[2002:7f00:1::]/", Range::Translated),
+            ("https://169.254.169.254/latest/meta-data", Range::LinkLocal),
+            ("https://[fe80::a9fe:a9fe]/", Range::LinkLocal),
+            ("https://[fd00:ec2::254]/", Range::Private),
+            ("https://100.100.100.200/", Range::SharedNat),
+            ("https://168.63.129.16/", Range::CloudInternal),
+            ("https://192.0.0.192/", Range::Reserved),
+        ] {
+            assert_eq!(refused_range(url), Some(expected), "{url}");
+        }
+    }
+
+    #[test]
+    fn every_special_range_is_refused_from_its_first_to_its_last_address() {
+        for (first, last) in [
+            ("0.0.0.0", "0.255.255.255"),
+            ("10.0.0.0", "10.255.255.255"),
+            ("100.64.0.0", "100.127.255.255"),
+            ("127.0.0.0", "127.255.255.255"),
+            ("169.254.0.0", "169.254.255.255"),
+            ("172.16.0.0", "172.31.255.255"),
+            ("192.0.0.0", "192.0.0.255"),
+            ("192.0.2.0", "192.0.2.255"),
+            ("192.88.99.0", "192.88.99.255"),
+            ("192.168.0.0", "192.168.255.255"),
+            ("198.18.0.0", "198.19.255.255"),
+            ("198.51.100.0", "198.51.100.255"),
+            ("203.0.113.0", "203.0.113.255"),
+            ("224.0.0.0", "255.255.255.255"),
+            ("::", "1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+            ("::ffff:8.8.8.8", "::ffff:8.8.8.8"),
+            ("64:ff9b::808:808", "64:ff9b:1:ffff:ffff:ffff:ffff:ffff"),
+            ("100::", "100::ffff:ffff:ffff:ffff"),
+            ("2001::", "2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff"),
+            ("2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"),
+            ("2002::", "2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+            ("3fff::", "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff"),
+            ("4000::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+            ("fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+            ("fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+            ("ff00::", "ffff::"),
+        ] {
+            assert!(range(first).is_some() && range(last).is_some(), "{first} to {last}");
+        }
+    }
+
+    #[test]
+    fn the_neighbours_of_special_ranges_are_public() {
+        for ip in [
+            "1.0.0.0",
+            "9.255.255.255",
+            "11.0.0.0",
+            "100.63.255.255",
+            "100.128.0.0",
+            "126.255.255.255",
+            "128.0.0.0",
+            "172.15.255.255",
+            "172.32.0.0",
+            "192.0.1.0",
+            "192.167.255.255",
+            "198.17.255.255",
+            "198.20.0.0",
+            "223.255.255.255",
+            "2001:200::1",
+            "2003::1",
+            "2400:3200::1",
+        ] {
+            assert_eq!(range(ip), None, "{ip}");
+        }
+    }
+
+    #[test]
+    fn attack_50_urls_that_readers_disagree_about_are_refused() {
+        for (url, reason) in [
+            ("https://good.example@evil.example/", BlockReason::UserInfo),
+            ("https://@evil.example/", BlockReason::UserInfo),
+            ("https://good.example:pw@evil.example/", BlockReason::UserInfo),
+            ("https://good.example%40evil.example/", BlockReason::BadUrl),
+            ("https://evil.example#good.example", BlockReason::Fragment),
+            ("https://evil.example/#", BlockReason::Fragment),
+            ("https://evil.example\\@good.example/", BlockReason::BadUrl),
+            ("https:\\\\evil.example/", BlockReason::BadUrl),
+            ("https://evil\t.example/", BlockReason::BadUrl),
+            ("https://evil.example/\r\nx-injected: 1", BlockReason::BadUrl),
+            (" https://evil.example/", BlockReason::BadUrl),
+            ("https:evil.example", BlockReason::BadUrl),
+            ("https:///evil.example", BlockReason::BadUrl),
+            ("//evil.example/", BlockReason::BadUrl),
+            ("file:///etc/passwd", BlockReason::BadUrl),
+            ("gopher://evil.example/", BlockReason::BadUrl),
+            ("https://./", BlockReason::BadUrl),
+            ("https://1.2.3.4.5/", BlockReason::BadUrl),
+            ("", BlockReason::BadUrl),
+        ] {
+            assert_eq!(strict(url), Err(reason), "{url:?}");
+        }
+        assert_eq!(strict(&format!("https://a.example/{}", "a".repeat(URL_MAX))), Err(BlockReason::BadUrl));
+    }
+
+    #[test]
+    fn attack_53_only_listed_ports_are_called() {
+        for port in [22, 25, 6379, 80, 8080] {
+            assert_eq!(strict(&format!("https://shop.example:{port}/")), Err(BlockReason::Port { port }));
+        }
+        assert_eq!(strict("http://shop.example/"), Err(BlockReason::PlainHttp));
+        let with_http = TargetPolicy { https_only: false, ports: vec![443, 80], ..TargetPolicy::default() };
+        assert!(with_http.check_url("http://shop.example/").is_ok());
+        assert_eq!(with_http.check_url("http://shop.example:22/"), Err(BlockReason::Port { port: 22 }));
+    }
+
+    #[test]
+    fn allowed_loopback_frees_port_and_scheme_only_where_the_url_names_it() {
+        let demo = TargetPolicy { allow_loopback: true, ..TargetPolicy::default() };
+        assert!(demo.check_url("http://127.0.0.1:34567/").is_ok());
+        assert!(demo.check_url("http://localhost:34567/").is_ok());
+        assert!(demo.check_url("http://[::1]:34567/").is_ok());
+        assert_eq!(demo.check_url("http://shop.example:34567/"), Err(BlockReason::PlainHttp));
+        assert_eq!(demo.check_url("https://shop.example:34567/"), Err(BlockReason::Port { port: 34567 }));
+        assert!(demo.check_url("http://0.0.0.0:34567/").is_err());
+        assert!(demo.check_url("https://10.0.0.1/").is_err());
+    }
+
+    #[test]
+    fn an_allowed_subnet_opens_exactly_itself() {
+        let policy = TargetPolicy { allow_subnets: vec!["10.1.0.0/16".parse().unwrap()], ..TargetPolicy::default() };
+        assert!(policy.check_url("https://10.1.2.3/").is_ok());
+        assert!(policy.check_url("https://10.2.0.1/").is_err());
+        assert_eq!(policy.check_url("https://10.1.2.3:6379/"), Err(BlockReason::Port { port: 6379 }));
+    }
+
+    #[test]
+    fn coffers_own_listeners_are_refused_even_where_loopback_is_allowed() {
+        let policy = TargetPolicy {
+            allow_loopback: true,
+            own_listeners: vec!["127.0.0.1:8080".parse().unwrap(), "0.0.0.0:9090".parse().unwrap()],
+            ..TargetPolicy::default()
+        };
+        let own = Err(BlockReason::OwnListener);
+        assert_eq!(policy.check_url("http://127.0.0.1:8080/"), own);
+        assert_eq!(policy.check_url("http://[::ffff:127.0.0.1]:8080/").map_err(|_| ()), Err(()));
+        assert_eq!(policy.check_url("http://127.0.0.1:9090/"), own);
+        assert_eq!(policy.check_url("http://[::1]:9090/"), own);
+        assert!(policy.check_url("http://127.0.0.1:8081/").is_ok());
+    }
+
+    #[test]
+    fn a_connection_that_leads_back_to_this_machine_meets_no_listener_on_all_addresses() {
+        let policy = TargetPolicy { own_listeners: vec!["0.0.0.0:443".parse().unwrap()], ..TargetPolicy::default() };
+        let (us, other) = ("8.8.8.8:50000".parse().unwrap(), "8.8.4.4:443".parse().unwrap());
+        assert_eq!(policy.check_connection(us, "8.8.8.8:443".parse().unwrap()), Err(BlockReason::OwnListener));
+        assert_eq!(policy.check_connection(us, "8.8.8.8:8443".parse().unwrap()), Ok(()));
+        assert_eq!(policy.check_connection(us, other), Ok(()));
+    }
+}
