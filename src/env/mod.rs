@@ -1,5 +1,7 @@
 //! What comes from outside: time, randomness, the network. Built in `cli`, passed down, replaced in simulations.
 
+/// Whose request it is, behind trusted proxies or without.
+pub mod client_address;
 /// The real transport over the network.
 pub mod http;
 /// Idle connections.
