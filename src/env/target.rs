@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-use super::transport::Sentence;
+use crate::lang::{Lang, Text};
 
 /// Longest URL that is called, in bytes.
 pub const URL_MAX: usize = 2048;
@@ -260,65 +260,70 @@ fn range_of_v6(ip: Ipv6Addr) -> Option<Range> {
 }
 
 impl Range {
-    const fn words(self) -> (&'static str, &'static str) {
+    const fn words(self) -> Text {
         match self {
-            Range::Unspecified => ("未指定地址", "unspecified"),
-            Range::Loopback => ("本机回环地址", "loopback"),
-            Range::Private => ("内网地址", "private"),
-            Range::LinkLocal => ("链路本地地址", "link-local"),
-            Range::SharedNat => ("运营商内部地址", "carrier-internal"),
-            Range::Multicast => ("组播地址", "multicast"),
-            Range::Documentation => ("文档示例地址", "documentation-only"),
-            Range::Benchmark => ("测试专用地址", "benchmark-only"),
-            Range::Translated => ("转换地址", "translated"),
-            Range::CloudInternal => ("云平台内部地址", "cloud-internal"),
-            Range::Reserved => ("保留地址", "reserved"),
+            Range::Unspecified => Text::new("未指定地址", "unspecified"),
+            Range::Loopback => Text::new("本机回环地址", "loopback"),
+            Range::Private => Text::new("内网地址", "private"),
+            Range::LinkLocal => Text::new("链路本地地址", "link-local"),
+            Range::SharedNat => Text::new("运营商内部地址", "carrier-internal"),
+            Range::Multicast => Text::new("组播地址", "multicast"),
+            Range::Documentation => Text::new("文档示例地址", "documentation-only"),
+            Range::Benchmark => Text::new("测试专用地址", "benchmark-only"),
+            Range::Translated => Text::new("转换地址", "translated"),
+            Range::CloudInternal => Text::new("云平台内部地址", "cloud-internal"),
+            Range::Reserved => Text::new("保留地址", "reserved"),
         }
     }
 }
 
 impl BlockReason {
     /// What to tell the person who entered the address.
-    pub fn sentence(&self) -> Sentence {
-        match self {
-            BlockReason::BadUrl => Sentence::new(
+    pub fn sentence(&self, lang: Lang) -> String {
+        let text = match self {
+            BlockReason::Port { port } => {
+                return match lang {
+                    Lang::Zh => format!("不允许使用端口 {port}。请改用 443 等允许的端口。"),
+                    Lang::En => format!("Port {port} is not allowed. Use an allowed one such as 443."),
+                };
+            }
+            BlockReason::Address { address, range } => {
+                let kind = range.words().get(lang);
+                return match lang {
+                    Lang::Zh => format!(
+                        "该域名指向 {address}（{kind}），为安全起见不予访问。请使用公网地址，或由管理员放行该网段。"
+                    ),
+                    Lang::En => format!(
+                        "The host points to {address} ({kind}), which is not called for safety. Use a public address, or have the operator allow that network."
+                    ),
+                };
+            }
+            BlockReason::BadUrl => Text::new(
                 "网址格式不正确。请填写以 https:// 开头的完整地址，不含空格和反斜杠。",
                 "This is not a valid address. Enter a full one starting with https://, without spaces or backslashes.",
             ),
-            BlockReason::UserInfo => Sentence::new(
+            BlockReason::UserInfo => Text::new(
                 "网址中不能包含用户名或密码（@ 之前的部分）。",
                 "The address must not contain a user name or password (the part before @).",
             ),
             BlockReason::Fragment => {
-                Sentence::new("网址中不能包含 # 及其后的内容。", "The address must not contain # and what follows it.")
+                Text::new("网址中不能包含 # 及其后的内容。", "The address must not contain # and what follows it.")
             }
             BlockReason::PlainHttp => {
-                Sentence::new("只允许 https:// 开头的地址。", "Only addresses starting with https:// are allowed.")
+                Text::new("只允许 https:// 开头的地址。", "Only addresses starting with https:// are allowed.")
             }
-            BlockReason::Port { port } => Sentence::new(
-                format!("不允许使用端口 {port}。请改用 443 等允许的端口。"),
-                format!("Port {port} is not allowed. Use an allowed one such as 443."),
-            ),
-            BlockReason::Address { address, range } => {
-                let (zh, en) = range.words();
-                Sentence::new(
-                    format!("该域名指向 {address}（{zh}），为安全起见不予访问。请使用公网地址，或由管理员放行该网段。"),
-                    format!(
-                        "The host points to {address} ({en}), which is not called for safety. Use a public address, or have the operator allow that network."
-                    ),
-                )
-            }
-            BlockReason::OwnListener => Sentence::new(
+            BlockReason::OwnListener => Text::new(
                 "该地址是钱匣自己的服务，请填写商店的地址。",
                 "This is Coffer's own address. Enter the address of the shop.",
             ),
-        }
+        };
+        text.get(lang).to_owned()
     }
 }
 
 impl fmt::Display for BlockReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.sentence().en)
+        f.write_str(&self.sentence(Lang::En))
     }
 }
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::target::{BlockReason, TargetPolicy};
 use crate::domain::time::Duration;
+use crate::lang::{Lang, Text};
 
 /// What [`Transport::send`] gives back: boxed, because the trait is used as `dyn Transport`.
 pub type Sending<'a> = Pin<Box<dyn Future<Output = Result<OutgoingResponse, SendError>> + Send + 'a>>;
@@ -202,87 +203,74 @@ impl SendError {
     }
 
     /// What to tell the person who entered the address.
-    pub fn sentence(&self) -> Sentence {
-        let (zh, en) = match self {
-            SendError::Blocked { reason } => return reason.sentence(),
-            SendError::InvalidRequest => (
+    pub fn sentence(&self, lang: Lang) -> String {
+        let text = match self {
+            SendError::Blocked { reason } => return reason.sentence(lang),
+            SendError::InvalidRequest => Text::new(
                 "请求头设置有误，请求没有发出。请检查自定义请求头。",
                 "A request header is not valid, so nothing was sent. Check the custom headers.",
             ),
-            SendError::Dns => (
+            SendError::Dns => Text::new(
                 "域名无法解析。请检查域名是否写对、解析记录是否已生效。",
                 "The host name has no address. Check its spelling and its DNS records.",
             ),
-            SendError::Connect { fault: ConnectFault::Refused } => (
+            SendError::Connect { fault: ConnectFault::Refused } => Text::new(
                 "对方拒绝连接：该端口没有程序在监听。请检查网站是否在运行、端口是否正确。",
                 "The connection was refused: nothing listens on that port. Check that the site is running and the port is right.",
             ),
-            SendError::Connect { fault: ConnectFault::Unreachable } => (
+            SendError::Connect { fault: ConnectFault::Unreachable } => Text::new(
                 "连不上对方服务器。请检查服务器是否在线、防火墙或安全组是否放行。",
                 "The server cannot be reached. Check that it is online and that its firewall lets us in.",
             ),
-            SendError::Tls { fault: TlsFault::WrongName } => (
+            SendError::Tls { fault: TlsFault::WrongName } => Text::new(
                 "HTTPS 证书与域名不符。请安装包含该域名的证书。",
                 "The HTTPS certificate belongs to another name. Install one that covers this host name.",
             ),
-            SendError::Tls { fault: TlsFault::Expired } => (
+            SendError::Tls { fault: TlsFault::Expired } => Text::new(
                 "HTTPS 证书已过期或尚未生效。请续期证书，并检查服务器时间。",
                 "The HTTPS certificate has expired or is not valid yet. Renew it and check the server's clock.",
             ),
-            SendError::Tls { fault: TlsFault::UnknownIssuer } => (
+            SendError::Tls { fault: TlsFault::UnknownIssuer } => Text::new(
                 "HTTPS 证书不受信任：可能是自签名证书，或缺少中间证书。请安装完整的证书链。",
                 "The HTTPS certificate is not trusted: it is self-signed, or the intermediate certificate is missing. Install the full chain.",
             ),
-            SendError::Tls { fault: TlsFault::BadCertificate } => (
+            SendError::Tls { fault: TlsFault::BadCertificate } => Text::new(
                 "HTTPS 证书无效。请重新签发并安装证书。",
                 "The HTTPS certificate is not acceptable. Have it issued and installed again.",
             ),
-            SendError::Tls { fault: TlsFault::Handshake } => (
+            SendError::Tls { fault: TlsFault::Handshake } => Text::new(
                 "HTTPS 握手失败：该端口可能不是 HTTPS，或不支持 TLS 1.2 及以上版本。",
                 "The HTTPS handshake failed: the port may not speak HTTPS, or not TLS 1.2 or newer.",
             ),
-            SendError::Timeout { phase: Phase::Lookup } => (
+            SendError::Timeout { phase: Phase::Lookup } => Text::new(
                 "域名解析超时。请稍后再试，或更换域名解析服务商。",
                 "Looking up the host name took too long. Try again later, or check the DNS provider.",
             ),
-            SendError::Timeout { phase: Phase::Connect } => (
+            SendError::Timeout { phase: Phase::Connect } => Text::new(
                 "连接超时：对方没有应答。请检查服务器是否在线、防火墙或安全组是否放行。",
                 "Connecting took too long: there was no reply. Check that the server is online and that its firewall lets us in.",
             ),
-            SendError::Timeout { phase: Phase::Handshake } => (
+            SendError::Timeout { phase: Phase::Handshake } => Text::new(
                 "HTTPS 握手超时：连接已建立，但对方没有完成加密协商。请检查该端口是否为 HTTPS。",
                 "The HTTPS handshake took too long. Check that the port really speaks HTTPS.",
             ),
-            SendError::Timeout { phase: Phase::Reply } => (
+            SendError::Timeout { phase: Phase::Reply } => Text::new(
                 "对方没有在时限内答复完毕。请先返回 2xx，再处理耗时的工作。",
                 "The answer was not complete in time. Answer 2xx first and do slow work afterwards.",
             ),
-            SendError::Protocol => (
+            SendError::Protocol => Text::new(
                 "连接中断，或对方的答复不是有效的 HTTP。请查看服务器的错误日志。",
                 "The connection broke, or the answer was not valid HTTP. Look at the server's error log.",
             ),
         };
-        Sentence::new(zh, en)
+        text.get(lang).to_owned()
     }
 }
 
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.sentence().en)
+        f.write_str(&self.sentence(Lang::En))
     }
 }
 
 impl std::error::Error for SendError {}
-
-/// One sentence for people, in both languages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sentence {
-    pub zh: String,
-    pub en: String,
-}
-
-impl Sentence {
-    pub fn new(zh: impl Into<String>, en: impl Into<String>) -> Self {
-        Self { zh: zh.into(), en: en.into() }
-    }
-}
