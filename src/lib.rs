@@ -18,3 +18,5 @@ pub mod lang;
 pub mod ledger;
 /// Typed tables in one file: one writer with group commit, snapshot reads, backup. The only place that names redb and bincode.
 pub mod store;
+/// What every page shares: texts, assets, headers, formatting, pictures.
+pub mod web;

@@ -1,0 +1,30 @@
+//! What every page shares: texts, assets, headers, formatting, pictures. The cashier, the console, the sandbox and the
+//! documents are built on it; it knows none of them.
+//!
+//! How a page is made: the handler reads a [`Page`] from the request, fills a struct that derives `askama::Template`
+//! and holds that `Page` in a field named `page`, and answers with [`Page::respond`]. Templates extend `base.html` (or
+//! `console/frame.html`, with a [`Frame`] in a field named `frame`) and write `{{ page.time(at) }}`,
+//! `{{ page.money(amount) }}`, `{{ page.id(id) }}`, `{{ crate::web::Icon::Search }}`.
+//!
+//! There is one way to write a text: both languages beside their use, `page.t("收款", "Payments")` in a template and
+//! `lang.t(…)` in code; a sentence with values inside is `{% if page.zh() %}共 {{ n }} 笔{% else %}{{ n }} payments{% endif %}`.
+
+mod assets;
+mod chart;
+mod error_pages;
+mod frame;
+mod icon;
+mod lang;
+mod page;
+mod qr;
+mod security_headers;
+
+pub use assets::{Asset, routes as asset_routes};
+pub use chart::{Day, DayChart, Share, Shares};
+pub use error_pages::{ErrorPage, Trouble};
+pub use frame::{Frame, MerchantChoice, Room};
+pub use icon::Icon;
+pub use lang::Lang;
+pub use page::{IdTag, MoneyTag, Page, Theme, TimeTag};
+pub use qr::{QrCode, QrTooLong};
+pub use security_headers::security_headers;
