@@ -157,7 +157,9 @@ impl Page {
         };
         let (count, zh, one, many) = match seconds {
             0..=59 => {
-                return self.t(if past { "刚刚" } else { "马上" }, if past { "just now" } else { "in a moment" }).into();
+                return self
+                    .t(if past { "刚刚" } else { "马上" }, if past { "just now" } else { "in a moment" })
+                    .into();
             }
             60..=3_599 => (seconds / 60, "分钟", "minute", "minutes"),
             3_600..=86_399 => (seconds / 3_600, "小时", "hour", "hours"),
