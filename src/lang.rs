@@ -55,6 +55,32 @@ impl Lang {
         }
     }
 
+    /// One of two texts that stand beside their use: `lang.t("收款", "Payments")`. Pages write all their texts this way.
+    pub const fn t<'a>(self, zh: &'a str, en: &'a str) -> &'a str {
+        match self {
+            Lang::Zh => zh,
+            Lang::En => en,
+        }
+    }
+
+    /// The language that a switch offers.
+    pub const fn other(self) -> Self {
+        match self {
+            Lang::Zh => Lang::En,
+            Lang::En => Lang::Zh,
+        }
+    }
+
+    /// An explicit choice first, then the remembered one, then the browser's. Chinese when nobody says anything: that
+    /// is what the shops and their customers speak.
+    pub fn choose(query: Option<&str>, cookie: Option<&str>, accept_language: Option<&str>) -> Self {
+        query
+            .and_then(Self::from_tag)
+            .or_else(|| cookie.and_then(Self::from_tag))
+            .or_else(|| accept_language.and_then(Self::from_accept_language))
+            .unwrap_or(Lang::Zh)
+    }
+
     /// The best of ours that the header accepts (RFC 9110, 12.5.4); `None` when it names neither.
     pub fn from_accept_language(header: &str) -> Option<Self> {
         let mut best: Option<(u16, Lang)> = None;
@@ -107,5 +133,13 @@ mod tests {
         ] {
             assert_eq!(Lang::from_accept_language(header), expected, "{header:?}");
         }
+    }
+
+    #[test]
+    fn a_choice_beats_a_memory_beats_the_browser() {
+        assert_eq!(Lang::choose(Some("en"), Some("zh"), Some("zh-CN")), Lang::En);
+        assert_eq!(Lang::choose(None, Some("zh"), Some("en")), Lang::Zh);
+        assert_eq!(Lang::choose(Some("fr"), None, Some("en-GB,en;q=0.9")), Lang::En);
+        assert_eq!(Lang::choose(None, None, None), Lang::Zh);
     }
 }

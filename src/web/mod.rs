@@ -14,17 +14,16 @@ mod chart;
 mod error_pages;
 mod frame;
 mod icon;
-mod lang;
 mod page;
 mod qr;
 mod security_headers;
 
+pub use crate::lang::Lang;
 pub use assets::{Asset, routes as asset_routes};
 pub use chart::{Day, DayChart, Share, Shares};
 pub use error_pages::{ErrorPage, Trouble};
 pub use frame::{Frame, MerchantChoice, Room};
 pub use icon::Icon;
-pub use lang::Lang;
 pub use page::{IdTag, MoneyTag, Page, Theme, TimeTag};
 pub use qr::{QrCode, QrTooLong};
 pub use security_headers::security_headers;

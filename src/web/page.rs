@@ -12,7 +12,7 @@ use super::Lang;
 use crate::domain::money::{Currency, Money, decimal};
 use crate::domain::time::Timestamp;
 
-/// Remembers the language, as `zh` or `en`.
+/// Remembers the language, as `zh-CN` or `en`.
 const LANG_COOKIE: &str = "coffer_lang";
 /// Remembers the colours, as `light` or `dark`. Also written by the script, so both name it.
 const THEME_COOKIE: &str = "coffer_theme";
@@ -66,7 +66,7 @@ impl Page {
         let (mut lang, mut theme) = (None, None);
         for (name, value) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
             match name.as_ref() {
-                "lang" => lang = Lang::parse(&value),
+                "lang" => lang = Lang::from_tag(&value),
                 "theme" => theme = Theme::parse(&value),
                 _ => {
                     rest.append_pair(&name, &value);
@@ -113,7 +113,7 @@ impl Page {
 
     /// This address in another language.
     pub fn in_lang(&self, lang: Lang) -> String {
-        self.with("lang", lang.code())
+        self.with("lang", lang.tag())
     }
 
     /// This address in other colours. A link, so that it works without script; the script does it in place.
@@ -203,7 +203,7 @@ impl Page {
         response.content_type("text/html; charset=utf-8");
         response.insert_header((header::CONTENT_LANGUAGE, self.lang.tag()));
         if self.chose_lang {
-            response.cookie(preference(LANG_COOKIE, self.lang.code()));
+            response.cookie(preference(LANG_COOKIE, self.lang.tag()));
         }
         if self.chose_theme {
             response.cookie(preference(THEME_COOKIE, self.theme.code()));
@@ -320,7 +320,7 @@ mod tests {
     fn a_switch_keeps_the_rest_of_the_address() {
         let page = page("/console/payments?status=paid&lang=en&q=a%26b");
         assert_eq!(page.lang, Lang::En);
-        assert_eq!(page.in_lang(Lang::Zh), "/console/payments?status=paid&q=a%26b&lang=zh");
+        assert_eq!(page.in_lang(Lang::Zh), "/console/payments?status=paid&q=a%26b&lang=zh-CN");
         assert_eq!(page.with("status", "open"), "/console/payments?q=a%26b&status=open");
     }
 
