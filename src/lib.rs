@@ -8,6 +8,8 @@ pub mod cli;
 pub mod console;
 /// Secrets at rest: the master key and what it seals.
 pub mod crypto;
+/// The merchant's API.
+pub mod api;
 /// Pure rules: ids, money, time and the lifecycles of payments and refunds.
 pub mod domain;
 /// Clock, randomness: what comes from outside, so that it can be replaced.
