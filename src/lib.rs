@@ -1,5 +1,7 @@
 //! Coffer: a payment gateway in one executable. One `mod` per line, in reading order.
 
+/// The merchant's API.
+pub mod api;
 /// Who did what: the hash-chained log of actions.
 pub mod audit;
 /// Commands: the only place that reads the configuration and builds the real environment.
@@ -8,8 +10,6 @@ pub mod cli;
 pub mod console;
 /// Secrets at rest: the master key and what it seals.
 pub mod crypto;
-/// The merchant's API.
-pub mod api;
 /// Pure rules: ids, money, time and the lifecycles of payments and refunds.
 pub mod domain;
 /// Clock, randomness: what comes from outside, so that it can be replaced.
