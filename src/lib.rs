@@ -18,6 +18,8 @@ pub mod env;
 pub mod lang;
 /// Pure double entry: accounts, journal entries in a hash chain, balances, posting rules, invariants.
 pub mod ledger;
+/// Log lines, metrics, health and the id of every request.
+pub mod signals;
 /// Typed tables in one file: one writer with group commit, snapshot reads, backup. The only place that names redb and bincode.
 pub mod store;
 /// What every page shares: texts, assets, headers, formatting, pictures.

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use super::layers::{Layers, between, or};
 use super::value::{BaseUrl, LogFormat, Setting};
 use crate::crypto::Secret;
+use crate::signals::logging::LogLevel;
 
 /// What is known about a key without its value.
 #[derive(Debug)]
@@ -153,7 +154,7 @@ settings! {
         /// "text" for people, "json" for machines.
         format: LogFormat = or(LogFormat::Text),
         /// error, warn, info, debug or trace; also by part, as in "info,coffer::store=debug".
-        level: String = or("info".to_owned()),
+        level: LogLevel = or(LogLevel::parse("info").expect("a level")),
     }
 
     /// Numbers for Prometheus at /metrics.

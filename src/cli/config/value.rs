@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 use crate::crypto::Secret;
+use crate::signals::logging::LogLevel;
 
 /// Something a key can hold. Errors say what was expected.
 pub trait Setting: Sized {
@@ -180,17 +181,17 @@ impl Setting for u16 {
     }
 }
 
-impl Setting for String {
+impl Setting for LogLevel {
     fn from_toml(value: &toml::Value) -> Result<Self, &'static str> {
-        value.as_str().map(str::to_owned).ok_or("must be text")
+        Self::from_text(value.as_str().unwrap_or_default())
     }
 
     fn from_text(text: &str) -> Result<Self, &'static str> {
-        Ok(text.to_owned())
+        LogLevel::parse(text).ok_or("must be error, warn, info, debug or trace, as in \"info,coffer::store=debug\"")
     }
 
     fn show(&self) -> Option<String> {
-        Some(quoted(self))
+        Some(quoted(self.as_str()))
     }
 }
 
