@@ -63,3 +63,59 @@ pub(super) fn decode_key<K: Key>(table: &str, bytes: &[u8]) -> Result<K, StoreEr
         Some(_) | None => Err(StoreError::corrupt(table, bytes)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded<V: Record>(value: &V) -> Vec<u8> {
+        let mut out = vec![0xAA; 3];
+        encode_value("t", 3, value, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn a_record_is_its_layout_and_then_bincode() {
+        assert_eq!(encoded(&("ab".to_owned(), 300u32)), [3, 2, b'a', b'b', 251, 0x2C, 1]);
+        let read: (String, u32) = decode_value("t", 3, &[], &[3, 2, b'a', b'b', 251, 0x2C, 1]).unwrap();
+        assert_eq!(read, ("ab".to_owned(), 300));
+    }
+
+    #[test]
+    fn what_is_not_the_whole_record_is_corrupt() {
+        let read = |bytes: &[u8]| decode_value::<String>("t", 3, &[0xAB, 1], bytes);
+        assert_eq!(read(&[3, 1, b'a']).unwrap(), "a");
+        let bad: [&[u8]; 7] = [
+            &[],
+            &[3],
+            &[3, 2, b'a'],
+            &[3, 1, b'a', 0],
+            &[3, 1, 0xFF],
+            // Another layout, and a length that would need all memory.
+            &[4, 1, b'a'],
+            &[3, 253, 0, 0, 0, 0, 0, 0, 0, 0x7F],
+        ];
+        for bad in bad {
+            match read(bad) {
+                Err(StoreError::Corrupt { table, key }) => assert_eq!((table.as_str(), key.as_str()), ("t", "ab01")),
+                other => panic!("{bad:?} was read as {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn limits_hold_where_records_are_written() {
+        let mut out = Vec::new();
+        let large = "x".repeat(RECORD_MAX_BYTES);
+        assert!(matches!(encode_value("t", 1, &large, &mut out), Err(StoreError::TooLarge { .. })));
+        let large = "x".repeat(KEY_MAX_BYTES);
+        assert!(matches!(encode_key("t", &large, &mut out), Err(StoreError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn a_key_with_something_behind_it_is_corrupt() {
+        assert_eq!(decode_key::<u16>("t", &[1, 2]).unwrap(), 0x0102);
+        assert!(decode_key::<u16>("t", &[1, 2, 3]).is_err());
+        assert!(decode_key::<u16>("t", &[1]).is_err());
+    }
+}

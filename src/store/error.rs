@@ -1,6 +1,10 @@
 //! What can go wrong in the store; each variant is named by what the caller or the operator can do about it.
 
-use std::{fmt, io, path::PathBuf, sync::Arc};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// An error of the store. `Display` says what to do; the cause below it is in `source()`.
 #[derive(Clone, Debug)]
@@ -162,5 +166,22 @@ impl From<redb::DatabaseError> for StoreError {
             E::Storage(error) => error.into(),
             other => StoreError::Damaged { what: other.to_string() },
         }
+    }
+}
+
+/// Calls the engine where a damaged file could make it panic, which is then an answer about the file.
+pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call));
+    caught.unwrap_or_else(|_| Err(StoreError::Damaged { what: "the engine gave up on it".to_owned() }))
+}
+
+/// Says which file could not be opened. The engine reports a file that is none of its own as invalid data.
+pub(super) fn explain(error: StoreError, path: &Path) -> StoreError {
+    match error {
+        StoreError::Io { error, .. } if error.kind() == io::ErrorKind::InvalidData => {
+            StoreError::Foreign { path: path.to_owned() }
+        }
+        StoreError::Io { error, .. } => StoreError::Io { doing: format!("opening {}", path.display()), error },
+        other => other,
     }
 }

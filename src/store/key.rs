@@ -154,3 +154,83 @@ macro_rules! tuple_keys {
     )*};
 }
 tuple_keys!((A)(A B)(A B C)(A B C D)(A B C D E));
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bytes(key: &impl Key) -> Vec<u8> {
+        let mut out = Vec::new();
+        key.encode(&mut out);
+        out
+    }
+
+    /// The three promises of [`Key`] for a pair of keys.
+    fn check<K: Key + Ord + Debug>(a: K, b: K) {
+        let (x, y) = (bytes(&a), bytes(&b));
+        assert_eq!(a.cmp(&b), x.cmp(&y), "{a:?} and {b:?}: {x:02x?} and {y:02x?}");
+        assert!(a == b || !y.starts_with(&x), "{a:?} is a prefix of {b:?}");
+        let both = [x.as_slice(), &y].concat();
+        let mut rest = both.as_slice();
+        assert_eq!(K::decode(&mut rest).as_ref(), Some(&a));
+        assert_eq!(K::decode(&mut rest).as_ref(), Some(&b));
+        assert!(rest.is_empty());
+    }
+
+    fn scope((merchant, live): ([u8; 16], bool)) -> Scope {
+        Scope { merchant: MerchantId::from_bytes(merchant), mode: if live { Mode::Live } else { Mode::Test } }
+    }
+
+    /// Text with zero bytes and shared beginnings, where escaping goes wrong first.
+    fn text() -> impl Strategy<Value = String> {
+        prop_oneof!["[\u{0}\u{1}a\u{ff}]{0,5}", ".{0,12}"]
+    }
+
+    proptest! {
+        #[test]
+        fn integers_sort_as_they_count(a: u64, b: u64) {
+            check(a, b);
+            check(a as u8, b as u8);
+            check(a as u16, b as u16);
+            check(a as u32, b as u32);
+        }
+
+        #[test]
+        fn times_sort_by_time_also_before_1970(a: i64, b: i64) {
+            check(Timestamp::from_millis(a), Timestamp::from_millis(b));
+            check(Timestamp::from_millis(a), Timestamp::from_millis(a.saturating_add(1)));
+        }
+
+        #[test]
+        fn texts_sort_by_their_bytes(a in text(), b in text()) {
+            check(a, b);
+        }
+
+        #[test]
+        fn tuples_sort_by_their_parts(a: ([u8; 16], bool), b: ([u8; 16], bool), s in text(), t in text(), i: u32, j: u32) {
+            check(scope(a), scope(b));
+            check((scope(a), s.clone(), i), (scope(b), t.clone(), j));
+            check((scope(a), s.clone(), i), (scope(a), t.clone(), j));
+            check((s.clone(), t.clone(), i, Mode::Test, ()), (s, t, j, Mode::Live, ()));
+            check(([1u8; 2], PaymentId::from_bytes(a.0)), ([1u8; 2], PaymentId::from_bytes(b.0)));
+        }
+
+        #[test]
+        fn foreign_bytes_never_panic(bytes: Vec<u8>) {
+            let decoded = <(Scope, String, Timestamp, Currency)>::decode(&mut bytes.as_slice());
+            prop_assert!(decoded.is_none() || bytes.len() > 17);
+        }
+    }
+
+    #[test]
+    fn currencies_are_their_codes() {
+        for currency in Currency::ALL {
+            assert_eq!(bytes(&currency), currency.code().as_bytes());
+            assert_eq!(Currency::decode(&mut bytes(&currency).as_slice()), Some(currency));
+        }
+    }
+}

@@ -2,8 +2,11 @@
 //!
 //! `store.write(|tx| …).await` answers after the durable commit, so an answered request is a durable one.
 
+mod backup;
 mod codec;
+mod disk;
 mod error;
+mod files;
 mod health;
 mod key;
 pub mod migrations;
@@ -12,9 +15,6 @@ mod span;
 pub mod table;
 mod write;
 mod writer;
-
-#[cfg(test)]
-mod tests;
 
 use std::{
     fs,
@@ -32,7 +32,9 @@ use std::{
 use tokio::sync::{oneshot, watch};
 
 pub use self::{
+    backup::{VerifyReport, restore, verify_file},
     codec::{KEY_MAX_BYTES, RECORD_MAX_BYTES},
+    disk::SimulatedDisk,
     error::StoreError,
     health::{BATCH_SIZE_BUCKETS, StoreStats},
     key::Key,
@@ -42,6 +44,8 @@ pub use self::{
     write::{Signal, WriteTx},
 };
 use self::{
+    error::{explain, guarded},
+    files::create_private,
     health::Health,
     writer::{Message, Pace, Shared, Write},
 };
@@ -113,6 +117,12 @@ impl Store {
     /// A store in memory, for tests and simulations.
     pub fn open_memory(options: StoreOptions) -> Result<Store, StoreError> {
         let database = builder(&options).create_with_backend(redb::backends::InMemoryBackend::new())?;
+        Self::start(database, None, migrations::ALL, options)
+    }
+
+    /// A store on a disk that a simulation can break.
+    pub fn open_disk(disk: &SimulatedDisk, options: StoreOptions) -> Result<Store, StoreError> {
+        let database = guarded(|| Ok(builder(&options).create_with_backend(disk.clone())?))?;
         Self::start(database, None, migrations::ALL, options)
     }
 
@@ -242,17 +252,12 @@ impl Inner {
     fn close(&self) {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(writer) = writer else { return };
-        // An error means that the writer is gone already.
-        drop(self.queue.send(Message::Close));
-        // The last handle may die inside a closure or a listener, on the writer itself.
+        // The last handle may die inside a closure or a listener, on the writer itself. Then the queue closes with it.
         if writer.thread().id() != std::thread::current().id() {
+            // Errors mean that the writer is gone already.
+            drop(self.queue.send(Message::Close));
             drop(writer.join());
         }
-        // Listeners may hold handles of this store.
-        let listeners = std::mem::take(&mut *self.shared.listeners.write().unwrap_or_else(PoisonError::into_inner));
-        drop(listeners);
-        let database = self.shared.database.write().unwrap_or_else(PoisonError::into_inner).take();
-        drop(database);
     }
 }
 
@@ -266,30 +271,4 @@ fn builder(options: &StoreOptions) -> redb::Builder {
     let mut builder = redb::Builder::new();
     builder.set_cache_size(options.cache_bytes).set_check_integrity_on_open(options.check_integrity);
     builder
-}
-
-/// Creates an empty file that its owner alone can read.
-fn create_private(path: &Path) -> Result<(), StoreError> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop).map_err(StoreError::io(format!("creating {}", path.display())))
-}
-
-/// A damaged file can make the engine panic where it is opened; that is an answer about the file.
-fn guarded<T>(open: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(open));
-    caught.unwrap_or_else(|_| Err(StoreError::Damaged { what: "it cannot be opened".to_owned() }))
-}
-
-/// The engine reports a file that is none of its own as invalid data.
-fn explain(error: StoreError, path: &Path) -> StoreError {
-    match error {
-        StoreError::Io { error, .. } if error.kind() == ErrorKind::InvalidData => {
-            StoreError::Foreign { path: path.to_owned() }
-        }
-        StoreError::Io { error, .. } => StoreError::Io { doing: format!("opening {}", path.display()), error },
-        other => other,
-    }
 }

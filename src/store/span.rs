@@ -90,3 +90,56 @@ fn successor(mut prefix: Vec<u8>) -> Option<Vec<u8>> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn has(span: &Span, key: &impl Key) -> bool {
+        let (key, (lower, upper)) = (bytes(key), span.bounds());
+        let above = match lower {
+            Bound::Included(lower) => *key >= *lower,
+            Bound::Excluded(_) | Bound::Unbounded => unreachable!("spans have an inclusive start"),
+        };
+        let below = match upper {
+            Bound::Excluded(upper) => *key < *upper,
+            Bound::Unbounded => true,
+            Bound::Included(_) => unreachable!("spans have an exclusive end"),
+        };
+        above && below && !span.is_empty()
+    }
+
+    /// Which of the nine pairs of 0, 7 and 255 are in a span.
+    fn pairs(span: Span) -> Vec<(u8, u8)> {
+        let values = [0, 7, 255];
+        let all = values.iter().flat_map(|a| values.map(|b| (*a, b)));
+        all.filter(|pair| has(&span, pair)).collect()
+    }
+
+    #[test]
+    fn a_prefix_holds_what_begins_with_it() {
+        assert_eq!(pairs(Span::prefix(&7u8)), [(7, 0), (7, 7), (7, 255)]);
+        assert_eq!(pairs(Span::prefix(&255u8)), [(255, 0), (255, 7), (255, 255)]);
+        assert_eq!(pairs(Span::prefix(&(7u8, 7u8))), [(7, 7)]);
+        assert_eq!(pairs(Span::prefix(&())).len(), 9);
+        assert_eq!(pairs(Span::all()).len(), 9);
+    }
+
+    #[test]
+    fn bounds_narrow_and_never_widen() {
+        assert_eq!(pairs(Span::prefix(&7u8).from(&(7u8, 7u8))), [(7, 7), (7, 255)]);
+        assert_eq!(pairs(Span::prefix(&7u8).after(&(7u8, 7u8))), [(7, 255)]);
+        assert_eq!(pairs(Span::prefix(&7u8).until(&(7u8, 7u8))), [(7, 0)]);
+        assert_eq!(pairs(Span::prefix(&7u8).from(&(0u8, 0u8)).until(&(255u8, 0u8))), [(7, 0), (7, 7), (7, 255)]);
+        assert_eq!(pairs(Span::prefix(&7u8).from(&255u8)), []);
+        assert_eq!(pairs(Span::prefix(&7u8).until(&0u8)), []);
+        assert_eq!(pairs(Span::all().after(&(255u8, 255u8))), []);
+        assert_eq!(pairs(Span::all().after(&(255u8, 255u8)).until(&7u8)), []);
+    }
+
+    #[test]
+    fn after_a_shorter_key_comes_what_does_not_begin_with_it() {
+        assert_eq!(pairs(Span::all().after(&7u8)), [(255, 0), (255, 7), (255, 255)]);
+        assert_eq!(pairs(Span::all().from(&7u8).until(&255u8)), [(7, 0), (7, 7), (7, 255)]);
+    }
+}

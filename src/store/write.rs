@@ -4,6 +4,7 @@ use std::{
     cell::Cell,
     collections::{BTreeMap, btree_map},
     ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
 };
 
@@ -38,31 +39,31 @@ pub struct WriteTx<'a> {
 impl WriteTx<'_> {
     /// Stores a record under a key, whether there was one or not.
     pub fn put<K: Key, V: Record>(&mut self, t: &Table<K, V>, key: &K, value: &V) -> Result<(), StoreError> {
-        let mut bytes = std::mem::take(&mut self.batch.value_buffer);
-        let done = codec::encode_value(t.name, t.layout, value, &mut bytes).and_then(|()| {
-            let mut key_bytes = self.batch.buffer.take();
-            let done = codec::encode_key(t.name, key, &mut key_bytes);
-            if done.is_ok() {
-                self.batch.set(t.name, &key_bytes, Some(bytes.as_slice().into()));
-            }
-            self.batch.buffer.set(key_bytes);
-            done
-        });
-        self.batch.value_buffer = bytes;
-        done
+        let batch = &mut *self.batch;
+        let mut key_bytes = batch.buffer.take();
+        let encoded = codec::encode_key(t.name, key, &mut key_bytes)
+            .and_then(|()| codec::encode_value(t.name, t.layout, value, &mut batch.value_buffer));
+        if encoded.is_ok() {
+            let value = Value::from(batch.value_buffer.as_slice());
+            batch.set(t.name, &key_bytes, Some(value));
+        }
+        batch.buffer.set(key_bytes);
+        encoded
     }
 
     /// Removes the record under a key; answers whether there was one.
     pub fn delete<K: Key, V>(&mut self, t: &Table<K, V>, key: &K) -> Result<bool, StoreError> {
-        let there = self.contains(t, key)?;
-        if there {
-            let mut key_bytes = self.batch.buffer.take();
-            let encoded = codec::encode_key(t.name, key, &mut key_bytes);
-            self.batch.set(t.name, &key_bytes, None);
-            self.batch.buffer.set(key_bytes);
-            encoded?;
-        }
-        Ok(there)
+        let mut key_bytes = self.batch.buffer.take();
+        let deleted = codec::encode_key(t.name, key, &mut key_bytes).and_then(|()| {
+            let mut there = false;
+            self.row(t.name, &key_bytes, &mut |_| there = true)?;
+            if there {
+                self.batch.set(t.name, &key_bytes, None);
+            }
+            Ok(there)
+        });
+        self.batch.buffer.set(key_bytes);
+        deleted
     }
 
     /// Tells the listeners of the store something once this write is durable.
@@ -175,8 +176,7 @@ struct Undo {
 }
 
 /// A point to which changes can be taken back.
-#[derive(Clone, Copy)]
-pub(super) struct Mark {
+struct Mark {
     undo: usize,
     signals: usize,
     bytes: usize,
@@ -188,7 +188,6 @@ pub(super) struct Batch {
     overlays: Vec<Overlay>,
     undo: Vec<Undo>,
     signals: Vec<Signal>,
-    /// Roughly what the overlay holds, in bytes.
     bytes: usize,
     buffer: Cell<Vec<u8>>,
     value_buffer: Vec<u8>,
@@ -207,23 +206,26 @@ impl Batch {
         }
     }
 
-    /// Runs one closure. On `Err` it leaves nothing behind; a panic passes through, and [`Batch::take_back`] follows.
-    pub(super) fn run<T, E>(&mut self, f: impl FnOnce(&mut WriteTx<'_>) -> Result<T, E>) -> Result<T, E> {
-        self.undo.clear();
-        let mark = self.mark();
-        let result = f(&mut WriteTx { batch: self });
-        if result.is_err() {
-            self.undo_to(mark);
+    /// Runs one closure; on `Err` and on a panic it leaves nothing behind. The outer error is the panic's payload.
+    pub(super) fn run<T, E>(
+        &mut self,
+        f: impl FnOnce(&mut WriteTx<'_>) -> Result<T, E>,
+    ) -> std::thread::Result<Result<T, E>> {
+        let start = self.mark();
+        let result = catch_unwind(AssertUnwindSafe(|| f(&mut WriteTx { batch: self })));
+        match &result {
+            Ok(Ok(_)) => self.undo.clear(),
+            Ok(Err(_)) | Err(_) => self.undo_to(start),
         }
         result
     }
 
-    pub(super) fn mark(&self) -> Mark {
+    fn mark(&self) -> Mark {
         Mark { undo: self.undo.len(), signals: self.signals.len(), bytes: self.bytes }
     }
 
-    /// Restores the state at `mark`. Marks are from the current closure: the log of earlier ones is gone.
-    pub(super) fn undo_to(&mut self, mark: Mark) {
+    /// Restores the state at a mark of the closure that runs: the log of earlier ones is gone.
+    fn undo_to(&mut self, mark: Mark) {
         for Undo { overlay, key, before } in self.undo.drain(mark.undo..).rev() {
             let rows = &mut self.overlays[overlay].rows;
             match before {
@@ -239,11 +241,7 @@ impl Batch {
         self.bytes = mark.bytes;
     }
 
-    /// Forgets the undo log, so that the next closure's marks start at zero.
-    pub(super) fn keep(&mut self) {
-        self.undo.clear();
-    }
-
+    /// Roughly what the changes hold, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

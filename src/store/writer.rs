@@ -4,7 +4,7 @@ use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, RwLock,
+        Arc, PoisonError, RwLock,
         atomic::Ordering::Relaxed,
         mpsc::{Receiver, RecvTimeoutError, TryRecvError},
     },
@@ -14,10 +14,10 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    error::StoreError,
+    error::{StoreError, guarded},
     health::Health,
     read::Snapshot,
-    write::{Batch, Signal, WriteTx},
+    write::{Batch, Changes, Signal, WriteTx},
 };
 
 /// A batch takes no further closure once it holds this many bytes.
@@ -78,18 +78,11 @@ where
     T: Send,
 {
     fn run(&mut self, batch: &mut Batch, health: &Health) {
-        let mark = batch.mark();
-        let result = match catch_unwind(AssertUnwindSafe(|| batch.run(&self.closure))) {
-            Ok(result) => result,
-            Err(panic) => {
-                batch.undo_to(mark);
-                health.count_panic();
-                tracing::error!(panic = panic_text(panic.as_ref()), "a write panicked and left nothing behind");
-                Err(E::from(StoreError::Panicked))
-            }
-        };
-        batch.keep();
-        self.result = Some(result);
+        self.result = Some(batch.run(&self.closure).unwrap_or_else(|panic| {
+            health.count_panic();
+            tracing::error!(panic = panic_text(panic.as_ref()), "a write panicked and left nothing behind");
+            Err(E::from(StoreError::Panicked))
+        }));
     }
 
     fn answer(self: Box<Self>, commit: Option<&StoreError>) {
@@ -111,7 +104,7 @@ pub(super) struct Pace {
     pub(super) wait: Duration,
 }
 
-/// Runs until the queue is closed and empty.
+/// Runs until the queue is closed, then closes the file.
 pub(super) fn run(shared: &Shared, queue: &Receiver<Message>, pace: Pace) {
     let latch = StopOnPanic(&shared.health);
     let mut company = false;
@@ -123,6 +116,10 @@ pub(super) fn run(shared: &Shared, queue: &Receiver<Message>, pace: Pace) {
             break;
         }
     }
+    // Listeners may hold handles of this store.
+    let listeners = std::mem::take(&mut *shared.listeners.write().unwrap_or_else(PoisonError::into_inner));
+    let database = shared.database.write().unwrap_or_else(PoisonError::into_inner).take();
+    drop((listeners, database));
     std::mem::forget(latch);
 }
 
@@ -188,7 +185,7 @@ fn run_batch(
     let commit = match (health.has_failed(), changed) {
         (true, _) => Err(StoreError::Stopped),
         (false, false) => Ok(()),
-        (false, true) => commit(shared, &changes),
+        (false, true) => guarded(|| commit(shared, &changes)),
     };
     match commit {
         Ok(()) => {
@@ -203,7 +200,7 @@ fn run_batch(
     (count, more)
 }
 
-fn commit(shared: &Shared, changes: &super::write::Changes) -> Result<(), StoreError> {
+fn commit(shared: &Shared, changes: &Changes) -> Result<(), StoreError> {
     let database = shared.database.read().map_err(|_| StoreError::Stopped)?;
     let mut transaction = database.as_ref().ok_or(StoreError::Stopped)?.begin_write()?;
     // Immediate durability is the default. With two phases, what is on disk is never chosen by a checksum alone.
