@@ -64,3 +64,79 @@ pub fn fee_return(paid: Money, fee: Money, refunded: Money, returned: Money) -> 
     let share = u64::try_from(share).expect("a share of the fee is at most the fee");
     Money::new(share, fee.currency()).checked_sub(returned)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::money::{AMOUNT_MAX_MINOR, Currency};
+
+    fn cny(minor: u64) -> Money {
+        Money::new(minor, Currency::CNY)
+    }
+
+    #[test]
+    fn a_fee_is_rounded_half_up_to_the_minor_unit() {
+        let rule = FeeRule { rate_ppm: 6_000, ..FeeRule::FREE };
+        for (amount, fee) in [(0, 0), (1, 0), (83, 0), (84, 1), (249, 1), (250, 2), (10_000, 60), (9_990, 60)] {
+            assert_eq!(rule.fee(cny(amount)), cny(fee), "fee of {amount}");
+        }
+    }
+
+    #[test]
+    fn minimum_and_maximum_hold_but_no_fee_is_above_the_amount() {
+        let rule = FeeRule { rate_ppm: 6_000, min_minor: 10, max_minor: Some(100) };
+        for (amount, fee) in [(1, 1), (9, 9), (11, 10), (1_000, 10), (10_000, 60), (1_000_000, 100)] {
+            assert_eq!(rule.fee(cny(amount)), cny(fee), "fee of {amount}");
+        }
+        let contradiction = FeeRule { rate_ppm: 0, min_minor: 10, max_minor: Some(5) };
+        assert_eq!(contradiction.fee(cny(100)), cny(5));
+        let absurd = FeeRule { rate_ppm: u32::MAX, min_minor: u64::MAX, max_minor: None };
+        assert_eq!(absurd.fee(cny(u64::MAX)), cny(u64::MAX));
+        assert_eq!(FeeRule::FREE.fee(cny(AMOUNT_MAX_MINOR)), cny(0));
+    }
+
+    #[test]
+    fn a_method_has_its_own_rule_or_the_default() {
+        let one_percent = FeeRule { rate_ppm: 10_000, ..FeeRule::FREE };
+        let schedule =
+            FeeSchedule { default: FeeRule::FREE, methods: BTreeMap::from([("card".to_owned(), one_percent)]) };
+        assert_eq!(schedule.fee("card", cny(100)), cny(1));
+        assert_eq!(schedule.fee("wallet", cny(100)), cny(0));
+    }
+
+    #[test]
+    fn amounts_that_contradict_each_other_return_nothing() {
+        let back = |paid, fee, refunded, returned| fee_return(cny(paid), cny(fee), cny(refunded), cny(returned));
+        assert_eq!(back(100, 10, 50, 0), Ok(cny(5)));
+        assert_eq!(back(100, 10, 101, 0), Err(MoneyError::Overflow));
+        assert_eq!(back(100, 101, 50, 0), Err(MoneyError::Overflow));
+        assert_eq!(back(100, 10, 50, 6), Err(MoneyError::Overflow));
+        assert_eq!(back(0, 0, 0, 0), Ok(cny(0)));
+        let dollar = Money::new(1, Currency::USD);
+        assert_eq!(fee_return(cny(100), dollar, cny(1), cny(0)), Err(MoneyError::CurrencyMismatch));
+        assert_eq!(fee_return(cny(100), cny(1), dollar, cny(0)), Err(MoneyError::CurrencyMismatch));
+        assert_eq!(fee_return(cny(100), cny(1), cny(100), dollar), Err(MoneyError::CurrencyMismatch));
+    }
+
+    proptest! {
+        #[test]
+        fn a_full_refund_in_any_parts_gives_back_exactly_the_fee(
+            parts in proptest::collection::vec(1..=AMOUNT_MAX_MINOR, 1..30),
+            fee_ppm in 0..=1_000_000u32,
+        ) {
+            let paid = cny(parts.iter().sum());
+            let fee = FeeRule { rate_ppm: fee_ppm, min_minor: 1, max_minor: None }.fee(paid);
+            let (mut refunded, mut returned) = (cny(0), cny(0));
+            for part in parts {
+                refunded = refunded.checked_add(cny(part)).unwrap();
+                returned = returned.checked_add(fee_return(paid, fee, refunded, returned).unwrap()).unwrap();
+                // Never more than the share so far, so that the operator is not out of pocket on the way.
+                prop_assert!(u128::from(returned.minor()) * u128::from(paid.minor())
+                    <= u128::from(fee.minor()) * u128::from(refunded.minor()));
+            }
+            prop_assert_eq!(returned, fee);
+        }
+    }
+}

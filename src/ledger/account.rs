@@ -378,3 +378,91 @@ impl TryFrom<Parts> for Account {
         Self::new(parts.code, parts.sub)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn account() -> impl Strategy<Value = Account> {
+        let sub = (0..5u8, any::<[u8; 16]>()).prop_map(|(tag, id)| match tag {
+            0 => Sub::None,
+            1 => Sub::ChannelAccount(AccountId::from_bytes(id)),
+            2 => Sub::Merchant(MerchantId::from_bytes(id)),
+            3 => Sub::Refund(RefundId::from_bytes(id)),
+            _ => Sub::Case(CaseId::from_bytes(id)),
+        });
+        (proptest::sample::select(&AccountCode::ALL[..]), sub)
+            .prop_filter_map("sub-key of another kind", |(code, sub)| Account::new(code, sub).ok())
+    }
+
+    proptest! {
+        #[test]
+        fn an_encoded_account_reads_back_and_sorts_like_the_account(a in account(), b in account()) {
+            prop_assert_eq!(Account::from_bytes(a.to_bytes()), Ok(a));
+            prop_assert_eq!(Sub::from_bytes(a.sub().to_bytes()), Ok(a.sub()));
+            prop_assert_eq!(a.to_bytes().cmp(&b.to_bytes()), a.cmp(&b));
+            prop_assert_eq!(a.sub().to_bytes().cmp(&b.sub().to_bytes()), a.sub().cmp(&b.sub()));
+            let json = serde_json::to_string(&a).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Account>(&json).unwrap(), a);
+        }
+    }
+
+    /// The chart as an accountant reads it. A code that changes here changes every hash.
+    #[test]
+    fn the_chart_of_accounts() {
+        let chart: Vec<String> = AccountCode::ALL
+            .iter()
+            .map(|a| format!("{} {:?} {:?} {:?}", a.code(), a.kind(), a.normal_side(), a))
+            .collect();
+        let expected = [
+            "1001 Asset Debit ChannelReceivable",
+            "1002 Asset Debit Settled",
+            "1101 Asset Debit OwedByMerchant",
+            "1201 Asset Debit SuspenseShort",
+            "2001 Liability Credit MerchantPending",
+            "2002 Liability Credit MerchantAvailable",
+            "2003 Liability Credit MerchantFrozen",
+            "2004 Liability Credit PayoutInTransit",
+            "2005 Liability Credit ReceiverPayable",
+            "2006 Liability Credit RefundInTransit",
+            "2201 Liability Credit SuspenseLong",
+            "3001 Equity Credit Equity",
+            "4001 Income Credit FeeIncome",
+            "4002 Income Credit AdjustmentGain",
+            "5001 Expense Debit ChannelCost",
+            "5002 Expense Debit AdjustmentLoss",
+        ];
+        assert_eq!(chart, expected);
+    }
+
+    #[test]
+    fn names_are_told_apart_in_both_languages() {
+        let distinct = |name: fn(AccountCode) -> &'static str| {
+            AccountCode::ALL.into_iter().map(name).collect::<std::collections::BTreeSet<_>>().len()
+        };
+        assert_eq!((distinct(AccountCode::name_zh), distinct(AccountCode::name_en)), (16, 16));
+    }
+
+    #[test]
+    fn a_sub_key_of_another_kind_makes_no_account() {
+        let merchant = Sub::Merchant(MerchantId::from_bytes([7; 16]));
+        assert_eq!(Account::new(AccountCode::FeeIncome, merchant), Err(BadAccount));
+        assert_eq!(Account::new(AccountCode::MerchantPending, Sub::None), Err(BadAccount));
+        let mut bytes = Account::merchant_pending(MerchantId::from_bytes([7; 16])).to_bytes();
+        bytes[..2].copy_from_slice(&4001u16.to_be_bytes());
+        assert_eq!(Account::from_bytes(bytes), Err(BadAccount));
+        let stored = serde_json::json!({ "code": 4001, "sub": merchant });
+        assert!(serde_json::from_value::<Account>(stored).is_err());
+    }
+
+    #[test]
+    fn unknown_codes_and_tags_are_refused() {
+        assert_eq!(AccountCode::from_code(1003), None);
+        assert_eq!(Sub::from_bytes([5; 17]), Err(BadAccount));
+        let mut none_with_rest = [0; 17];
+        none_with_rest[16] = 1;
+        assert_eq!(Sub::from_bytes(none_with_rest), Err(BadAccount));
+    }
+}

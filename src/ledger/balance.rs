@@ -103,3 +103,40 @@ impl ChannelPosition {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Account;
+
+    #[test]
+    fn a_balance_is_seen_from_its_normal_side_or_not_at_all() {
+        let mut balance = Balance::default();
+        for posting in [Posting::debit(Account::equity(), 70), Posting::credit(Account::equity(), 100)] {
+            balance = balance.apply(&posting).unwrap();
+        }
+        assert_eq!(balance, Balance { debit_minor: 70, credit_minor: 100 });
+        assert_eq!(balance.net(Side::Credit), Some(30));
+        assert_eq!(balance.net(Side::Debit), None);
+        assert_eq!(balance.of(AccountCode::Equity), Ok(30));
+        assert_eq!(balance.of(AccountCode::ChannelCost), Err(WrongSide(AccountCode::ChannelCost)));
+    }
+
+    #[test]
+    fn totals_do_not_wrap() {
+        let full = Balance { debit_minor: u128::MAX, credit_minor: u128::MAX };
+        assert_eq!(full.apply(&Posting::debit(Account::equity(), 1)), Err(Overflow));
+        assert_eq!(full.apply(&Posting::credit(Account::equity(), 1)), Err(Overflow));
+    }
+
+    #[test]
+    fn a_position_names_the_account_that_stands_wrong() {
+        let credit = Balance { debit_minor: 0, credit_minor: 5 };
+        let position = MerchantPosition::new(credit, credit, Balance::default());
+        assert_eq!(position, Ok(MerchantPosition { pending: 5, available: 5, owed: 0 }));
+        let wrong = MerchantPosition::new(credit, credit, credit);
+        assert_eq!(wrong, Err(WrongSide(AccountCode::OwedByMerchant)));
+        let wrong = ChannelPosition::new(Balance::default(), credit);
+        assert_eq!(wrong, Err(WrongSide(AccountCode::Settled)));
+    }
+}

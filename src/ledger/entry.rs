@@ -1,12 +1,11 @@
-//! Journal entries: they exist only balanced, they are named after the event that caused them, and they form a hash chain.
+//! Journal entries: they exist only balanced, and are named after the event that caused them.
 
 use std::fmt;
 
-use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::account::{Account, Side};
-use crate::domain::ids::{AttemptId, CaseId, PaymentId, RefundId, Scope};
+use crate::domain::ids::{AttemptId, CaseId, PaymentId, RefundId};
 use crate::domain::money::Currency;
 use crate::domain::time::Timestamp;
 
@@ -234,10 +233,9 @@ impl JournalEntry {
         check(&self.postings)
     }
 
-    /// Gives the entry its place. [`Head::append`] does it with the right numbers.
-    pub fn chain(self, seq: u64, previous: [u8; 32]) -> Chained {
-        let hash = hash(seq, previous, &self);
-        Chained { seq, entry: self, previous, hash }
+    /// The same entry, dated no earlier than `earliest`.
+    pub(super) fn not_before(self, earliest: Timestamp) -> Self {
+        Self { at: self.at.max(earliest), ..self }
     }
 }
 
@@ -275,158 +273,80 @@ impl TryFrom<Parts> for JournalEntry {
     }
 }
 
-/// An entry in its place: the hash covers the number, the hash before it, and the whole entry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Chained {
-    /// Counts from 1 without gaps within one merchant and mode.
-    pub seq: u64,
-    pub entry: JournalEntry,
-    pub previous: [u8; 32],
-    pub hash: [u8; 32],
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{AccountId, MerchantId};
 
-/// How a chained entry contradicts its hash or its predecessor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChainFault {
-    /// Its predecessor has another hash than the one it was chained to.
-    Previous,
-    /// Its own content is not what was hashed.
-    Hash,
-}
-
-impl fmt::Display for ChainFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ChainFault::Previous => "the entry before it is not the one it was chained to",
-            ChainFault::Hash => "its content was changed after it was written",
-        })
-    }
-}
-
-impl std::error::Error for ChainFault {}
-
-impl Chained {
-    /// Recomputes the hash. `previous` is the hash of the entry before, or that of [`Head::genesis`].
-    pub fn verify(&self, previous: [u8; 32]) -> Result<(), ChainFault> {
-        if self.previous != previous {
-            return Err(ChainFault::Previous);
-        }
-        if self.hash == hash(self.seq, previous, &self.entry) { Ok(()) } else { Err(ChainFault::Hash) }
+    fn postings() -> Vec<Posting> {
+        vec![
+            Posting::debit(Account::channel_receivable(AccountId::from_bytes([2; 16])), 9_990),
+            Posting::credit(Account::merchant_pending(MerchantId::from_bytes([1; 16])), 9_930),
+            Posting::credit(Account::fee_income(), 60),
+        ]
     }
 
-    /// Where the next entry attaches.
-    pub const fn head(&self) -> Head {
-        Head { seq: self.seq, hash: self.hash, at: self.entry.at }
+    fn build(postings: Vec<Posting>) -> Result<JournalEntry, Unbalanced> {
+        let cause = Cause { subject: [3; 16], reason: Reason::Paid };
+        let links = Links::default();
+        JournalEntry::new(cause, Currency::CNY, Timestamp::from_millis(1_700_000_000_123), links, postings)
     }
 
-    /// The entry that takes this one back: the same postings on the other side, linked by number.
-    /// A reversal is reversed like any other entry.
-    pub fn reversal(&self, at: Timestamp) -> JournalEntry {
-        let mut subject = [0; 16];
-        subject[8..].copy_from_slice(&self.seq.to_be_bytes());
-        let turned = |posting: &Posting| Posting { side: posting.side.opposite(), ..*posting };
-        JournalEntry {
-            cause: Cause { subject, reason: Reason::Reversal },
-            currency: self.entry.currency,
-            at,
-            links: Links { reverses: Some(self.seq), ..self.entry.links },
-            postings: self.entry.postings.iter().map(turned).collect(),
-        }
-    }
-}
-
-/// The end of a chain: what has to be known to append to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
-    /// Number of the last entry; 0 when there is none.
-    pub seq: u64,
-    pub hash: [u8; 32],
-    /// Time of the last entry.
-    pub at: Timestamp,
-}
-
-impl Head {
-    /// The empty chain of one merchant and mode. Each begins with a hash of its own, so that neither entries nor whole
-    /// chains can be moved from one to another.
-    pub fn genesis(scope: Scope) -> Head {
-        let mut bytes = GENESIS_TAG.to_vec();
-        bytes.extend_from_slice(&scope.merchant.to_bytes());
-        bytes.extend_from_slice(scope.mode.as_str().as_bytes());
-        Head { seq: 0, hash: sha256(&bytes), at: Timestamp::MIN }
+    #[test]
+    fn only_balanced_postings_make_an_entry() {
+        assert!(build(postings()).is_ok());
+        assert_eq!(build(vec![]), Err(Unbalanced::Empty));
+        let (cost, fee) = (Account::channel_cost(), Account::fee_income());
+        let zero = vec![Posting::debit(cost, 0), Posting::credit(fee, 0)];
+        assert_eq!(build(zero), Err(Unbalanced::ZeroAmount(cost)));
+        let off_by_one = vec![Posting::debit(cost, 100), Posting::credit(fee, 99)];
+        assert_eq!(build(off_by_one), Err(Unbalanced::Unequal { debit_minor: 100, credit_minor: 99 }));
+        let one_sided = vec![Posting::debit(cost, 1)];
+        assert_eq!(build(one_sided), Err(Unbalanced::Unequal { debit_minor: 1, credit_minor: 0 }));
+        let pair = [Posting::debit(cost, 1), Posting::credit(fee, 1)];
+        assert!(build(pair.repeat(POSTINGS_MAX / 2)).is_ok());
+        assert_eq!(build(pair.repeat(POSTINGS_MAX / 2 + 1)), Err(Unbalanced::TooMany));
     }
 
-    /// Chains an entry to this end. An entry dated before its predecessor takes the predecessor's time, because
-    /// requests that read the clock in one order can be committed in another, and time does not go back in the books.
-    pub fn append(&self, mut entry: JournalEntry) -> Chained {
-        entry.at = entry.at.max(self.at);
-        let seq = self.seq.checked_add(1).expect("nobody writes 2^64 entries");
-        entry.chain(seq, self.hash)
-    }
-}
-
-const GENESIS_TAG: &[u8] = b"coffer journal 1\n";
-const ENTRY_TAG: &[u8] = b"coffer entry 1\n";
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    digest(&SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes")
-}
-
-fn hash(seq: u64, previous: [u8; 32], entry: &JournalEntry) -> [u8; 32] {
-    sha256(&canonical(seq, previous, entry))
-}
-
-/// The bytes that are hashed. They depend on no library, so that anybody can recompute a chain from an export:
-///
-/// | bytes | content; integers are big-endian |
-/// |---|---|
-/// | 15 | `coffer entry 1\n` |
-/// | 8 | sequence number |
-/// | 32 | hash of the entry before |
-/// | 16 + 1 | cause: subject, number of the reason |
-/// | 3 | currency, ISO 4217 |
-/// | 8 | milliseconds since 1970, signed |
-/// | 1 | number of links that are set |
-/// | 17 each | link: tag (1 payment, 2 attempt, 3 refund, 4 case, 5 reverses), then the id, or the number in 16 bytes |
-/// | 2 | number of postings |
-/// | 28 each | posting: account code (2), tag and id of its sub-key (17), `D` or `C`, amount in minor units (8) |
-///
-/// Every part has a fixed or a counted length, so no two entries share their bytes. Links of new kinds get new tags;
-/// any other change gets a new first line.
-fn canonical(seq: u64, previous: [u8; 32], entry: &JournalEntry) -> Vec<u8> {
-    let JournalEntry { cause, currency, at, links, postings } = entry;
-    let mut bytes = Vec::with_capacity(256);
-    bytes.extend_from_slice(ENTRY_TAG);
-    bytes.extend_from_slice(&seq.to_be_bytes());
-    bytes.extend_from_slice(&previous);
-    bytes.extend_from_slice(&cause.id().to_bytes());
-    bytes.extend_from_slice(currency.code().as_bytes());
-    bytes.extend_from_slice(&at.as_millis().to_be_bytes());
-
-    let Links { payment, attempt, refund, case, reverses } = links;
-    let tagged = [
-        (1, payment.map(PaymentId::to_bytes)),
-        (2, attempt.map(AttemptId::to_bytes)),
-        (3, refund.map(RefundId::to_bytes)),
-        (4, case.map(CaseId::to_bytes)),
-        (5, reverses.map(|seq| u128::from(seq).to_be_bytes())),
-    ];
-    bytes.push(tagged.iter().map(|(_, link)| u8::from(link.is_some())).sum());
-    for (tag, link) in tagged {
-        if let Some(link) = link {
-            bytes.push(tag);
-            bytes.extend_from_slice(&link);
-        }
+    #[test]
+    fn totals_that_would_wrap_in_64_bits_do_not_look_balanced() {
+        let (cost, fee) = (Account::channel_cost(), Account::fee_income());
+        let wrapping = vec![Posting::debit(cost, u64::MAX), Posting::debit(cost, 2), Posting::credit(fee, 1)];
+        let debit_minor = u128::from(u64::MAX) + 2;
+        assert_eq!(build(wrapping), Err(Unbalanced::Unequal { debit_minor, credit_minor: 1 }));
     }
 
-    let count = u16::try_from(postings.len()).expect("an entry has at most POSTINGS_MAX postings");
-    bytes.extend_from_slice(&count.to_be_bytes());
-    for posting in postings {
-        bytes.extend_from_slice(&posting.account.to_bytes());
-        bytes.push(match posting.side {
-            Side::Debit => b'D',
-            Side::Credit => b'C',
-        });
-        bytes.extend_from_slice(&posting.minor.to_be_bytes());
+    #[test]
+    fn an_unbalanced_entry_cannot_be_decoded_either() {
+        let mut json = serde_json::to_value(build(postings()).unwrap()).unwrap();
+        assert!(serde_json::from_value::<JournalEntry>(json.clone()).is_ok());
+        json["postings"][0]["minor"] = 9_991.into();
+        assert!(serde_json::from_value::<JournalEntry>(json).is_err());
     }
-    bytes
+
+    #[test]
+    fn the_same_event_has_the_same_id_whenever_it_is_seen() {
+        let paid = Cause { subject: [3; 16], reason: Reason::Paid };
+        assert_eq!(build(postings()).unwrap().id(), paid.id());
+        assert_ne!(paid.id(), Cause { reason: Reason::Cleared, ..paid }.id());
+        assert_ne!(paid.id(), Cause { subject: [4; 16], ..paid }.id());
+    }
+
+    #[test]
+    fn numbers_of_reasons_are_what_is_hashed_and_stored() {
+        let numbers: Vec<String> = Reason::ALL.iter().map(|r| format!("{} {}", u8::from(*r), r.as_str())).collect();
+        let expected = [
+            "1 paid",
+            "2 cleared",
+            "3 refund_accepted",
+            "4 refund_succeeded",
+            "5 refund_failed",
+            "6 long_received",
+            "7 long_booked",
+            "8 long_paid_back",
+            "9 reversal",
+        ];
+        assert_eq!(numbers, expected);
+        assert!(Reason::try_from(0).is_err() && Reason::try_from(10).is_err());
+    }
 }

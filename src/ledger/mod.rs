@@ -6,7 +6,9 @@
 pub mod account;
 /// What an account holds, and what the posting rules need to know of a merchant and a channel.
 pub mod balance;
-/// Postings, journal entries and the hash chain.
+/// The hash chain through the journal.
+pub mod chain;
+/// Postings and journal entries.
 pub mod entry;
 /// Which business event posts what.
 pub mod rules;
@@ -15,6 +17,10 @@ pub mod verify;
 
 pub use account::{Account, AccountCode, Kind, Side, Sub};
 pub use balance::{Balance, ChannelPosition, MerchantPosition, WrongSide};
-pub use entry::{Cause, ChainFault, Chained, EntryId, Head, JournalEntry, Links, Posting, Reason, Unbalanced};
+pub use chain::{ChainFault, Chained, Head};
+pub use entry::{Cause, EntryId, JournalEntry, Links, Posting, Reason, Unbalanced};
 pub use rules::{CannotPost, RefundLegs};
 pub use verify::Violation;
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::account::{Account, AccountCode, Side, Sub};
 use super::balance::Balance;
-use super::entry::{Chained, Head};
+use super::chain::{Chained, Head};
 use crate::domain::ids::{MerchantId, PaymentId};
 use crate::domain::money::{Currency, decimal};
 
@@ -261,4 +261,188 @@ pub fn money_has_owners(rows: impl IntoIterator<Item = BalanceRow>) -> Result<()
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{AccountId, Mode, RefundId, Scope};
+    use crate::domain::time::Timestamp;
+    use crate::ledger::{Cause, JournalEntry, Links, Posting, Reason};
+
+    const MERCHANT: MerchantId = MerchantId::from_bytes([1; 16]);
+    const REFUND: RefundId = RefundId::from_bytes([3; 16]);
+
+    fn genesis() -> Head {
+        Head::genesis(Scope { merchant: MERCHANT, mode: Mode::Test })
+    }
+
+    fn journal(length: u8) -> Vec<Chained> {
+        let mut head = genesis();
+        let mut append = |i: u8| {
+            let cause = Cause { subject: [i; 16], reason: Reason::Paid };
+            let channel = Account::channel_receivable(AccountId::from_bytes([2; 16]));
+            let postings =
+                vec![Posting::debit(channel, 100), Posting::credit(Account::merchant_pending(MERCHANT), 100)];
+            let at = Timestamp::from_seconds(i64::from(i));
+            let chained = head.append(JournalEntry::new(cause, Currency::CNY, at, Links::default(), postings).unwrap());
+            head = chained.head();
+            chained
+        };
+        (1..=length).map(&mut append).collect()
+    }
+
+    fn walk(journal: &[Chained]) -> Result<JournalWalk, String> {
+        let mut walk = JournalWalk::new(genesis());
+        journal.iter().try_for_each(|chained| walk.read(chained)).map_err(|violation| violation.to_string())?;
+        Ok(walk)
+    }
+
+    fn row(account: Account, debit_minor: u128, credit_minor: u128) -> BalanceRow {
+        BalanceRow { currency: Currency::CNY, account, balance: Balance { debit_minor, credit_minor } }
+    }
+
+    /// What a failing check says.
+    #[track_caller]
+    fn says(result: Result<(), Violation>, expected: &str) {
+        assert_eq!(result.map_err(|violation| violation.to_string()), Err(expected.to_owned()));
+    }
+
+    #[test]
+    fn a_journal_that_was_written_in_order_reads_back_with_its_end_and_its_balances() {
+        let journal = journal(3);
+        let walk = walk(&journal).unwrap();
+        assert_eq!(walk.head(), journal[2].head());
+        let balances: Vec<_> = walk.balances().map(|row| (row.account.code().code(), row.balance)).collect();
+        let expected = |debit_minor, credit_minor| Balance { debit_minor, credit_minor };
+        assert_eq!(balances, [(1001, expected(300, 0)), (2001, expected(0, 300))]);
+    }
+
+    #[test]
+    fn a_missing_moved_or_changed_entry_is_named() {
+        let whole = journal(4);
+        let says = |journal: &[Chained], expected: &str| assert_eq!(walk(journal).err().as_deref(), Some(expected));
+        says(&[&whole[..1], &whole[2..]].concat(), "I9: entry 3: it follows entry 1");
+        says(&whole[1..], "I9: entry 2: it follows entry 0");
+        says(&[&whole[..2], &whole[1..]].concat(), "I9: entry 2: it follows entry 2");
+
+        let mut changed = whole.clone();
+        changed[1].hash[0] ^= 1;
+        says(&changed, "I9: entry 2: its content was changed after it was written");
+
+        // Somebody who rewrites one entry with a correct hash of its own is found at the next one.
+        let mut forged = whole.clone();
+        forged[1] = whole[3].entry.clone().chain(2, whole[0].hash);
+        says(&forged, "I9: entry 3: the entry before it is not the one it was chained to");
+
+        let mut back = whole.clone();
+        back[3] = whole[0].entry.clone().chain(4, whole[2].hash);
+        says(&back, "I9: entry 4: it is dated 1970-01-01T00:00:01.000Z, before 1970-01-01T00:00:03.000Z");
+    }
+
+    #[test]
+    fn i2_all_debits_equal_all_credits_in_every_currency() {
+        let fine = [row(Account::channel_cost(), 500, 0), row(Account::equity(), 100, 600)];
+        assert_eq!(sums_to_zero(fine), Ok(()));
+        let off = [fine[0], row(Account::equity(), 100, 599)];
+        says(sums_to_zero(off), "I2: all CNY accounts: debits of 6.00 do not equal credits of 5.99");
+        let mixed = [fine[0], BalanceRow { currency: Currency::USD, ..row(Account::equity(), 0, 500) }];
+        says(sums_to_zero(mixed), "I2: all CNY accounts: debits of 5.00 do not equal credits of 0.00");
+    }
+
+    #[test]
+    fn i3_stored_balances_are_the_fold_of_the_postings() {
+        let (cost, fee) = (row(Account::channel_cost(), 500, 0), row(Account::fee_income(), 0, 500));
+        let closed = row(Account::equity(), 0, 0);
+        assert_eq!(stored_equals_fold([cost, fee, closed], [cost, fee]), Ok(()));
+        assert_eq!(stored_equals_fold([cost, fee], [cost, fee, closed]), Ok(()));
+        says(
+            stored_equals_fold([row(Account::channel_cost(), 501, 1), fee], [cost, fee]),
+            "I3: CNY 5001: stored are 5.01 debited, 0.01 credited, its postings add up to 5.00 debited, 0.00 credited",
+        );
+        says(
+            stored_equals_fold([cost, fee], [cost]),
+            "I3: CNY 4001: stored are 0.00 debited, 5.00 credited, its postings add up to 0.00 debited, 0.00 credited",
+        );
+        says(
+            stored_equals_fold([cost], [cost, fee]),
+            "I3: CNY 4001: stored are 0.00 debited, 0.00 credited, its postings add up to 0.00 debited, 5.00 credited",
+        );
+    }
+
+    #[test]
+    fn i4_no_account_on_its_wrong_side_and_no_debt_beside_available_money() {
+        let owed = |debit| row(Account::owed_by_merchant(MERCHANT), debit, 0);
+        let available = |credit| row(Account::merchant_available(MERCHANT), 0, credit);
+        let pending = row(Account::merchant_pending(MERCHANT), 0, 9);
+        assert_eq!(right_sides([owed(0), pending, available(5)]), Ok(()));
+        assert_eq!(right_sides([owed(5), pending, available(0)]), Ok(()));
+        let other = row(Account::merchant_available(MerchantId::from_bytes([9; 16])), 0, 5);
+        assert_eq!(right_sides([owed(5), other]), Ok(()));
+        let dollars = BalanceRow { currency: Currency::USD, ..available(5) };
+        assert_eq!(right_sides([owed(5), dollars]), Ok(()));
+        says(
+            right_sides([available(7), owed(5)]),
+            &format!("I4: CNY 1101 {MERCHANT}: he owes although 0.07 is available"),
+        );
+        says(right_sides([row(Account::fee_income(), 2, 1)]), "I4: CNY 4001: account 4001 stands on its wrong side");
+    }
+
+    #[test]
+    fn i5_no_more_goes_back_than_came() {
+        let payment_id = PaymentId::from_bytes([4; 16]);
+        let fine = PaymentFacts {
+            payment: payment_id,
+            paid_minor: 100,
+            fee_minor: 3,
+            refunded_minor: 60,
+            refunds_in_transit_minor: 40,
+            fee_returned_minor: 3,
+        };
+        assert_eq!(payment(&fine), Ok(()));
+        let says = |facts, detail: &str| says(payment(&facts), &format!("I5: payment {payment_id}: {detail}"));
+        says(
+            PaymentFacts { refunds_in_transit_minor: 41, ..fine },
+            "100 was paid, 101 is refunded or in transit (minor units)",
+        );
+        says(
+            PaymentFacts { refunded_minor: u64::MAX, ..fine },
+            "100 was paid, 18446744073709551655 is refunded or in transit (minor units)",
+        );
+        says(PaymentFacts { fee_returned_minor: 4, ..fine }, "a fee of 3, of which 4 was given back (minor units)");
+        says(PaymentFacts { fee_minor: 101, ..fine }, "a fee of 101 on 100 (minor units)");
+    }
+
+    #[test]
+    fn i6_an_account_in_transit_holds_exactly_what_is_open() {
+        let held =
+            |minor: u128| [row(Account::refund_in_transit(REFUND), 100, 100 + minor), row(Account::equity(), 0, 9)];
+        let open = |minor| [(Currency::CNY, Sub::Refund(REFUND), minor)];
+        let refunds = AccountCode::RefundInTransit;
+        assert_eq!(open_items(refunds, open(60), held(60)), Ok(()));
+        assert_eq!(open_items(refunds, [], held(0)), Ok(()));
+        let named = |detail: &str| format!("I6: CNY 2006 {REFUND}: {detail}");
+        says(open_items(refunds, open(60), held(59)), &named("it holds 0.59, open is 0.60"));
+        says(open_items(refunds, [], held(60)), &named("it holds 0.60, open is 0.00"));
+        says(open_items(refunds, open(60), []), &named("it holds 0.00, open is 0.60"));
+    }
+
+    #[test]
+    fn i12_money_has_owners() {
+        let channel = Account::channel_receivable(AccountId::from_bytes([2; 16]));
+        let rows = |in_transit, pending| {
+            [
+                row(channel, in_transit, 0),
+                row(Account::channel_cost(), 1, 0),
+                row(Account::owed_by_merchant(MERCHANT), 2, 0),
+                row(Account::merchant_pending(MERCHANT), 0, pending),
+                row(Account::fee_income(), 0, 3),
+            ]
+        };
+        assert_eq!(money_has_owners(rows(100, 100)), Ok(()));
+        says(
+            money_has_owners(rows(100, 99)),
+            "I12: all CNY accounts: assets and expenses are 1.03, claims, income and equity are 1.02",
+        );
+    }
 }
