@@ -4,6 +4,8 @@
 pub mod api;
 /// Who did what: the hash-chained log of actions.
 pub mod audit;
+/// Messages to merchants: signature, retry schedule, circuit breaker, what is kept of an attempt and its explanation.
+pub mod callbacks;
 /// Commands: the only place that reads the configuration and builds the real environment.
 pub mod cli;
 /// The merchant's console.
