@@ -1,5 +1,7 @@
 //! What surrounds every console page: the rooms, the merchant, the mode, the person.
 
+use std::borrow::Borrow;
+
 use super::{Icon, Lang};
 use crate::domain::ids::Mode;
 
@@ -38,7 +40,8 @@ impl Room {
         }
     }
 
-    pub const fn name(self, lang: Lang) -> &'static str {
+    pub fn name(self, lang: impl Borrow<Lang>) -> &'static str {
+        let lang = *lang.borrow();
         match self {
             Room::Home => lang.t("首页", "Home"),
             Room::Payments => lang.t("收款", "Payments"),
@@ -112,10 +115,70 @@ impl Frame {
     }
 
     /// What needs attention in a room; nothing when zero.
-    pub fn count(&self, room: Room) -> u64 {
-        match room {
+    pub fn count(&self, room: impl Borrow<Room>) -> u64 {
+        match room.borrow() {
             Room::Callbacks => self.failing_callbacks,
             Room::Home | Room::Payments | Room::Refunds | Room::Ledger | Room::Developers | Room::Settings => 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+    use askama::Template;
+
+    use super::super::Page;
+    use super::*;
+    use crate::domain::time::Timestamp;
+
+    #[derive(Template)]
+    #[template(source = "{% extends \"console/frame.html\" %}{% block main %}here{% endblock %}", ext = "html")]
+    struct Sample {
+        page: Page,
+        frame: Frame,
+    }
+
+    fn render(mode: Mode, merchants: usize) -> String {
+        let page = Page::read(&TestRequest::with_uri("/console/ledger?lang=en").to_http_request(), Timestamp::MIN);
+        let merchant = |i| MerchantChoice { id: format!("m{i}"), name: format!("<Shop {i}>"), current: i == 0 };
+        let frame = Frame {
+            room: Room::Ledger,
+            mode,
+            merchants: (0..merchants).map(merchant).collect(),
+            user_name: "ada".into(),
+            role_name: "Owner".into(),
+            csrf: "token".into(),
+            failing_callbacks: 7,
+            search: String::new(),
+        };
+        Sample { page, frame }.render().unwrap()
+    }
+
+    #[test]
+    fn the_frame_says_where_one_is_and_whether_money_is_real() {
+        let test = render(Mode::Test, 1);
+        assert!(test.contains(r#"<a href="/console/ledger" aria-current="page">"#));
+        assert!(test.contains("no real money here") && test.contains(r#"<span class="count">7</span>"#));
+        assert!(!render(Mode::Live, 1).contains("no real money here"));
+    }
+
+    #[test]
+    fn the_switch_appears_with_the_second_merchant_and_names_are_escaped() {
+        assert!(!render(Mode::Live, 1).contains("Switch merchant"));
+        let two = render(Mode::Live, 2);
+        assert!(two.contains("Switch merchant") && two.contains("&#60;Shop 1&#62;") && !two.contains("<Shop"));
+    }
+
+    /// The content security policy allows neither, so such a page would be broken as well as unsafe.
+    #[test]
+    fn nothing_is_inline() {
+        let html = render(Mode::Test, 2);
+        assert!(
+            !html.contains("style=")
+                && !html.contains("<style")
+                && !html.contains("<script>")
+                && !html.contains("onclick")
+        );
     }
 }

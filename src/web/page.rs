@@ -1,5 +1,6 @@
 //! What a page knows about its reader, how values look in it, and how it becomes an answer.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use actix_web::cookie::{Cookie, SameSite};
@@ -45,6 +46,8 @@ impl Theme {
 }
 
 /// The reader's language, colours, zone and place. Every template holds one in a field named `page`.
+///
+/// Methods that format take `impl Borrow<T>`, because a template hands over its fields by reference and results by value.
 #[derive(Clone, Debug)]
 pub struct Page {
     pub lang: Lang,
@@ -134,22 +137,26 @@ impl Page {
     }
 
     /// `2026-11-23 14:05` in the merchant's zone; the exact UTC on hover.
-    pub fn time(&self, at: Timestamp) -> TimeTag {
+    pub fn time(&self, at: impl Borrow<Timestamp>) -> TimeTag {
+        let at = *at.borrow();
         TimeTag { at, shown: at.in_zone(&self.zone).strftime("%Y-%m-%d %H:%M").to_string() }
     }
 
     /// `11-23 14:05:09`, for a timeline, where seconds matter and the year does not.
-    pub fn clock(&self, at: Timestamp) -> TimeTag {
+    pub fn clock(&self, at: impl Borrow<Timestamp>) -> TimeTag {
+        let at = *at.borrow();
         TimeTag { at, shown: at.in_zone(&self.zone).strftime("%m-%d %H:%M:%S").to_string() }
     }
 
     /// `2026-11-23`.
-    pub fn date(&self, at: Timestamp) -> TimeTag {
+    pub fn date(&self, at: impl Borrow<Timestamp>) -> TimeTag {
+        let at = *at.borrow();
         TimeTag { at, shown: at.in_zone(&self.zone).strftime("%Y-%m-%d").to_string() }
     }
 
     /// `5 minutes ago`, `in 3 h`: to stand beside an exact time, never alone.
-    pub fn relative(&self, at: Timestamp) -> String {
+    pub fn relative(&self, at: impl Borrow<Timestamp>) -> String {
+        let at = *at.borrow();
         let (seconds, past) = if at <= self.now {
             (self.now.since(at).as_seconds(), true)
         } else {
@@ -175,13 +182,14 @@ impl Page {
     }
 
     /// `¥1,234.50` with the currency muted.
-    pub fn money(&self, amount: Money) -> MoneyTag {
+    pub fn money(&self, amount: impl Borrow<Money>) -> MoneyTag {
+        let amount = *amount.borrow();
         MoneyTag { minor: i128::from(amount.minor()), currency: amount.currency() }
     }
 
     /// A balance or a sum, which may be negative or beyond one amount.
-    pub fn sum(&self, minor: i128, currency: Currency) -> MoneyTag {
-        MoneyTag { minor, currency }
+    pub fn sum(&self, minor: impl Borrow<i128>, currency: impl Borrow<Currency>) -> MoneyTag {
+        MoneyTag { minor: *minor.borrow(), currency: *currency.borrow() }
     }
 
     /// An id, shortened in the middle, with a button that copies all of it.
