@@ -6,6 +6,8 @@ pub mod api;
 pub mod audit;
 /// Messages to merchants: signature, retry schedule, circuit breaker, what is kept of an attempt and its explanation.
 pub mod callbacks;
+/// The providers: one narrow trait, a folder each.
+pub mod channels;
 /// Commands: the only place that reads the configuration and builds the real environment.
 pub mod cli;
 /// The merchant's console.
@@ -16,6 +18,8 @@ pub mod crypto;
 pub mod domain;
 /// Clock, randomness: what comes from outside, so that it can be replaced.
 pub mod env;
+/// Use cases: load, decide, commit; and the runner that acts.
+pub mod flows;
 /// The two languages of every page and every answer.
 pub mod lang;
 /// Pure double entry: accounts, journal entries in a hash chain, balances, posting rules, invariants.

@@ -1,6 +1,16 @@
 //! Pure rules: no I/O, no async, no clock, no randomness, no JSON. What happens is decided here and nowhere else.
 
-pub mod fee;
 pub mod ids;
 pub mod money;
 pub mod time;
+
+pub mod case;
+pub mod endpoint;
+pub mod event;
+pub mod fee;
+pub mod follow;
+pub mod key;
+pub mod merchant;
+pub mod method;
+pub mod payment;
+pub mod refund;

@@ -13,6 +13,7 @@ pub mod migrations;
 mod read;
 mod span;
 pub mod table;
+pub mod tables;
 mod write;
 mod writer;
 

@@ -1,0 +1,237 @@
+//! The seam to the providers: one narrow trait, a folder per provider, one line each in the registry.
+//!
+//! An adapter builds requests and reads answers. It sends nothing, remembers nothing, and asks no clock.
+
+use std::fmt;
+
+use crate::domain::ids::{AttemptId, RefundId};
+use crate::domain::merchant::ChannelKind;
+use crate::domain::method::Method;
+use crate::domain::money::{Currency, Money};
+use crate::domain::payment::NextAction;
+use crate::domain::time::{Duration, Timestamp};
+use crate::env::transport::{OutgoingRequest, OutgoingResponse};
+
+pub mod registry;
+pub mod test_wallet;
+
+/// What one provider must be able to do.
+pub trait Channel: Send + Sync {
+    fn kind(&self) -> ChannelKind;
+
+    /// Methods, currencies, limits and refund rules this provider accepts.
+    fn terms(&self) -> &Terms;
+
+    /// What has to happen for the order: a call, or nothing more than showing something signed here.
+    fn request(&self, order: &Order, sealing: &Sealing) -> Result<Prepared, ChannelError>;
+
+    /// Reads the answer to a call, after checking its signature over the raw bytes.
+    fn read_response(
+        &self,
+        order: &Order,
+        response: &OutgoingResponse,
+        now: Timestamp,
+    ) -> Result<Observation, ChannelError>;
+
+    /// Reads a message that the provider sent by itself, after checking its signature over the raw bytes.
+    fn read_notification(&self, message: &Inbound<'_>, now: Timestamp) -> Result<VerifiedNotification, ChannelError>;
+
+    /// What the provider wants to hear: that the message is safely stored, or that it should come again.
+    fn acknowledge(&self, stored: bool) -> Acknowledgement;
+}
+
+/// What a provider accepts, as data, so that callers see it before they ask.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    pub methods: Vec<MethodTerms>,
+    pub currencies: Vec<Currency>,
+    /// How long after the payment refunds are possible.
+    pub refund_window: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct MethodTerms {
+    pub method: Method,
+    pub min_minor: u64,
+    pub max_minor: u64,
+    pub refundable: bool,
+}
+
+/// What the provider is asked for. The idempotency key is our id, so asking twice is asking once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    Create(CreateOrder),
+    Query(OrderRef),
+    /// Make it impossible to pay from now on.
+    Close(OrderRef),
+    Refund(RefundOrder),
+    QueryRefund {
+        refund: RefundId,
+        order: OrderRef,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateOrder {
+    pub attempt: AttemptId,
+    pub method: Method,
+    pub amount: Money,
+    pub description: String,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub notify_url: String,
+    pub return_url: String,
+    pub customer_ip: Option<std::net::IpAddr>,
+    pub openid: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderRef {
+    pub attempt: AttemptId,
+    pub method: Method,
+    pub created_at: Timestamp,
+    pub transaction_id: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefundOrder {
+    pub refund: RefundId,
+    pub order: OrderRef,
+    pub amount: Money,
+    /// The whole amount of the order, which several providers want beside the refund's.
+    pub total: Money,
+    pub reason: Option<String>,
+    pub notify_url: String,
+}
+
+/// Time and randomness of one request, passed in so that requests can be replayed in tests.
+#[derive(Clone, Copy, Debug)]
+pub struct Sealing {
+    pub now: Timestamp,
+    pub nonce: [u8; 16],
+}
+
+#[derive(Clone, Debug)]
+pub enum Prepared {
+    /// Send it and read the answer.
+    Call(OutgoingRequest),
+    /// Nothing to send: the customer's device carries the signed order to the provider.
+    Show(NextAction),
+}
+
+/// What the provider says about an order, in our words. A status we do not know is `Unknown`: never paid, never failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observation {
+    /// The order exists and waits for the customer.
+    Accepted {
+        next_action: NextAction,
+    },
+    /// The order exists and is not paid (yet).
+    NotPaid,
+    Paid(PaidFacts),
+    /// Confirmed: can no longer be paid.
+    Closed,
+    /// The customer's payment was refused for good.
+    Declined {
+        detail: String,
+    },
+    /// The provider does not know the order.
+    NotFound,
+    /// The request itself was refused for good: nothing was created or moved.
+    Refused {
+        code: String,
+        detail: String,
+    },
+    RefundProcessing {
+        channel_refund_id: Option<String>,
+    },
+    RefundSucceeded {
+        channel_refund_id: Option<String>,
+        amount: Money,
+    },
+    RefundFailed {
+        detail: String,
+    },
+    Unknown {
+        detail: String,
+    },
+}
+
+/// Everything that has to agree with the attempt before anything is booked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaidFacts {
+    pub amount: Money,
+    /// The provider's own number of the payment.
+    pub transaction_id: String,
+    pub paid_at: Timestamp,
+    /// `Err` names the merchant, app or seller number that is not ours.
+    pub identity: Result<(), String>,
+}
+
+/// A message from outside, as raw as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Inbound<'a> {
+    /// Lower-case names.
+    pub headers: &'a [(String, String)],
+    pub body: &'a [u8],
+}
+
+/// A message whose signature was checked. Only adapters can make one, so unverified input cannot reach a flow.
+#[derive(Clone, Debug)]
+pub struct VerifiedNotification {
+    about: Subject,
+    observation: Observation,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    Order(AttemptId),
+    Refund(RefundId),
+}
+
+impl VerifiedNotification {
+    pub(in crate::channels) fn checked(about: Subject, observation: Observation) -> Self {
+        Self { about, observation }
+    }
+
+    pub fn about(&self) -> Subject {
+        self.about
+    }
+
+    pub fn observation(&self) -> &Observation {
+        &self.observation
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acknowledgement {
+    pub status: u16,
+    pub content_type: &'static str,
+    pub body: &'static str,
+}
+
+/// Named by what the caller can do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChannelError {
+    /// Signature, certificate or encryption do not check out: the message proves nothing.
+    NotGenuine { detail: String },
+    /// Genuine, but not understood: the outcome is unknown, ask again.
+    Malformed { detail: String },
+    /// The provider does not do this; callers see it in `Terms` before.
+    Unsupported,
+    /// The stored credentials cannot be used: somebody has to enter them again.
+    Credentials { detail: String },
+}
+
+impl fmt::Display for ChannelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ChannelError::NotGenuine { detail } => write!(f, "the message is not genuine: {detail}"),
+            ChannelError::Malformed { detail } => write!(f, "the message was not understood: {detail}"),
+            ChannelError::Unsupported => f.write_str("the channel does not offer this"),
+            ChannelError::Credentials { detail } => write!(f, "the channel's credentials cannot be used: {detail}"),
+        }
+    }
+}
+
+impl std::error::Error for ChannelError {}

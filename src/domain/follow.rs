@@ -1,0 +1,246 @@
+//! How an attempt and a refund are followed: what to do next after what the channel said. Pure tables, no I/O.
+//!
+//! *Ask, do not wait*: channels do not guarantee their notifications. Closing is query, close, query: only the
+//! channel's word ends an attempt, never the clock.
+
+use serde::{Deserialize, Serialize};
+
+use super::payment::{Attempt, AttemptEvent, AttemptState};
+use super::refund::{Refund, RefundEvent};
+use super::time::{Duration, Timestamp};
+
+/// What the next follow-up of an attempt does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    /// Tell the channel about the order.
+    Create,
+    /// Ask, while the customer may pay.
+    Ask,
+    /// Ask before closing: the money may have come already.
+    AskBeforeClose,
+    Close,
+    /// Ask whether the close was carried out.
+    AskAfterClose,
+    /// Ended; ask for money that comes all the same.
+    AskLate,
+    /// Disputed: a person has to look at it first.
+    Hold,
+}
+
+impl Step {
+    pub const ALL: [Step; 7] =
+        [Step::Create, Step::Ask, Step::AskBeforeClose, Step::Close, Step::AskAfterClose, Step::AskLate, Step::Hold];
+}
+
+/// What the channel's answer means for following, without its details.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    Accepted,
+    NotPaid,
+    Paid,
+    Closed,
+    Declined,
+    NotFound,
+    /// The request was refused for good.
+    Refused,
+    Unknown,
+}
+
+impl Heard {
+    pub const ALL: [Heard; 8] = [
+        Heard::Accepted,
+        Heard::NotPaid,
+        Heard::Paid,
+        Heard::Closed,
+        Heard::Declined,
+        Heard::NotFound,
+        Heard::Refused,
+        Heard::Unknown,
+    ];
+}
+
+/// When the next step is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    Now,
+    /// At the next rung of the ladder.
+    Ladder,
+}
+
+/// The decision: what happened to the attempt, and what is done next.
+pub fn after(state: AttemptState, step: Step, heard: Heard) -> (AttemptEvent, Step, When) {
+    use AttemptEvent as E;
+    match heard {
+        Heard::Paid => return (E::Paid, Step::AskLate, When::Ladder),
+        Heard::Declined => return (E::Declined, Step::AskLate, When::Ladder),
+        Heard::Closed => {
+            return match step {
+                // The answer to a close is a promise; what is asked afterwards is the fact.
+                Step::Close => (E::OutcomeUnknown, Step::AskAfterClose, When::Now),
+                Step::Create | Step::Ask | Step::AskBeforeClose | Step::AskAfterClose | Step::AskLate | Step::Hold => {
+                    (E::Closed, Step::AskLate, When::Ladder)
+                }
+            };
+        }
+        Heard::Accepted | Heard::NotPaid | Heard::NotFound | Heard::Refused | Heard::Unknown => {}
+    }
+    let never_shown = state == AttemptState::Created;
+    match step {
+        Step::Create => match heard {
+            Heard::Accepted => (E::Accepted, Step::Ask, When::Ladder),
+            Heard::Refused => (E::Declined, Step::AskLate, When::Ladder),
+            // Asked what happened before it is told again.
+            Heard::NotPaid | Heard::NotFound | Heard::Unknown | Heard::Paid | Heard::Closed | Heard::Declined => {
+                (E::OutcomeUnknown, Step::Ask, When::Ladder)
+            }
+        },
+        Step::Ask => match heard {
+            // The order never arrived, so it is told again; the number is the same, so twice is once.
+            Heard::NotFound if never_shown => (E::OutcomeUnknown, Step::Create, When::Now),
+            // It arrived, but its code was lost on the way back: telling it again brings the same code.
+            Heard::NotPaid if never_shown => (E::OutcomeUnknown, Step::Create, When::Now),
+            _ => (E::OutcomeUnknown, Step::Ask, When::Ladder),
+        },
+        Step::AskBeforeClose => match heard {
+            // Nobody ever saw a code, so nobody can pay.
+            Heard::NotFound if never_shown => (E::Closed, Step::AskLate, When::Ladder),
+            Heard::NotPaid | Heard::NotFound | Heard::Accepted => (E::OutcomeUnknown, Step::Close, When::Now),
+            Heard::Refused | Heard::Unknown | Heard::Paid | Heard::Closed | Heard::Declined => {
+                (E::OutcomeUnknown, Step::AskBeforeClose, When::Ladder)
+            }
+        },
+        Step::Close => match heard {
+            Heard::NotFound | Heard::Accepted => (E::OutcomeUnknown, Step::AskAfterClose, When::Now),
+            // Refused may mean "already paid": ask first, then try again.
+            _ => (E::OutcomeUnknown, Step::AskBeforeClose, When::Ladder),
+        },
+        Step::AskAfterClose => match heard {
+            Heard::NotFound => (E::Closed, Step::AskLate, When::Ladder),
+            _ => (E::OutcomeUnknown, Step::AskBeforeClose, When::Ladder),
+        },
+        Step::AskLate => (E::OutcomeUnknown, Step::AskLate, When::Ladder),
+        Step::Hold => (E::OutcomeUnknown, Step::Hold, When::Ladder),
+    }
+}
+
+/// Gaps between questions while the customer looks at the code, in seconds; afterwards every two minutes.
+const LADDER_SECONDS: [u64; 7] = [3, 5, 8, 13, 21, 34, 60];
+const LADDER_THEN: Duration = Duration::from_minutes(2);
+/// Questions after the expiry, counted from it: money can still arrive.
+const AFTER_EXPIRY: [Duration; 6] = [
+    Duration::from_minutes(1),
+    Duration::from_minutes(5),
+    Duration::from_minutes(30),
+    Duration::from_hours(2),
+    Duration::from_hours(6),
+    Duration::from_hours(24),
+];
+
+/// When `step` is due, asked at `now` after `queries` questions; `None` when nothing is left to be learned.
+pub fn due(attempt: &Attempt, step: Step, when: When, now: Timestamp) -> Option<Timestamp> {
+    if when == When::Now {
+        return Some(now);
+    }
+    let gap = LADDER_SECONDS.get(attempt.queries as usize).map_or(LADDER_THEN, |s| Duration::from_seconds(*s));
+    match step {
+        Step::Ask if now < attempt.expires_at => Some(now.plus(gap).min(attempt.expires_at)),
+        Step::Create | Step::Ask | Step::AskBeforeClose | Step::Close | Step::AskAfterClose => Some(now.plus(gap)),
+        Step::AskLate => match attempt.state {
+            AttemptState::Paid => None,
+            AttemptState::Created | AttemptState::Pending | AttemptState::Failed | AttemptState::Closed => {
+                AFTER_EXPIRY.iter().map(|after| attempt.expires_at.plus(*after)).find(|at| *at > now)
+            }
+        },
+        Step::Hold => None,
+    }
+}
+
+/// What the next follow-up of a refund does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RefundStep {
+    Send,
+    Ask,
+}
+
+/// What the channel's answer means for a refund.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefundHeard {
+    Processing,
+    Succeeded,
+    Failed,
+    /// The channel does not know the refund.
+    NotFound,
+    Unknown,
+}
+
+/// Sent once and asked for ever after; sent again only when the channel says that it does not know it.
+pub fn after_refund(step: RefundStep, heard: RefundHeard) -> (RefundEvent, RefundStep) {
+    match heard {
+        RefundHeard::Succeeded => (RefundEvent::Succeeded, RefundStep::Ask),
+        RefundHeard::Failed => (RefundEvent::Refused, RefundStep::Ask),
+        RefundHeard::Processing => (RefundEvent::Accepted, RefundStep::Ask),
+        RefundHeard::Unknown => (RefundEvent::OutcomeUnknown, RefundStep::Ask),
+        RefundHeard::NotFound => match step {
+            RefundStep::Ask => (RefundEvent::OutcomeUnknown, RefundStep::Send),
+            RefundStep::Send => (RefundEvent::OutcomeUnknown, RefundStep::Ask),
+        },
+    }
+}
+
+/// Gaps between questions about a refund; afterwards every six hours, for as long as it takes.
+const REFUND_LADDER: [Duration; 8] = [
+    Duration::from_seconds(2),
+    Duration::from_seconds(5),
+    Duration::from_seconds(15),
+    Duration::from_seconds(60),
+    Duration::from_minutes(5),
+    Duration::from_minutes(15),
+    Duration::from_hours(1),
+    Duration::from_hours(3),
+];
+const REFUND_LADDER_THEN: Duration = Duration::from_hours(6);
+
+pub fn refund_due(refund: &Refund, now: Timestamp) -> Timestamp {
+    now.plus(REFUND_LADDER.get(refund.queries as usize).copied().unwrap_or(REFUND_LADDER_THEN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_following_table_is_as_printed() {
+        let mut text = String::new();
+        for state in [AttemptState::Created, AttemptState::Pending] {
+            for step in Step::ALL {
+                for heard in Heard::ALL {
+                    let (event, next, when) = after(state, step, heard);
+                    text += &format!(
+                        "{:<8} {:<15} heard {:<9} -> {:<15} then {:<15} {when:?}\n",
+                        state.code(),
+                        format!("{step:?}"),
+                        format!("{heard:?}"),
+                        format!("{event:?}"),
+                        format!("{next:?}")
+                    );
+                }
+            }
+        }
+        assert_eq!(text, include_str!("../../tests/it/follow_table.txt"));
+    }
+
+    #[test]
+    fn only_the_channels_word_ends_an_attempt() {
+        for state in AttemptState::ALL {
+            for step in Step::ALL {
+                for heard in [Heard::Unknown, Heard::NotPaid, Heard::Accepted] {
+                    let (event, _, _) = after(state, step, heard);
+                    assert!(
+                        matches!(event, AttemptEvent::OutcomeUnknown | AttemptEvent::Accepted),
+                        "{state:?} {step:?} {heard:?} must not end the attempt"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Payment methods: what a customer can choose, by the codes the API uses.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Whose wallet or network moves the money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Brand {
+    WeChat,
+    Alipay,
+    UnionPay,
+}
+
+impl Brand {
+    pub const ALL: [Brand; 3] = [Brand::WeChat, Brand::Alipay, Brand::UnionPay];
+
+    pub const fn code(self) -> &'static str {
+        match self {
+            Brand::WeChat => "wechat",
+            Brand::Alipay => "alipay",
+            Brand::UnionPay => "unionpay",
+        }
+    }
+}
+
+/// How the customer gets from the shop to the wallet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Flow {
+    /// The customer scans a code that we show.
+    QrCode,
+    /// The browser goes to a page of the channel.
+    Redirect,
+    /// The shop's app opens the wallet with signed parameters.
+    App,
+    /// A page inside the wallet calls its script with signed parameters.
+    JsApi,
+    /// The shop scans a code that the customer shows (付款码).
+    BarCode,
+}
+
+macro_rules! methods {
+    ($($(#[$doc:meta])* $name:ident $code:literal $brand:ident $flow:ident $zh:literal $en:literal;)*) => {
+        /// A way to pay. Codes are append-only and never renamed.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Method { $($(#[$doc])* #[serde(rename = $code)] $name,)* }
+
+        impl Method {
+            pub const ALL: &[Method] = &[$(Method::$name,)*];
+
+            pub const fn code(self) -> &'static str {
+                match self { $(Method::$name => $code,)* }
+            }
+
+            pub const fn brand(self) -> Brand {
+                match self { $(Method::$name => Brand::$brand,)* }
+            }
+
+            pub const fn flow(self) -> Flow {
+                match self { $(Method::$name => Flow::$flow,)* }
+            }
+
+            pub const fn name_zh(self) -> &'static str {
+                match self { $(Method::$name => $zh,)* }
+            }
+
+            pub const fn name_en(self) -> &'static str {
+                match self { $(Method::$name => $en,)* }
+            }
+        }
+    };
+}
+
+methods! {
+    WechatNative "wechat_native" WeChat QrCode "微信扫码" "WeChat Pay QR";
+    WechatJsapi "wechat_jsapi" WeChat JsApi "微信内支付" "WeChat Pay in WeChat";
+    WechatMini "wechat_mini" WeChat JsApi "微信小程序" "WeChat mini program";
+    WechatH5 "wechat_h5" WeChat Redirect "微信 H5" "WeChat Pay mobile web";
+    WechatApp "wechat_app" WeChat App "微信 App" "WeChat Pay in app";
+    WechatBarcode "wechat_barcode" WeChat BarCode "微信付款码" "WeChat payment code";
+    AlipayQr "alipay_qr" Alipay QrCode "支付宝扫码" "Alipay QR";
+    AlipayPage "alipay_page" Alipay Redirect "支付宝网页" "Alipay on the web";
+    AlipayWap "alipay_wap" Alipay Redirect "支付宝手机网页" "Alipay mobile web";
+    AlipayApp "alipay_app" Alipay App "支付宝 App" "Alipay in app";
+    AlipayBarcode "alipay_barcode" Alipay BarCode "支付宝付款码" "Alipay payment code";
+    UnionpayGateway "unionpay_gateway" UnionPay Redirect "银联网关" "UnionPay gateway";
+    UnionpayQr "unionpay_qr" UnionPay QrCode "云闪付扫码" "UnionPay QR";
+    UnionpayApp "unionpay_app" UnionPay App "云闪付 App" "UnionPay in app";
+}
+
+impl Method {
+    pub fn parse(code: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|m| m.code() == code)
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}

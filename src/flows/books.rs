@@ -1,0 +1,72 @@
+//! Posting to the books: chained, once per cause, with the invariants asserted in every build.
+
+use super::FlowError;
+use crate::domain::ids::{AccountId, MerchantId, PaymentId, Scope};
+use crate::domain::money::Currency;
+use crate::ledger::{Account, Balance, ChannelPosition, Head, JournalEntry, MerchantPosition};
+use crate::store::tables::{
+    BALANCES, JOURNAL, JOURNAL_BY_ACCOUNT, JOURNAL_BY_CAUSE, JOURNAL_BY_PAYMENT, JOURNAL_HEADS,
+};
+use crate::store::{Read, StoreError, WriteTx};
+
+/// The three letters of a currency, as balances are keyed.
+pub fn currency_key(currency: Currency) -> [u8; 3] {
+    currency.code().as_bytes().try_into().expect("ISO 4217 codes have three letters")
+}
+
+pub fn balance(tx: &impl Read, scope: Scope, currency: Currency, account: Account) -> Result<Balance, StoreError> {
+    Ok(tx.get(&BALANCES, &(scope, currency_key(currency), account.to_bytes()))?.unwrap_or_default())
+}
+
+pub fn merchant_position(tx: &impl Read, scope: Scope, currency: Currency) -> Result<MerchantPosition, FlowError> {
+    let of = |account: fn(MerchantId) -> Account| balance(tx, scope, currency, account(scope.merchant));
+    Ok(MerchantPosition::new(
+        of(Account::merchant_pending)?,
+        of(Account::merchant_available)?,
+        of(Account::owed_by_merchant)?,
+    )?)
+}
+
+pub fn channel_position(
+    tx: &impl Read,
+    scope: Scope,
+    currency: Currency,
+    account: AccountId,
+) -> Result<ChannelPosition, FlowError> {
+    let of = |which: fn(AccountId) -> Account| balance(tx, scope, currency, which(account));
+    Ok(ChannelPosition::new(of(Account::channel_receivable)?, of(Account::settled)?)?)
+}
+
+/// Appends an entry to the chain of its merchant and mode and moves the balances. `false` when its cause has been posted
+/// before: then nothing happens.
+///
+/// Refuses what would leave an account on its wrong side (I4), so that nothing of the transaction is committed.
+pub fn post(tx: &mut WriteTx<'_>, scope: Scope, entry: JournalEntry) -> Result<bool, FlowError> {
+    let cause = (scope, entry.id().to_bytes());
+    if tx.contains(&JOURNAL_BY_CAUSE, &cause)? {
+        return Ok(false);
+    }
+    entry.check().map_err(|why| FlowError::Books(why.to_string()))?;
+    let head = tx.get(&JOURNAL_HEADS, &scope)?.unwrap_or_else(|| Head::genesis(scope));
+    let chained = head.append(entry);
+    let currency = currency_key(chained.entry.currency());
+    for posting in chained.entry.postings() {
+        let key = (scope, currency, posting.account.to_bytes());
+        let before = tx.get(&BALANCES, &key)?.unwrap_or_default();
+        let after = before.apply(posting).map_err(|why| FlowError::Books(why.to_string()))?;
+        after.of(posting.account.code())?;
+        tx.put(&BALANCES, &key, &after)?;
+        tx.put(&JOURNAL_BY_ACCOUNT, &(scope, posting.account.code().code(), chained.seq), &())?;
+    }
+    if let Some(payment) = chained.entry.links().payment {
+        link(tx, scope, payment, chained.seq)?;
+    }
+    tx.put(&JOURNAL_BY_CAUSE, &cause, &chained.seq)?;
+    tx.put(&JOURNAL_HEADS, &scope, &chained.head())?;
+    tx.put(&JOURNAL, &(scope, chained.seq), &chained)?;
+    Ok(true)
+}
+
+fn link(tx: &mut WriteTx<'_>, scope: Scope, payment: PaymentId, seq: u64) -> Result<(), StoreError> {
+    tx.put(&JOURNAL_BY_PAYMENT, &(scope, payment, seq), &())
+}

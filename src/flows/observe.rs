@@ -1,0 +1,399 @@
+//! What a channel said about an attempt, by answer or notification, and everything that follows from it, in one commit.
+//!
+//! Observations are matched against the attempt before they count: amount, currency, identity. A difference books
+//! nothing and opens a case. The same news a second time changes nothing.
+
+use super::effect::{Effect, Lane, unschedule};
+use super::payments::{close_live_attempts, conclude, finish, reschedule};
+use super::record::{self, count, day_of, emit_payment, position, save_payment, tell};
+use super::{FlowError, Moment, books, refunds};
+use crate::channels::{Observation, PaidFacts};
+use crate::domain::case::{Case, CaseKind, CaseState};
+use crate::domain::event::{EventType, Happening, PaidSource};
+use crate::domain::follow::{self, Heard, Step, When};
+use crate::domain::ids::{AttemptId, CaseId, Scope};
+use crate::domain::merchant::{ChannelKind, DuplicatePolicy, LatePolicy, Merchant};
+use crate::domain::payment::{Attempt, AttemptEvent, AttemptState, PaidBy, Payment, PaymentEvent, Reason};
+use crate::ledger::rules::{self, Collected, Unexpected};
+use crate::store::tables::{CASE_BY_CAUSE, CASES, CASES_OPEN, PAYMENT_BY_TRANSACTION};
+use crate::store::{Read, WriteTx};
+
+/// Where the news came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The answer to the follow-up that was due at this time; the follow-up is over with this commit.
+    FollowUp,
+    /// The channel told us by itself.
+    Notification,
+}
+
+fn heard(observation: &Observation) -> Heard {
+    match observation {
+        Observation::Accepted { .. } => Heard::Accepted,
+        Observation::NotPaid => Heard::NotPaid,
+        Observation::Paid(_) => Heard::Paid,
+        Observation::Closed => Heard::Closed,
+        Observation::Declined { .. } => Heard::Declined,
+        Observation::NotFound => Heard::NotFound,
+        Observation::Refused { .. } => Heard::Refused,
+        Observation::RefundProcessing { .. }
+        | Observation::RefundSucceeded { .. }
+        | Observation::RefundFailed { .. }
+        | Observation::Unknown { .. } => Heard::Unknown,
+    }
+}
+
+/// The channel's answer in a word, for the timeline.
+fn word(observation: &Observation) -> String {
+    match observation {
+        Observation::Accepted { .. } => "accepted".to_owned(),
+        Observation::NotPaid => "not_paid".to_owned(),
+        Observation::Paid(_) => "paid".to_owned(),
+        Observation::Closed => "closed".to_owned(),
+        Observation::Declined { .. } => "declined".to_owned(),
+        Observation::NotFound => "not_found".to_owned(),
+        Observation::Refused { code, .. } => code.clone(),
+        Observation::RefundProcessing { .. } => "refund_processing".to_owned(),
+        Observation::RefundSucceeded { .. } => "refund_succeeded".to_owned(),
+        Observation::RefundFailed { .. } => "refund_failed".to_owned(),
+        Observation::Unknown { .. } => "unknown".to_owned(),
+    }
+}
+
+/// Applies what `channel` said about the attempt with this number.
+pub fn observe(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    id: AttemptId,
+    channel: ChannelKind,
+    observation: &Observation,
+    source: Source,
+    moment: &mut Moment,
+) -> Result<(), FlowError> {
+    let mut attempt = record::attempt(tx, scope, id)?;
+    let mut payment = record::payment(tx, scope, attempt.payment)?;
+    narrate(tx, scope, &mut attempt, observation, source, moment)?;
+    if source == Source::FollowUp {
+        attempt.queries = attempt.queries.saturating_add(1);
+    }
+    if let Observation::Paid(facts) = observation {
+        if attempt.state == AttemptState::Paid {
+            // The second sighting of the same money; its follow-up, if any, is over.
+            return reschedule(tx, scope, &mut attempt, Step::AskLate, None);
+        }
+        if let Some((kind, detail)) = difference(tx, scope, &attempt, channel, facts)? {
+            let fact = Difference { kind, seen: facts.amount, suspense: false, detail };
+            open_case(tx, scope, &payment, &attempt, fact, moment)?;
+            return reschedule(tx, scope, &mut attempt, Step::Hold, None);
+        }
+        return paid(tx, scope, &mut payment, &mut attempt, channel, facts, source, moment);
+    }
+
+    let (event, step, when) = match source {
+        Source::FollowUp => follow::after(attempt.state, attempt.step, heard(observation)),
+        // A notification other than "paid" ends an attempt if it says so, and leaves the plan of questions as it is.
+        Source::Notification => match heard(observation) {
+            Heard::Declined => (AttemptEvent::Declined, Step::AskLate, When::Ladder),
+            Heard::Closed => (AttemptEvent::Closed, Step::AskLate, When::Ladder),
+            Heard::Accepted | Heard::NotPaid | Heard::NotFound | Heard::Refused | Heard::Unknown | Heard::Paid => {
+                return Ok(record::save_attempt(tx, scope, &attempt)?);
+            }
+        },
+    };
+    if let Observation::Accepted { next_action } = observation {
+        attempt.next_action = Some(next_action.clone());
+    }
+    let before = attempt.state;
+    if let Some(state) = before.next(event) {
+        attempt.state = state;
+    }
+    // The step was planned for the attempt as it was; one that ended meanwhile is only asked about late money.
+    let step = if attempt.state.is_live() { step } else { Step::AskLate };
+    if step == Step::AskBeforeClose && attempt.step == Step::Ask {
+        attempt.queries = 0;
+    }
+    let step = if step == Step::Ask && moment.now >= attempt.expires_at { Step::AskBeforeClose } else { step };
+    let due = follow::due(&attempt, step, when, moment.now);
+    reschedule(tx, scope, &mut attempt, step, due)?;
+    match attempt.state {
+        AttemptState::Failed | AttemptState::Closed if before.is_live() => {
+            ended(tx, scope, &mut payment, &attempt, observation, moment)
+        }
+        AttemptState::Pending if before == AttemptState::Created => {
+            payment.version += 1;
+            save_payment(tx, scope, Some(payment.state), &payment)?;
+            Ok(tell(tx, scope, payment.id, moment.now, Happening::CodeShown { attempt: attempt.id })?)
+        }
+        AttemptState::Created
+        | AttemptState::Pending
+        | AttemptState::Paid
+        | AttemptState::Failed
+        | AttemptState::Closed => Ok(()),
+    }
+}
+
+fn narrate(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    attempt: &mut Attempt,
+    observation: &Observation,
+    source: Source,
+    moment: &Moment,
+) -> Result<(), FlowError> {
+    let (id, at) = (attempt.id, moment.now);
+    attempt.trouble = match observation {
+        Observation::Unknown { detail } | Observation::Refused { detail, .. } | Observation::Declined { detail } => {
+            Some(detail.clone())
+        }
+        Observation::Accepted { .. }
+        | Observation::NotPaid
+        | Observation::Paid(_)
+        | Observation::Closed
+        | Observation::NotFound
+        | Observation::RefundProcessing { .. }
+        | Observation::RefundSucceeded { .. }
+        | Observation::RefundFailed { .. } => None,
+    };
+    let what = match (source, observation) {
+        (Source::Notification, _) => Happening::Notified { attempt: id, status: word(observation) },
+        (Source::FollowUp, Observation::Unknown { detail }) => {
+            Happening::ChannelTrouble { attempt: id, detail: detail.clone() }
+        }
+        (Source::FollowUp, Observation::Accepted { .. }) => return Ok(()),
+        (Source::FollowUp, _) => Happening::Asked { attempt: id, answer: word(observation) },
+    };
+    Ok(tell(tx, scope, attempt.payment, at, what)?)
+}
+
+/// What disagrees between the channel's word and our attempt.
+fn difference(
+    tx: &WriteTx<'_>,
+    scope: Scope,
+    attempt: &Attempt,
+    channel: ChannelKind,
+    facts: &PaidFacts,
+) -> Result<Option<(CaseKind, String)>, FlowError> {
+    if let Err(whose) = &facts.identity {
+        return Ok(Some((CaseKind::WrongIdentity, whose.clone())));
+    }
+    if facts.amount != attempt.amount {
+        let detail = format!("expected {}, the channel says {}", attempt.amount, facts.amount);
+        return Ok(Some((CaseKind::WrongAmount, detail)));
+    }
+    let known = tx.get(&PAYMENT_BY_TRANSACTION, &transaction_key(scope, channel, &facts.transaction_id))?;
+    Ok(known.filter(|payment| *payment != attempt.payment).map(|payment| {
+        (CaseKind::WrongIdentity, format!("transaction {} already paid {payment}", facts.transaction_id))
+    }))
+}
+
+fn transaction_key(scope: Scope, channel: ChannelKind, transaction: &str) -> (Scope, String) {
+    (scope, format!("{}:{transaction}", channel.code()))
+}
+
+#[expect(clippy::too_many_arguments, reason = "one call, and every argument is another thing")]
+fn paid(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    payment: &mut Payment,
+    attempt: &mut Attempt,
+    channel: ChannelKind,
+    facts: &PaidFacts,
+    source: Source,
+    moment: &mut Moment,
+) -> Result<(), FlowError> {
+    attempt.state = AttemptState::Paid;
+    attempt.transaction_id = Some(facts.transaction_id.clone());
+    attempt.paid_at = Some(facts.paid_at);
+    reschedule(tx, scope, attempt, Step::AskLate, None)?;
+    tx.put(&PAYMENT_BY_TRANSACTION, &transaction_key(scope, channel, &facts.transaction_id), &payment.id)?;
+
+    let merchant = record::merchant(tx, scope)?;
+    let before = payment.state;
+    let late = before.is_final();
+    let Ok(state) = before.next(PaymentEvent::Paid) else {
+        return second_payment(tx, scope, payment, attempt, &merchant, moment);
+    };
+    if late && merchant.late == LatePolicy::Hold {
+        let detail = format!("the payment was {} when the money came", before.code());
+        let fact = Difference { kind: CaseKind::LatePayment, seen: facts.amount, suspense: true, detail };
+        open_case(tx, scope, payment, attempt, fact, moment)?;
+        return Ok(());
+    }
+    let fee = merchant.fees.fee(attempt.method.code(), payment.amount);
+    payment.state = state;
+    payment.late = late;
+    payment.reason = None;
+    payment.ending = None;
+    payment.paid_at = Some(facts.paid_at);
+    payment.current = Some(attempt.id);
+    payment.fee_minor = fee.minor();
+    payment.paid_by = Some(PaidBy {
+        method: attempt.method,
+        channel: channel.code().to_owned(),
+        transaction_id: facts.transaction_id.clone(),
+    });
+    payment.version += 1;
+    let entry = rules::paid(&collected(&merchant, payment, attempt), moment.now)?;
+    if !books::post(tx, scope, entry)? {
+        return Err(FlowError::Books("an attempt that was not paid had been booked".to_owned()));
+    }
+    unschedule(tx, Lane::OWN, payment.expires_at, Effect::Expire(scope, payment.id))?;
+    close_live_attempts(tx, scope, payment, Some(attempt.id), moment.now)?;
+    let source = match source {
+        Source::FollowUp => PaidSource::Query,
+        Source::Notification => PaidSource::Notification,
+    };
+    count(tx, scope, day_of(&merchant, moment.now), Some(attempt.method), |day| {
+        day.paid += 1;
+        day.paid_minor = day.paid_minor.saturating_add(payment.amount.minor());
+        day.healed += u64::from(source == PaidSource::Query);
+        day.late += u64::from(late);
+    })?;
+    save_payment(tx, scope, Some(before), payment)?;
+    tell(tx, scope, payment.id, moment.now, Happening::Paid { attempt: attempt.id, source, late })?;
+    let kind = if late { EventType::PaymentLate } else { EventType::PaymentPaid };
+    emit_payment(tx, scope, moment, kind, payment, Some(attempt))?;
+    if late && merchant.late == LatePolicy::Refund {
+        refunds::give_back_late(tx, scope, payment, moment)?;
+    }
+    Ok(())
+}
+
+fn collected(merchant: &Merchant, payment: &Payment, attempt: &Attempt) -> Collected {
+    let currency = payment.amount.currency();
+    Collected {
+        merchant: merchant.id,
+        channel: attempt.account,
+        payment: payment.id,
+        attempt: attempt.id,
+        amount: payment.amount,
+        fee: crate::domain::money::Money::new(payment.fee_minor, currency),
+        cost: crate::domain::money::Money::zero(currency),
+    }
+}
+
+/// The order had been paid: the money waits in suspense, and by policy goes back at once.
+fn second_payment(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    payment: &mut Payment,
+    attempt: &Attempt,
+    merchant: &Merchant,
+    moment: &mut Moment,
+) -> Result<(), FlowError> {
+    let fact = Difference {
+        kind: CaseKind::SecondPayment,
+        seen: attempt.amount,
+        suspense: true,
+        detail: "the order had been paid already".to_owned(),
+    };
+    let case = open_case(tx, scope, payment, attempt, fact, moment)?;
+    match merchant.duplicate {
+        DuplicatePolicy::Refund => refunds::give_back_suspense(tx, scope, payment, attempt, case, moment),
+        DuplicatePolicy::Hold => Ok(()),
+    }
+}
+
+/// What a case is opened with.
+struct Difference {
+    kind: CaseKind,
+    seen: crate::domain::money::Money,
+    /// The money is there and nobody's: it is booked to suspense.
+    suspense: bool,
+    detail: String,
+}
+
+/// One difference is one case, however often it is seen.
+fn open_case(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    payment: &Payment,
+    attempt: &Attempt,
+    fact: Difference,
+    moment: &mut Moment,
+) -> Result<Case, FlowError> {
+    let cause = (scope, attempt.id, position(&CaseKind::ALL, &fact.kind));
+    if let Some(id) = tx.get(&CASE_BY_CAUSE, &cause)? {
+        return tx.get(&CASES, &(scope, id))?.ok_or_else(|| FlowError::Books(format!("{id} has no record")));
+    }
+    let case = Case {
+        id: CaseId::new(moment.now, moment.next()),
+        kind: fact.kind,
+        state: CaseState::Open,
+        payment: payment.id,
+        attempt: attempt.id,
+        expected: attempt.amount,
+        seen: fact.seen,
+        suspense_minor: if fact.suspense { fact.seen.minor() } else { 0 },
+        detail: fact.detail,
+        opened_at: moment.now,
+        closed_at: None,
+    };
+    if fact.suspense {
+        books::post(tx, scope, rules::long_received(&unexpected(&case, attempt), moment.now)?)?;
+    }
+    tx.put(&CASE_BY_CAUSE, &cause, &case.id)?;
+    tx.put(&CASES_OPEN, &(scope, case.id), &())?;
+    tx.put(&CASES, &(scope, case.id), &case)?;
+    tell(tx, scope, payment.id, moment.now, Happening::CaseOpened { case: case.id })?;
+    Ok(case)
+}
+
+pub(super) fn unexpected(case: &Case, attempt: &Attempt) -> Unexpected {
+    Unexpected {
+        case: case.id,
+        channel: attempt.account,
+        payment: Some(case.payment),
+        attempt: Some(case.attempt),
+        amount: case.seen,
+    }
+}
+
+/// An attempt ended without money: the payment ends with it if that was asked for, or waits for the next attempt.
+fn ended(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    payment: &mut Payment,
+    attempt: &Attempt,
+    observation: &Observation,
+    moment: &mut Moment,
+) -> Result<(), FlowError> {
+    let reason = match observation {
+        Observation::Declined { .. } => Reason::Declined,
+        Observation::Refused { .. } => Reason::ChannelRefused,
+        Observation::Closed | Observation::NotFound => Reason::Expired,
+        Observation::Accepted { .. }
+        | Observation::NotPaid
+        | Observation::Paid(_)
+        | Observation::RefundProcessing { .. }
+        | Observation::RefundSucceeded { .. }
+        | Observation::RefundFailed { .. }
+        | Observation::Unknown { .. } => {
+            return Err(FlowError::Books("an attempt ended without the channel's word".to_owned()));
+        }
+    };
+    tell(tx, scope, payment.id, moment.now, Happening::AttemptEnded { attempt: attempt.id, reason })?;
+    if payment.state.is_final() {
+        return Ok(());
+    }
+    for id in &payment.attempts {
+        if *id != attempt.id && record::attempt(tx, scope, *id)?.state.is_live() {
+            return Ok(());
+        }
+    }
+    if payment.ending.is_some() {
+        return conclude(tx, scope, payment, moment);
+    }
+    // The shop chose the method, so there is no other one to try.
+    let hopeless = payment.method.is_some() && matches!(reason, Reason::Declined | Reason::ChannelRefused);
+    if hopeless {
+        return finish(tx, scope, payment, PaymentEvent::Failed, reason, moment);
+    }
+    let before = payment.state;
+    if let Ok(state) = before.next(PaymentEvent::AttemptEnded) {
+        payment.state = state;
+        payment.version += 1;
+        save_payment(tx, scope, Some(before), payment)?;
+    }
+    Ok(())
+}

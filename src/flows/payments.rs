@@ -1,0 +1,376 @@
+//! A payment from its creation to its end without money: create, choose a method, change, cancel, expire.
+
+use std::collections::BTreeMap;
+
+use super::effect::{Effect, Lane, schedule, unschedule};
+use super::record::{self, count, day_of, emit_payment, save_attempt, save_payment, tell};
+use super::{FlowError, Moment, Refusal};
+use crate::domain::event::{Actor, EventType, Happening};
+use crate::domain::follow::Step;
+use crate::domain::ids::{AccountId, AttemptId, PaymentId, Scope};
+use crate::domain::method::Method;
+use crate::domain::money::Money;
+use crate::domain::payment::{
+    ATTEMPTS_PER_PAYMENT_MAX, Attempt, AttemptState, Customer, EXPIRES_IN_MAX, Ending, Payment, PaymentEvent,
+    PaymentState, Reason,
+};
+use crate::domain::time::{Duration, Timestamp};
+use crate::store::tables::{PAYMENT_BY_ORDER, PAYMENTS};
+use crate::store::{Read, WriteTx};
+
+/// What the shop asks for, already checked.
+#[derive(Clone, Debug)]
+pub struct NewPayment {
+    pub order_id: String,
+    pub amount: Money,
+    pub description: String,
+    pub method: Option<Method>,
+    pub expires_in: Duration,
+    pub return_url: Option<String>,
+    pub cancel_url: Option<String>,
+    pub callback_url: Option<String>,
+    pub customer: Customer,
+    pub metadata: BTreeMap<String, String>,
+    /// SHA-256 of the content, cut to 16 bytes.
+    pub fingerprint: [u8; 16],
+}
+
+#[derive(Clone, Debug)]
+pub enum Created {
+    New(Payment),
+    /// The same order with the same content was created before.
+    Existing(Payment),
+}
+
+impl Created {
+    pub fn payment(&self) -> &Payment {
+        match self {
+            Created::New(payment) | Created::Existing(payment) => payment,
+        }
+    }
+}
+
+/// Books the order. `account` is the channel account for `new.method`; both or neither are given.
+pub fn create(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    new: &NewPayment,
+    account: Option<AccountId>,
+    moment: &mut Moment,
+) -> Result<Created, FlowError> {
+    let order = (scope, new.order_id.clone());
+    if let Some(id) = tx.get(&PAYMENT_BY_ORDER, &order)? {
+        let existing = record::payment(tx, scope, id)?;
+        return if existing.fingerprint == new.fingerprint {
+            Ok(Created::Existing(existing))
+        } else {
+            Err(Refusal::OrderIdReused { payment: id }.into())
+        };
+    }
+    let merchant = record::merchant(tx, scope)?;
+    let mut payment = Payment {
+        id: PaymentId::new(moment.now, moment.next()),
+        order_id: new.order_id.clone(),
+        fingerprint: new.fingerprint,
+        amount: new.amount,
+        description: new.description.clone(),
+        state: PaymentState::Open,
+        reason: None,
+        created_at: moment.now,
+        expires_at: moment.now.plus(new.expires_in),
+        paid_at: None,
+        late: false,
+        method: new.method,
+        attempts: Vec::new(),
+        current: None,
+        refunds: Vec::new(),
+        refunded_minor: 0,
+        refunding_minor: 0,
+        fee_minor: 0,
+        fee_returned_minor: 0,
+        return_url: new.return_url.clone(),
+        cancel_url: new.cancel_url.clone(),
+        callback_url: new.callback_url.clone(),
+        customer: new.customer.clone(),
+        metadata: new.metadata.clone(),
+        version: 1,
+        ending: None,
+        paid_by: None,
+    };
+    tx.put(&PAYMENT_BY_ORDER, &order, &payment.id)?;
+    schedule(tx, Lane::OWN, payment.expires_at, Effect::Expire(scope, payment.id))?;
+    count(tx, scope, day_of(&merchant, moment.now), None, |day| day.created += 1)?;
+    save_payment(tx, scope, None, &payment)?;
+    emit_payment(tx, scope, moment, EventType::PaymentCreated, &payment, None)?;
+    if let (Some(method), Some(account)) = (new.method, account) {
+        start_attempt(tx, scope, &mut payment, method, account, moment)?;
+    }
+    Ok(Created::New(payment))
+}
+
+/// Starts an attempt with a method, or answers the live one that has it already. Another live attempt is closed: the
+/// customer changed the wallet.
+pub fn choose_method(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    id: PaymentId,
+    method: Method,
+    account: AccountId,
+    moment: &mut Moment,
+) -> Result<Attempt, FlowError> {
+    let mut payment = record::payment(tx, scope, id)?;
+    if payment.state.is_final() || payment.ending.is_some() || payment.expires_at <= moment.now {
+        return Err(Refusal::PaymentEnded { state: payment.state }.into());
+    }
+    if let Some(current) = payment.current {
+        let attempt = record::attempt(tx, scope, current)?;
+        if attempt.method == method && attempt.state.is_live() && matches!(attempt.step, Step::Create | Step::Ask) {
+            return Ok(attempt);
+        }
+    }
+    start_attempt(tx, scope, &mut payment, method, account, moment)
+}
+
+fn start_attempt(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    payment: &mut Payment,
+    method: Method,
+    account: AccountId,
+    moment: &mut Moment,
+) -> Result<Attempt, FlowError> {
+    if payment.attempts.len() >= ATTEMPTS_PER_PAYMENT_MAX {
+        return Err(Refusal::TooManyAttempts.into());
+    }
+    let before = payment.state;
+    payment.state = before.next(PaymentEvent::Started).map_err(|why| Refusal::PaymentEnded { state: why.from })?;
+    close_live_attempts(tx, scope, payment, None, moment.now)?;
+    let attempt = Attempt {
+        id: AttemptId::new(moment.now, moment.next()),
+        payment: payment.id,
+        method,
+        account,
+        amount: payment.amount,
+        state: AttemptState::Created,
+        created_at: moment.now,
+        expires_at: payment.expires_at,
+        next_action: None,
+        transaction_id: None,
+        paid_at: None,
+        queries: 0,
+        follow_up: Some(moment.now),
+        step: Step::Create,
+        trouble: None,
+    };
+    payment.attempts.push(attempt.id);
+    payment.current = Some(attempt.id);
+    payment.version += 1;
+    schedule(tx, Lane::account(account), moment.now, Effect::FollowAttempt(scope, attempt.id))?;
+    save_attempt(tx, scope, &attempt)?;
+    save_payment(tx, scope, Some(before), payment)?;
+    tell(tx, scope, payment.id, moment.now, Happening::AttemptStarted { attempt: attempt.id, method })?;
+    if before != payment.state {
+        emit_payment(tx, scope, moment, EventType::PaymentProcessing, payment, Some(&attempt))?;
+    }
+    Ok(attempt)
+}
+
+/// Moves an attempt's one row in the queue, and saves the attempt.
+pub(super) fn reschedule(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    attempt: &mut Attempt,
+    step: Step,
+    at: Option<Timestamp>,
+) -> Result<(), FlowError> {
+    let lane = Lane::account(attempt.account);
+    let effect = Effect::FollowAttempt(scope, attempt.id);
+    if let Some(old) = attempt.follow_up {
+        unschedule(tx, lane, old, effect)?;
+    }
+    if let Some(at) = at {
+        schedule(tx, lane, at, effect)?;
+    }
+    attempt.follow_up = at;
+    attempt.step = step;
+    save_attempt(tx, scope, attempt)?;
+    Ok(())
+}
+
+/// Every attempt that a channel may still take money for, except one, is closed: query, close, query. Answers how many.
+pub(super) fn close_live_attempts(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    payment: &Payment,
+    except: Option<AttemptId>,
+    now: Timestamp,
+) -> Result<usize, FlowError> {
+    let mut live = 0;
+    for id in &payment.attempts {
+        let mut attempt = record::attempt(tx, scope, *id)?;
+        if !attempt.state.is_live() || Some(*id) == except {
+            continue;
+        }
+        live += 1;
+        if matches!(attempt.step, Step::Create | Step::Ask) {
+            attempt.queries = 0;
+            reschedule(tx, scope, &mut attempt, Step::AskBeforeClose, Some(now))?;
+        }
+    }
+    Ok(live)
+}
+
+/// Ends a payment without money. At once when no channel can take money for it any more; otherwise when the channel has
+/// confirmed that. Answers the payment as it stands.
+pub fn end(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    id: PaymentId,
+    ending: Ending,
+    by: Actor,
+    moment: &mut Moment,
+) -> Result<Payment, FlowError> {
+    let mut payment = record::payment(tx, scope, id)?;
+    if payment.state.is_final() {
+        return match (payment.state, ending) {
+            // Asked twice is asked once.
+            (PaymentState::Canceled, Ending::CancelByMerchant | Ending::CancelByCustomer)
+            | (PaymentState::Expired, Ending::Expire)
+            | (PaymentState::Failed, Ending::Fail) => Ok(payment),
+            (state, _) => Err(Refusal::PaymentEnded { state }.into()),
+        };
+    }
+    if payment.ending.is_none() {
+        payment.ending = Some(ending);
+        payment.version += 1;
+        save_payment(tx, scope, Some(payment.state), &payment)?;
+        if by != Actor::System {
+            tell(tx, scope, id, moment.now, Happening::EndRequested { by, ending })?;
+        }
+    }
+    if close_live_attempts(tx, scope, &payment, None, moment.now)? == 0 {
+        conclude(tx, scope, &mut payment, moment)?;
+    }
+    Ok(payment)
+}
+
+/// Carries out the end that was asked for. The caller has seen that no attempt is live.
+pub(super) fn conclude(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    payment: &mut Payment,
+    moment: &mut Moment,
+) -> Result<(), FlowError> {
+    let Some(ending) = payment.ending else { return Ok(()) };
+    let (event, reason) = ending.outcome();
+    finish(tx, scope, payment, event, reason, moment)
+}
+
+pub(super) fn finish(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    payment: &mut Payment,
+    event: PaymentEvent,
+    reason: Reason,
+    moment: &mut Moment,
+) -> Result<(), FlowError> {
+    let before = payment.state;
+    payment.state = before.next(event).map_err(|why| Refusal::PaymentEnded { state: why.from })?;
+    payment.reason = Some(reason);
+    payment.version += 1;
+    unschedule(tx, Lane::OWN, payment.expires_at, Effect::Expire(scope, payment.id))?;
+    let merchant = record::merchant(tx, scope)?;
+    count(tx, scope, day_of(&merchant, moment.now), None, |day| day.ended += 1)?;
+    save_payment(tx, scope, Some(before), payment)?;
+    tell(tx, scope, payment.id, moment.now, Happening::Ended { reason })?;
+    let kind = match payment.state {
+        PaymentState::Expired => EventType::PaymentExpired,
+        PaymentState::Canceled => EventType::PaymentCanceled,
+        PaymentState::Failed => EventType::PaymentFailed,
+        PaymentState::Open | PaymentState::Processing | PaymentState::Paid => {
+            return Err(FlowError::Books("an end without money led to another state".to_owned()));
+        }
+    };
+    emit_payment(tx, scope, moment, kind, payment, None)?;
+    Ok(())
+}
+
+/// The payment's time is over. The clock only asks; the channel ends attempts.
+pub fn expire(tx: &mut WriteTx<'_>, scope: Scope, id: PaymentId, moment: &mut Moment) -> Result<(), FlowError> {
+    let payment = record::payment(tx, scope, id)?;
+    unschedule(tx, Lane::OWN, payment.expires_at, Effect::Expire(scope, id))?;
+    if payment.state.is_final() {
+        return Ok(());
+    }
+    end(tx, scope, id, Ending::Expire, Actor::System, moment).map(drop)
+}
+
+/// Fields of an open payment that the shop may change.
+#[derive(Clone, Debug, Default)]
+pub struct Patch {
+    pub description: Option<String>,
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// From now.
+    pub expires_in: Option<Duration>,
+}
+
+pub fn patch(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    id: PaymentId,
+    patch: &Patch,
+    by: Actor,
+    moment: &mut Moment,
+) -> Result<Payment, FlowError> {
+    let mut payment = record::payment(tx, scope, id)?;
+    if payment.state.is_final() || payment.ending.is_some() {
+        return Err(Refusal::PaymentEnded { state: payment.state }.into());
+    }
+    let mut fields = Vec::new();
+    if let Some(description) = &patch.description {
+        payment.description.clone_from(description);
+        fields.push("description".to_owned());
+    }
+    if let Some(metadata) = &patch.metadata {
+        payment.metadata.clone_from(metadata);
+        fields.push("metadata".to_owned());
+    }
+    if let Some(expires_in) = patch.expires_in {
+        let expires_at = moment.now.plus(expires_in);
+        if expires_at > payment.created_at.plus(EXPIRES_IN_MAX) {
+            return Err(Refusal::ExpiryOutOfRange.into());
+        }
+        unschedule(tx, Lane::OWN, payment.expires_at, Effect::Expire(scope, id))?;
+        schedule(tx, Lane::OWN, expires_at, Effect::Expire(scope, id))?;
+        payment.expires_at = expires_at;
+        fields.push("expires_at".to_owned());
+    }
+    if fields.is_empty() {
+        return Ok(payment);
+    }
+    payment.version += 1;
+    save_payment(tx, scope, Some(payment.state), &payment)?;
+    tell(tx, scope, id, moment.now, Happening::Changed { by, fields })?;
+    Ok(payment)
+}
+
+/// Asks the channel about every live attempt now, as the shop's `sync` wants.
+pub fn ask_now(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    id: PaymentId,
+    moment: &mut Moment,
+) -> Result<Vec<AttemptId>, FlowError> {
+    let Some(payment) = tx.get(&PAYMENTS, &(scope, id))? else { return Err(Refusal::PaymentNotFound.into()) };
+    let mut asked = Vec::new();
+    for id in &payment.attempts {
+        let mut attempt = record::attempt(tx, scope, *id)?;
+        if attempt.state == AttemptState::Paid || attempt.step == Step::Hold {
+            continue;
+        }
+        let step = attempt.step;
+        reschedule(tx, scope, &mut attempt, step, Some(moment.now))?;
+        asked.push(*id);
+    }
+    Ok(asked)
+}

@@ -1,0 +1,159 @@
+//! Saving what changed, together with everything that has to change with it: indexes, events, timeline, day totals.
+
+use super::{FlowError, Moment, deliveries};
+use crate::domain::event::{Event, EventObject, EventType, Happening, TimelineEntry};
+use crate::domain::ids::{AttemptId, EventId, PaymentId, Scope};
+use crate::domain::merchant::Merchant;
+use crate::domain::method::Method;
+use crate::domain::payment::{Attempt, Payment, PaymentState};
+use crate::domain::refund::Refund;
+use crate::domain::time::Timestamp;
+use crate::store::tables::{
+    ATTEMPTS, DAYS, DayTotals, EVENTS, EVENTS_BY_PAYMENT, MERCHANTS, PAYMENTS, PAYMENTS_BY_STATE, REFUNDS,
+    REFUNDS_BY_STATE, TIMELINE,
+};
+use crate::store::{Order, Read, Signal, Span, StoreError, WriteTx};
+
+/// The state's place in `PaymentState::ALL`, as the index keys it.
+pub fn state_key(state: PaymentState) -> u8 {
+    position(&PaymentState::ALL, &state)
+}
+
+pub(super) fn position<T: PartialEq>(all: &[T], one: &T) -> u8 {
+    let place = all.iter().position(|other| other == one).expect("ALL lists every variant");
+    u8::try_from(place).expect("no enum here has 256 variants")
+}
+
+/// Writes the payment and keeps its state index. `before` is the state under which it is stored now.
+pub fn save_payment(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    before: Option<PaymentState>,
+    payment: &Payment,
+) -> Result<(), StoreError> {
+    if before != Some(payment.state) {
+        if let Some(before) = before {
+            tx.delete(&PAYMENTS_BY_STATE, &(scope, state_key(before), payment.id))?;
+        }
+        tx.put(&PAYMENTS_BY_STATE, &(scope, state_key(payment.state), payment.id), &())?;
+    }
+    tx.put(&PAYMENTS, &(scope, payment.id), payment)?;
+    tx.signal(Signal::Payment(payment.id));
+    Ok(())
+}
+
+pub fn save_attempt(tx: &mut WriteTx<'_>, scope: Scope, attempt: &Attempt) -> Result<(), StoreError> {
+    tx.put(&ATTEMPTS, &(scope, attempt.id), attempt)?;
+    tx.signal(Signal::Payment(attempt.payment));
+    Ok(())
+}
+
+/// Writes the refund and keeps its state index.
+pub fn save_refund(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    before: Option<crate::domain::refund::RefundState>,
+    refund: &Refund,
+) -> Result<(), StoreError> {
+    use crate::domain::refund::RefundState;
+    if before != Some(refund.state) {
+        if let Some(before) = before {
+            tx.delete(&REFUNDS_BY_STATE, &(scope, position(&RefundState::ALL, &before), refund.id))?;
+        }
+        tx.put(&REFUNDS_BY_STATE, &(scope, position(&RefundState::ALL, &refund.state), refund.id), &())?;
+    }
+    tx.put(&REFUNDS, &(scope, refund.id), refund)?;
+    tx.signal(Signal::Payment(refund.payment));
+    Ok(())
+}
+
+/// Stores an event and queues its callbacks, in the commit of the change that it tells.
+pub fn emit(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    moment: &mut Moment,
+    kind: EventType,
+    object: EventObject,
+) -> Result<EventId, FlowError> {
+    let event = Event { id: EventId::new(moment.now, moment.next()), kind, at: moment.now, object };
+    tx.put(&EVENTS, &(scope, event.id), &event)?;
+    if let Some(payment) = event.object.payment() {
+        tx.put(&EVENTS_BY_PAYMENT, &(scope, payment, event.id), &())?;
+    }
+    deliveries::fan_out(tx, scope, moment, &event)?;
+    Ok(event.id)
+}
+
+/// Emits a payment's event with the payment as it is now.
+pub fn emit_payment(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    moment: &mut Moment,
+    kind: EventType,
+    payment: &Payment,
+    attempt: Option<&Attempt>,
+) -> Result<EventId, FlowError> {
+    let object = EventObject::Payment(Box::new(payment.clone()), attempt.cloned().map(Box::new));
+    emit(tx, scope, moment, kind, object)
+}
+
+/// Adds a line to the payment's story.
+pub fn tell(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    payment: PaymentId,
+    at: Timestamp,
+    what: Happening,
+) -> Result<(), StoreError> {
+    let span = Span::prefix(&(scope, payment));
+    let last = tx.scan(&TIMELINE, &span, Order::Descending, 1)?;
+    let number = last.first().map_or(0, |((_, _, number), _)| number.saturating_add(1));
+    // Repeated questions with the same answer are one line: the last one tells when it was asked last.
+    let repeated = last.first().is_some_and(|(_, entry)| entry.what == what);
+    let number = if repeated { number - 1 } else { number };
+    tx.put(&TIMELINE, &(scope, payment, number), &TimelineEntry { at, what })
+}
+
+pub fn merchant(tx: &impl Read, scope: Scope) -> Result<Merchant, FlowError> {
+    let merchant = tx.get(&MERCHANTS, &scope.merchant)?;
+    merchant.ok_or_else(|| FlowError::Books("the merchant has no record".to_owned()))
+}
+
+/// Days since 1970-01-01 in the merchant's zone.
+pub fn day_of(merchant: &Merchant, at: Timestamp) -> u32 {
+    day_in_zone(&merchant.zone, at)
+}
+
+pub fn day_in_zone(zone: &str, at: Timestamp) -> u32 {
+    let offset = at.in_zone(zone).offset().seconds();
+    let local = at.as_seconds().saturating_add(i64::from(offset));
+    u32::try_from(local.div_euclid(86_400)).unwrap_or(0)
+}
+
+/// The method's place in the key of a day's totals; 255 when no method is known.
+pub fn method_key(method: Option<Method>) -> u8 {
+    method.map_or(255, |method| position(Method::ALL, &method))
+}
+
+/// Counts in the row of a day and method, in the same commit as the change itself.
+pub fn count(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    day: u32,
+    method: Option<Method>,
+    f: impl FnOnce(&mut DayTotals),
+) -> Result<(), StoreError> {
+    let key = (scope, day, method_key(method));
+    let mut totals = tx.get(&DAYS, &key)?.unwrap_or_default();
+    f(&mut totals);
+    tx.put(&DAYS, &key, &totals)
+}
+
+pub fn attempt(tx: &impl Read, scope: Scope, id: AttemptId) -> Result<Attempt, FlowError> {
+    let attempt = tx.get(&ATTEMPTS, &(scope, id))?;
+    attempt.ok_or_else(|| FlowError::Books(format!("{id} has no record")))
+}
+
+pub fn payment(tx: &impl Read, scope: Scope, id: PaymentId) -> Result<Payment, FlowError> {
+    tx.get(&PAYMENTS, &(scope, id))?.ok_or(FlowError::Refused(super::Refusal::PaymentNotFound))
+}

@@ -1,0 +1,417 @@
+//! Refunds: reserved in the commit that accepts them, followed until the channel's word is known, never closed by time.
+
+use std::collections::BTreeMap;
+
+use super::effect::{Effect, Lane, schedule, unschedule};
+use super::observe::unexpected;
+use super::record::{self, count, day_of, emit, save_payment, save_refund, tell};
+use super::{FlowError, Moment, Refusal, books};
+use crate::channels::Observation;
+use crate::domain::case::{Case, CaseState};
+use crate::domain::event::{Actor, EventObject, EventType, Happening};
+use crate::domain::fee::fee_return;
+use crate::domain::follow::{self, RefundHeard, RefundStep};
+use crate::domain::ids::{PaymentId, RefundId, Scope};
+use crate::domain::money::Money;
+use crate::domain::payment::{Attempt, AttemptState, Payment, PaymentState, REFUNDS_PER_PAYMENT_MAX};
+use crate::domain::refund::{Refund, RefundSource, RefundState};
+use crate::ledger::rules::{self, GivenBack, Refunding};
+use crate::store::tables::{CASES, CASES_OPEN, REFUND_BY_NUMBER, REFUNDS};
+use crate::store::{Read, WriteTx};
+
+/// What the shop or a person asks for.
+#[derive(Clone, Debug)]
+pub struct NewRefund {
+    /// `None`: all that is left.
+    pub amount: Option<Money>,
+    /// The shop's own number.
+    pub refund_no: Option<String>,
+    pub reason: Option<String>,
+    pub metadata: BTreeMap<String, String>,
+    pub fingerprint: [u8; 16],
+}
+
+#[derive(Clone, Debug)]
+pub enum Requested {
+    New(Refund),
+    /// The same refund number with the same content was asked for before.
+    Existing(Refund),
+}
+
+impl Requested {
+    pub fn refund(&self) -> &Refund {
+        match self {
+            Requested::New(refund) | Requested::Existing(refund) => refund,
+        }
+    }
+}
+
+/// Accepts a refund: reserves the amount, books it as in transit, and queues its sending.
+pub fn request(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    id: PaymentId,
+    new: &NewRefund,
+    by: Actor,
+    moment: &mut Moment,
+) -> Result<Requested, FlowError> {
+    let mut payment = record::payment(tx, scope, id)?;
+    if let Some(number) = &new.refund_no
+        && let Some(known) = tx.get(&REFUND_BY_NUMBER, &(scope, number.clone()))?
+    {
+        let existing = refund(tx, scope, known)?;
+        return if existing.fingerprint == new.fingerprint && existing.payment == id {
+            Ok(Requested::Existing(existing))
+        } else {
+            Err(Refusal::RefundIdReused { refund: known }.into())
+        };
+    }
+    if payment.state != PaymentState::Paid {
+        return Err(Refusal::PaymentNotPaid { state: payment.state }.into());
+    }
+    let left = payment.refundable();
+    let amount = new.amount.unwrap_or(left);
+    if amount.currency() != left.currency() {
+        return Err(Refusal::CurrencyMismatch { expected: left.currency() }.into());
+    }
+    if left.is_zero() {
+        return Err(Refusal::RefundNothingLeft.into());
+    }
+    if amount.is_zero() || amount.minor() > left.minor() {
+        return Err(Refusal::RefundTooLarge { left }.into());
+    }
+    if payment.refunds.len() >= REFUNDS_PER_PAYMENT_MAX {
+        return Err(Refusal::TooManyRefunds.into());
+    }
+    let attempt = paid_attempt(tx, scope, &payment)?;
+    let position = books::merchant_position(tx, scope, amount.currency())?;
+    let refund_id = RefundId::new(moment.now, moment.next());
+    let fact = Refunding { merchant: scope.merchant, payment: id, attempt: attempt.id, refund: refund_id, amount };
+    let (entry, legs) = rules::refund_accepted(&fact, &position, moment.now)?;
+    books::post(tx, scope, entry)?;
+    payment.refunding_minor = payment
+        .refunding_minor
+        .checked_add(amount.minor())
+        .ok_or_else(|| FlowError::Books("the sum of refunds is out of range".to_owned()))?;
+    payment.version += 1;
+    let refund =
+        begin(tx, scope, &mut payment, &attempt, refund_id, amount, RefundSource::Merchant(legs), new, moment)?;
+    if let Some(number) = &new.refund_no {
+        tx.put(&REFUND_BY_NUMBER, &(scope, number.clone()), &refund.id)?;
+    }
+    tell(tx, scope, id, moment.now, Happening::RefundRequested { refund: refund.id, by })?;
+    Ok(Requested::New(refund))
+}
+
+fn paid_attempt(tx: &impl Read, scope: Scope, payment: &Payment) -> Result<Attempt, FlowError> {
+    let current = payment.current.ok_or_else(|| FlowError::Books("a paid payment has no attempt".to_owned()))?;
+    let attempt = record::attempt(tx, scope, current)?;
+    if attempt.state == AttemptState::Paid {
+        Ok(attempt)
+    } else {
+        Err(FlowError::Books("a paid payment's attempt is not paid".to_owned()))
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "one record, and every argument is another field")]
+fn begin(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    payment: &mut Payment,
+    attempt: &Attempt,
+    id: RefundId,
+    amount: Money,
+    source: RefundSource,
+    new: &NewRefund,
+    moment: &mut Moment,
+) -> Result<Refund, FlowError> {
+    let refund = Refund {
+        id,
+        payment: payment.id,
+        attempt: attempt.id,
+        account: attempt.account,
+        refund_no: new.refund_no.clone(),
+        fingerprint: new.fingerprint,
+        amount,
+        reason: new.reason.clone(),
+        state: RefundState::Pending,
+        failure: None,
+        source,
+        fee_returned_minor: 0,
+        metadata: new.metadata.clone(),
+        created_at: moment.now,
+        finished_at: None,
+        channel_refund_id: None,
+        step: RefundStep::Send,
+        queries: 0,
+        follow_up: Some(moment.now),
+        version: 1,
+    };
+    payment.refunds.push(id);
+    schedule(tx, Lane::account(attempt.account), moment.now, Effect::FollowRefund(scope, id))?;
+    save_refund(tx, scope, None, &refund)?;
+    save_payment(tx, scope, Some(payment.state), payment)?;
+    emit(tx, scope, moment, EventType::RefundCreated, EventObject::Refund(Box::new(refund.clone())))?;
+    Ok(refund)
+}
+
+/// The merchant's policy for late money: back to the customer, all of it.
+pub(super) fn give_back_late(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    payment: &Payment,
+    moment: &mut Moment,
+) -> Result<(), FlowError> {
+    let new = NewRefund {
+        amount: None,
+        refund_no: None,
+        reason: Some("paid after the payment had ended".to_owned()),
+        metadata: BTreeMap::new(),
+        fingerprint: [0; 16],
+    };
+    let requested = request(tx, scope, payment.id, &new, Actor::System, moment)?;
+    debug_assert!(matches!(requested, Requested::New(_)), "without a number every refund is new");
+    Ok(())
+}
+
+/// Gives back money that was never the merchant's: out of the suspense of its case.
+pub(super) fn give_back_suspense(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    payment: &mut Payment,
+    attempt: &Attempt,
+    mut case: Case,
+    moment: &mut Moment,
+) -> Result<(), FlowError> {
+    if case.state != CaseState::Open || case.suspense_minor == 0 {
+        return Ok(());
+    }
+    let id = RefundId::new(moment.now, moment.next());
+    let new = NewRefund {
+        amount: Some(case.seen),
+        refund_no: None,
+        reason: Some("the order was paid twice".to_owned()),
+        metadata: BTreeMap::new(),
+        fingerprint: [0; 16],
+    };
+    let refund = begin(tx, scope, payment, attempt, id, case.seen, RefundSource::Suspense(case.id), &new, moment)?;
+    case.state = CaseState::Refunding(refund.id);
+    tx.put(&CASES, &(scope, case.id), &case)?;
+    Ok(tell(tx, scope, payment.id, moment.now, Happening::RefundRequested { refund: refund.id, by: Actor::System })?)
+}
+
+pub fn refund(tx: &impl Read, scope: Scope, id: RefundId) -> Result<Refund, FlowError> {
+    tx.get(&REFUNDS, &(scope, id))?.ok_or(FlowError::Refused(Refusal::RefundNotFound))
+}
+
+fn heard(refund: &Refund, observation: &Observation) -> RefundHeard {
+    match observation {
+        Observation::RefundProcessing { .. } => RefundHeard::Processing,
+        // A success over another amount is not the success of this refund: it stays unknown and visible.
+        Observation::RefundSucceeded { amount, .. } if *amount == refund.amount => RefundHeard::Succeeded,
+        Observation::RefundFailed { .. } => RefundHeard::Failed,
+        // "Refused for good" answers the sending; about a refund that was sent before, only a query decides.
+        Observation::Refused { .. } if refund.step == RefundStep::Send && refund.queries == 0 => RefundHeard::Failed,
+        Observation::NotFound => RefundHeard::NotFound,
+        Observation::RefundSucceeded { .. }
+        | Observation::Refused { .. }
+        | Observation::Accepted { .. }
+        | Observation::NotPaid
+        | Observation::Paid(_)
+        | Observation::Closed
+        | Observation::Declined { .. }
+        | Observation::Unknown { .. } => RefundHeard::Unknown,
+    }
+}
+
+/// Applies what the channel said about a refund, by answer or notification.
+pub fn observe(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    id: RefundId,
+    observation: &Observation,
+    follow_up: bool,
+    moment: &mut Moment,
+) -> Result<(), FlowError> {
+    let mut refund = refund(tx, scope, id)?;
+    let lane = Lane::account(refund.account);
+    let effect = Effect::FollowRefund(scope, id);
+    if refund.state.is_final() {
+        if let Some(at) = refund.follow_up.take() {
+            unschedule(tx, lane, at, effect)?;
+            save_refund(tx, scope, Some(refund.state), &refund)?;
+        }
+        return Ok(());
+    }
+    let (event, step) = follow::after_refund(refund.step, heard(&refund, observation));
+    if follow_up {
+        refund.queries = refund.queries.saturating_add(1);
+    }
+    match observation {
+        Observation::RefundProcessing { channel_refund_id }
+        | Observation::RefundSucceeded { channel_refund_id, .. } => {
+            if channel_refund_id.is_some() {
+                refund.channel_refund_id.clone_from(channel_refund_id);
+            }
+        }
+        Observation::RefundFailed { detail }
+        | Observation::Refused { detail, .. }
+        | Observation::Unknown { detail }
+        | Observation::Declined { detail } => refund.failure = Some(detail.clone()),
+        Observation::Accepted { .. }
+        | Observation::NotPaid
+        | Observation::Paid(_)
+        | Observation::Closed
+        | Observation::NotFound => {}
+    }
+    let before = refund.state;
+    if let Some(state) = before.next(event) {
+        refund.state = state;
+        refund.version += 1;
+    }
+    refund.step = step;
+    if let Some(old) = refund.follow_up.take() {
+        unschedule(tx, lane, old, effect)?;
+    }
+    match refund.state {
+        RefundState::Pending | RefundState::Processing => {
+            let at = follow::refund_due(&refund, moment.now);
+            schedule(tx, lane, at, effect)?;
+            refund.follow_up = Some(at);
+            Ok(save_refund(tx, scope, Some(before), &refund)?)
+        }
+        RefundState::Succeeded => succeeded(tx, scope, refund, before, moment),
+        RefundState::Failed => failed(tx, scope, refund, before, moment),
+    }
+}
+
+fn fact(scope: Scope, refund: &Refund) -> Refunding {
+    Refunding {
+        merchant: scope.merchant,
+        payment: refund.payment,
+        attempt: refund.attempt,
+        refund: refund.id,
+        amount: refund.amount,
+    }
+}
+
+fn succeeded(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    mut refund: Refund,
+    before: RefundState,
+    moment: &mut Moment,
+) -> Result<(), FlowError> {
+    let mut payment = record::payment(tx, scope, refund.payment)?;
+    let merchant = record::merchant(tx, scope)?;
+    let currency = refund.amount.currency();
+    let at_channel = books::channel_position(tx, scope, currency, refund.account)?;
+    refund.finished_at = Some(moment.now);
+    refund.failure = None;
+    match refund.source.clone() {
+        RefundSource::Merchant(_) => {
+            move_reserved(&mut payment, refund.amount, true)?;
+            let money = |minor| Money::new(minor, currency);
+            let fee = if merchant.fee_returned_on_refund {
+                fee_return(
+                    payment.amount,
+                    money(payment.fee_minor),
+                    money(payment.refunded_minor),
+                    money(payment.fee_returned_minor),
+                )
+                .map_err(|why| FlowError::Books(why.to_string()))?
+            } else {
+                Money::zero(currency)
+            };
+            refund.fee_returned_minor = fee.minor();
+            payment.fee_returned_minor += fee.minor();
+            let position = books::merchant_position(tx, scope, currency)?;
+            let back = GivenBack { fee, cost: Money::zero(currency) };
+            let entry = rules::refund_succeeded(
+                &fact(scope, &refund),
+                refund.account,
+                &back,
+                &position,
+                &at_channel,
+                moment.now,
+            )?;
+            books::post(tx, scope, entry)?;
+            let method = payment.paid_by.as_ref().map(|by| by.method);
+            count(tx, scope, day_of(&merchant, moment.now), method, |day| {
+                day.refunded += 1;
+                day.refunded_minor = day.refunded_minor.saturating_add(refund.amount.minor());
+            })?;
+        }
+        RefundSource::Suspense(id) => {
+            let mut case = case(tx, scope, id)?;
+            let attempt = record::attempt(tx, scope, refund.attempt)?;
+            books::post(tx, scope, rules::long_paid_back(&unexpected(&case, &attempt), &at_channel, moment.now)?)?;
+            case.state = CaseState::Refunded(refund.id);
+            case.suspense_minor = 0;
+            case.closed_at = Some(moment.now);
+            tx.delete(&CASES_OPEN, &(scope, id))?;
+            tx.put(&CASES, &(scope, id), &case)?;
+        }
+    }
+    finish(tx, scope, &mut payment, refund, before, moment)
+}
+
+fn failed(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    mut refund: Refund,
+    before: RefundState,
+    moment: &mut Moment,
+) -> Result<(), FlowError> {
+    let mut payment = record::payment(tx, scope, refund.payment)?;
+    refund.finished_at = Some(moment.now);
+    match refund.source.clone() {
+        RefundSource::Merchant(legs) => {
+            move_reserved(&mut payment, refund.amount, false)?;
+            let position = books::merchant_position(tx, scope, refund.amount.currency())?;
+            books::post(tx, scope, rules::refund_failed(&fact(scope, &refund), &legs, &position, moment.now)?)?;
+        }
+        RefundSource::Suspense(id) => {
+            // The money is still there: the case is open again, for a person.
+            let mut case = case(tx, scope, id)?;
+            case.state = CaseState::Open;
+            tx.put(&CASES, &(scope, id), &case)?;
+        }
+    }
+    finish(tx, scope, &mut payment, refund, before, moment)
+}
+
+/// Takes an amount out of what is reserved; with `paid_out` it counts as refunded.
+fn move_reserved(payment: &mut Payment, amount: Money, paid_out: bool) -> Result<(), FlowError> {
+    let wrong = || FlowError::Books("more was refunded than was reserved".to_owned());
+    payment.refunding_minor = payment.refunding_minor.checked_sub(amount.minor()).ok_or_else(wrong)?;
+    if paid_out {
+        payment.refunded_minor = payment.refunded_minor.checked_add(amount.minor()).ok_or_else(wrong)?;
+        if payment.refunded_minor > payment.amount.minor() {
+            return Err(wrong());
+        }
+    }
+    Ok(())
+}
+
+fn finish(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    payment: &mut Payment,
+    refund: Refund,
+    before: RefundState,
+    moment: &mut Moment,
+) -> Result<(), FlowError> {
+    let succeeded = refund.state == RefundState::Succeeded;
+    payment.version += 1;
+    save_refund(tx, scope, Some(before), &refund)?;
+    save_payment(tx, scope, Some(payment.state), payment)?;
+    tell(tx, scope, payment.id, moment.now, Happening::RefundFinished { refund: refund.id, succeeded })?;
+    let kind = if succeeded { EventType::RefundSucceeded } else { EventType::RefundFailed };
+    emit(tx, scope, moment, kind, EventObject::Refund(Box::new(refund)))?;
+    Ok(())
+}
+
+fn case(tx: &impl Read, scope: Scope, id: crate::domain::ids::CaseId) -> Result<Case, FlowError> {
+    tx.get(&CASES, &(scope, id))?.ok_or_else(|| FlowError::Books(format!("{id} has no record")))
+}

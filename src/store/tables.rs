@@ -1,0 +1,126 @@
+//! Every table of the file with its key and value. Append-only: a table is never renamed or given another meaning.
+//!
+//! Keys sort as their parts do. Ids begin with their time, so a descending scan shows the newest first.
+
+use serde::{Deserialize, Serialize};
+
+use super::Table;
+use crate::crypto::Sealed;
+use crate::domain::case::Case;
+use crate::domain::endpoint::{Delivery, DeliveryAttempt, Endpoint};
+use crate::domain::event::{Event, TimelineEntry};
+use crate::domain::ids::{
+    AccountId, AttemptId, CaseId, EndpointId, EventId, KeyId, MerchantId, PaymentId, RefundId, Scope,
+};
+use crate::domain::key::ApiKey;
+use crate::domain::merchant::{CallbackDefaults, ChannelAccount, Merchant};
+use crate::domain::payment::{Attempt, Payment};
+use crate::domain::refund::Refund;
+use crate::domain::time::Timestamp;
+use crate::flows::effect::{Effect, Lane};
+use crate::ledger::{Account, Balance, Chained, EntryId, Head};
+
+/// Index rows carry nothing but their key.
+pub type Unit = ();
+
+pub const MERCHANTS: Table<MerchantId, Merchant> = Table::new("merchants", 1);
+pub const CALLBACK_DEFAULTS: Table<Scope, CallbackDefaults> = Table::new("callback_defaults", 1);
+pub const ACCOUNTS: Table<(Scope, AccountId), ChannelAccount> = Table::new("accounts", 1);
+/// Whose account an id is: notifications name nothing but the account.
+pub const ACCOUNT_SCOPES: Table<AccountId, Scope> = Table::new("account_scopes", 1);
+
+pub const PAYMENTS: Table<(Scope, PaymentId), Payment> = Table::new("payments", 1);
+pub const PAYMENT_BY_ORDER: Table<(Scope, String), PaymentId> = Table::new("payment_by_order", 1);
+/// The number in the middle is the state's place in `PaymentState::ALL`: a filtered list needs no scan.
+pub const PAYMENTS_BY_STATE: Table<(Scope, u8, PaymentId), Unit> = Table::new("payments_by_state", 1);
+pub const PAYMENT_BY_TRANSACTION: Table<(Scope, String), PaymentId> = Table::new("payment_by_transaction", 1);
+pub const ATTEMPTS: Table<(Scope, AttemptId), Attempt> = Table::new("attempts", 1);
+/// The number counts the payment's lines from 0.
+pub const TIMELINE: Table<(Scope, PaymentId, u32), TimelineEntry> = Table::new("timeline", 1);
+
+pub const REFUNDS: Table<(Scope, RefundId), Refund> = Table::new("refunds", 1);
+/// The number is the state's place in `RefundState::ALL`.
+pub const REFUNDS_BY_STATE: Table<(Scope, u8, RefundId), Unit> = Table::new("refunds_by_state", 1);
+pub const REFUND_BY_NUMBER: Table<(Scope, String), RefundId> = Table::new("refund_by_number", 1);
+
+pub const CASES: Table<(Scope, CaseId), Case> = Table::new("cases", 1);
+/// Attempt and kind (its place in `CaseKind::ALL`): one difference is one case, however often it is seen.
+pub const CASE_BY_CAUSE: Table<(Scope, AttemptId, u8), CaseId> = Table::new("case_by_cause", 1);
+pub const CASES_OPEN: Table<(Scope, CaseId), Unit> = Table::new("cases_open", 1);
+
+/// Sequence numbers begin with 1 and have no gaps.
+pub const JOURNAL: Table<(Scope, u64), Chained> = Table::new("journal", 1);
+/// The entry's id derives from its cause, so posting twice is posting once.
+pub const JOURNAL_BY_CAUSE: Table<(Scope, [u8; EntryId::BYTES]), u64> = Table::new("journal_by_cause", 1);
+pub const JOURNAL_BY_PAYMENT: Table<(Scope, PaymentId, u64), Unit> = Table::new("journal_by_payment", 1);
+/// Entries that touch an account code.
+pub const JOURNAL_BY_ACCOUNT: Table<(Scope, u16, u64), Unit> = Table::new("journal_by_account", 1);
+/// The end of each chain.
+pub const JOURNAL_HEADS: Table<Scope, Head> = Table::new("journal_heads", 1);
+/// Currency code, then the account in its byte form.
+pub const BALANCES: Table<(Scope, [u8; 3], [u8; Account::BYTES]), Balance> = Table::new("balances", 1);
+
+pub const EVENTS: Table<(Scope, EventId), Event> = Table::new("events", 1);
+pub const EVENTS_BY_PAYMENT: Table<(Scope, PaymentId, EventId), Unit> = Table::new("events_by_payment", 1);
+pub const ENDPOINTS: Table<(Scope, EndpointId), Endpoint> = Table::new("endpoints", 1);
+/// Endpoints that stand for the hosts of payments' own addresses; apart, because there may be many.
+pub const IMPLICIT_ENDPOINTS: Table<(Scope, EndpointId), Endpoint> = Table::new("implicit_endpoints", 1);
+pub const DELIVERIES: Table<(Scope, EventId, EndpointId), Delivery> = Table::new("deliveries", 1);
+/// The number is the state's place in `DeliveryState::ALL`.
+pub const DELIVERIES_BY_ENDPOINT: Table<(Scope, EndpointId, u8, EventId), Unit> =
+    Table::new("deliveries_by_endpoint", 1);
+pub const DELIVERY_ATTEMPTS: Table<(Scope, EventId, EndpointId, u32), DeliveryAttempt> =
+    Table::new("delivery_attempts", 1);
+
+pub const KEYS: Table<(Scope, KeyId), ApiKey> = Table::new("keys", 1);
+/// Nonces of signed requests (hashed to 16 bytes), with the time until which each is remembered.
+pub const NONCES: Table<(KeyId, [u8; 16]), Timestamp> = Table::new("nonces", 1);
+pub const NONCES_BY_EXPIRY: Table<(Timestamp, KeyId, [u8; 16]), Unit> = Table::new("nonces_by_expiry", 1);
+/// SHA-256 of method, path and idempotency key, cut to 16 bytes.
+pub const ANSWERS: Table<(Scope, [u8; 16]), StoredAnswer> = Table::new("answers", 1);
+pub const ANSWERS_BY_EXPIRY: Table<(Timestamp, Scope, [u8; 16]), Unit> = Table::new("answers_by_expiry", 1);
+
+/// One row, 0: the key behind the cashier's links.
+pub const LINK_KEY: Table<u8, Sealed> = Table::new("link_key", 1);
+
+/// The queue of what is due.
+pub const DUE: Table<(Lane, Timestamp, Effect), Unit> = Table::new("due", 1);
+
+/// Day number (days since 1970-01-01 in the merchant's zone), then the method's place in `Method::ALL`, or 255 for
+/// what has no method.
+pub const DAYS: Table<(Scope, u32, u8), DayTotals> = Table::new("days", 1);
+
+/// The stored reply of an idempotent request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StoredAnswer {
+    /// SHA-256 of the request's body, cut to 16 bytes.
+    pub fingerprint: [u8; 16],
+    pub at: Timestamp,
+    pub reply: AnswerState,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum AnswerState {
+    /// The effect is committed and the reply waits for the channel; what it will show is this payment.
+    Running(PaymentId),
+    Done {
+        status: u16,
+        body: Vec<u8>,
+    },
+}
+
+/// What a day and method brought, counted in the same commit as the change itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DayTotals {
+    pub created: u64,
+    pub paid: u64,
+    /// Minor units of the merchant's currency.
+    pub paid_minor: u64,
+    /// Ended without money.
+    pub ended: u64,
+    pub refunded: u64,
+    pub refunded_minor: u64,
+    /// Found paid by asking, before or instead of a notification.
+    pub healed: u64,
+    pub late: u64,
+}
