@@ -90,6 +90,9 @@ pub trait Read: Rows {
     }
 }
 
+/// Is shown a row's key and value, and says whether to go on.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
 /// Bytes below the types; implemented here and by `WriteTx` only.
 pub trait Rows {
     /// Shows the value under a key, if there is one.
@@ -98,13 +101,7 @@ pub trait Rows {
 
     /// Shows the rows of a span until told to stop.
     #[doc(hidden)]
-    fn rows(
-        &self,
-        table: &'static str,
-        span: &Span,
-        order: Order,
-        f: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StoreError>;
+    fn rows(&self, table: &'static str, span: &Span, order: Order, f: &mut Visit<'_>) -> Result<(), StoreError>;
 
     /// A buffer for encoding keys, reused from call to call.
     #[doc(hidden)]
@@ -147,13 +144,7 @@ impl Rows for ReadTx {
         self.snapshot.row(table, key, f)
     }
 
-    fn rows(
-        &self,
-        table: &'static str,
-        span: &Span,
-        order: Order,
-        f: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
+    fn rows(&self, table: &'static str, span: &Span, order: Order, f: &mut Visit<'_>) -> Result<(), StoreError> {
         let Some(mut range) = self.snapshot.range(table, span)? else { return Ok(()) };
         while let Some((key, value)) = self.snapshot.next(&mut range, order)? {
             if f(key.value(), value.value()).is_break() {
@@ -180,9 +171,14 @@ pub(super) const fn definition(name: &str) -> TableDefinition<'_, Bytes, Bytes> 
 /// One redb read transaction and the tables opened in it so far.
 pub(super) struct Snapshot {
     transaction: redb::ReadTransaction,
-    /// `None` for a table that has no row yet.
-    tables: RefCell<Vec<(&'static str, Option<Rc<RedbTable>>)>>,
+    tables: RefCell<Vec<OpenTable>>,
     health: Arc<Health>,
+}
+
+struct OpenTable {
+    name: &'static str,
+    /// `None` for a table that has no row yet.
+    table: Option<Rc<RedbTable>>,
 }
 
 impl Snapshot {
@@ -199,15 +195,15 @@ impl Snapshot {
 
     fn table(&self, name: &'static str) -> Result<Option<Rc<RedbTable>>, StoreError> {
         let mut tables = self.tables.borrow_mut();
-        if let Some((_, table)) = tables.iter().find(|(known, _)| *known == name) {
-            return Ok(table.clone());
+        if let Some(open) = tables.iter().find(|open| open.name == name) {
+            return Ok(open.table.clone());
         }
         let table = match self.transaction.open_table(definition(name)) {
             Ok(table) => Some(Rc::new(table)),
             Err(TableError::TableDoesNotExist(_)) => None,
             Err(error) => return Err(self.health.note(error.into())),
         };
-        tables.push((name, table.clone()));
+        tables.push(OpenTable { name, table: table.clone() });
         Ok(table)
     }
 

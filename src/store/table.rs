@@ -38,12 +38,15 @@ impl<K: Key, V: Record> Table<K, V> {
     }
 }
 
+/// Table, layout, key, value.
+type CheckRow = fn(&'static str, u8, &[u8], &[u8]) -> Result<(), StoreError>;
+
 /// A table without its types: enough to see that every row of it can be read.
 #[derive(Clone, Copy)]
 pub struct TableCheck {
     pub(super) name: &'static str,
     layout: u8,
-    row: fn(&'static str, u8, &[u8], &[u8]) -> Result<(), StoreError>,
+    row: CheckRow,
 }
 
 impl TableCheck {

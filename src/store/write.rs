@@ -11,7 +11,7 @@ use std::{
 use super::{
     codec,
     error::StoreError,
-    read::{Read, Rows, Snapshot, definition},
+    read::{Read, Rows, Snapshot, Visit, definition},
     span::{Order, Span},
     table::{Key, Record, Table},
 };
@@ -97,13 +97,7 @@ impl Rows for WriteTx<'_> {
         }
     }
 
-    fn rows(
-        &self,
-        table: &'static str,
-        span: &Span,
-        order: Order,
-        f: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
+    fn rows(&self, table: &'static str, span: &Span, order: Order, f: &mut Visit<'_>) -> Result<(), StoreError> {
         if span.is_empty() {
             return Ok(());
         }
