@@ -6,3 +6,4 @@ pub mod error;
 pub mod fields;
 pub mod json;
 pub mod kinds;
+pub mod signature;
