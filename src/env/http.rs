@@ -112,7 +112,7 @@ impl HttpTransport {
         let (body, truncated) = within(end, Phase::Reply, read_body(body, limits.reply_max)).await??;
         let address = link.key.address;
         if !truncated {
-            self.pool.put(link);
+            self.pool.put(link, Instant::now());
         }
         Ok(OutgoingResponse {
             status: head.status.as_u16(),
@@ -158,7 +158,8 @@ impl HttpTransport {
 
     /// A resting connection to one of the checked addresses.
     fn rested(&self, target: &Target, addresses: &[SocketAddr], policy: &TargetPolicy) -> Option<Link> {
-        let link = addresses.iter().find_map(|address| self.pool.take(&key(target, *address)))?;
+        let now = Instant::now();
+        let link = addresses.iter().find_map(|address| self.pool.take(&key(target, *address), now))?;
         policy.check_connection(link.local, link.key.address).is_ok().then_some(link)
     }
 

@@ -68,9 +68,8 @@ struct Resting {
 
 impl Pool {
     /// The connection that rested shortest, because it is the likeliest to be alive.
-    pub fn take(&self, key: &Key) -> Option<Link> {
+    pub fn take(&self, key: &Key, now: Instant) -> Option<Link> {
         let mut idle = self.idle();
-        let now = Instant::now();
         loop {
             let resting = idle.links.get_mut(key)?.pop_back()?;
             idle.count -= 1;
@@ -81,7 +80,7 @@ impl Pool {
     }
 
     /// Keeps a connection whose last answer was read to its end; closes it when there are enough.
-    pub fn put(self: &Arc<Self>, link: Link) {
+    pub fn put(self: &Arc<Self>, link: Link, now: Instant) {
         let mut idle = self.idle();
         if link.sender.is_closed() || idle.count >= IDLE_MAX {
             return;
@@ -90,7 +89,7 @@ impl Pool {
         if links.len() >= IDLE_PER_ADDRESS_MAX {
             return;
         }
-        links.push_back(Resting { link, until: Instant::now() + IDLE_TIME.to_std() });
+        links.push_back(Resting { link, until: now + IDLE_TIME.to_std() });
         idle.count += 1;
         if !idle.sweeping {
             idle.sweeping = true;
@@ -99,9 +98,8 @@ impl Pool {
     }
 
     /// Closes what rested too long. False when nothing rests any more.
-    fn close_expired(&self) -> bool {
+    fn close_expired(&self, now: Instant) -> bool {
         let mut idle = self.idle();
-        let now = Instant::now();
         idle.links.retain(|_, links| {
             links.retain(|resting| resting.until > now && !resting.link.sender.is_closed());
             !links.is_empty()
@@ -121,8 +119,74 @@ async fn sweep(pool: Weak<Pool>) {
     loop {
         tokio::time::sleep(IDLE_TIME.to_std()).await;
         let Some(pool) = pool.upgrade() else { return };
-        if !pool.close_expired() {
+        if !pool.close_expired(Instant::now()) {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::client::conn::http1;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::DuplexStream;
+
+    fn key(port: u16) -> Key {
+        Key { https: true, host: "shop.test".into(), address: SocketAddr::from(([127, 0, 0, 1], port)) }
+    }
+
+    async fn link(key: Key) -> (Link, DuplexStream) {
+        let (ours, theirs) = tokio::io::duplex(64);
+        let (sender, connection) = http1::handshake(TokioIo::new(ours)).await.unwrap();
+        let task = tokio::spawn(async move { drop(connection.await) });
+        (Link { local: key.address, key, sender, task }, theirs)
+    }
+
+    fn rest(pool: &Pool) -> usize {
+        pool.idle().count
+    }
+
+    #[tokio::test]
+    async fn only_the_same_scheme_name_and_address_find_a_connection() {
+        let (pool, now) = (Arc::new(Pool::default()), Instant::now());
+        let (link, _theirs) = link(key(443)).await;
+        pool.put(link, now);
+        assert!(pool.take(&key(8443), now).is_none());
+        assert!(pool.take(&Key { https: false, ..key(443) }, now).is_none());
+        assert!(pool.take(&Key { host: "other.test".into(), ..key(443) }, now).is_none());
+        assert!(pool.take(&key(443), now).is_some());
+        assert!(pool.take(&key(443), now).is_none(), "one connection carries one call at a time");
+        assert_eq!(rest(&pool), 0);
+    }
+
+    #[tokio::test]
+    async fn a_connection_rests_no_longer_than_its_time() {
+        let (pool, now) = (Arc::new(Pool::default()), Instant::now());
+        let later = now + IDLE_TIME.to_std();
+        let mut other_ends = Vec::new();
+        for port in [1, 2] {
+            let (link, theirs) = link(key(port)).await;
+            pool.put(link, now);
+            other_ends.push(theirs);
+        }
+        assert!(pool.take(&key(1), later).is_none());
+        assert!(pool.close_expired(now));
+        assert!(!pool.close_expired(later));
+        assert_eq!(rest(&pool), 0);
+    }
+
+    #[tokio::test]
+    async fn more_than_the_limits_do_not_rest() {
+        let (pool, now) = (Arc::new(Pool::default()), Instant::now());
+        let mut other_ends = Vec::new();
+        for port in 1..=20 {
+            for _ in 0..=IDLE_PER_ADDRESS_MAX {
+                let (link, theirs) = link(key(port)).await;
+                pool.put(link, now);
+                other_ends.push(theirs);
+            }
+            assert_eq!(rest(&pool), IDLE_MAX.min(usize::from(port) * IDLE_PER_ADDRESS_MAX));
         }
     }
 }

@@ -1,2 +1,3 @@
 //! One test binary; a module per feature.
+mod outgoing;
 mod store;
