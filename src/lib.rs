@@ -24,6 +24,8 @@ pub mod flows;
 pub mod lang;
 /// Pure double entry: accounts, journal entries in a hash chain, balances, posting rules, invariants.
 pub mod ledger;
+/// The HTTP server itself: ports, limits, certificates, stopping.
+pub mod server;
 /// Log lines, metrics, health and the id of every request.
 pub mod signals;
 /// Typed tables in one file: one writer with group commit, snapshot reads, backup. The only place that names redb and bincode.

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use super::layers::{Layers, between, or};
-use super::value::{BaseUrl, LogFormat, Setting};
+use super::value::{BaseUrl, Setting};
 use crate::crypto::Secret;
-use crate::signals::logging::LogLevel;
+use crate::signals::logging::{LogFormat, LogLevel};
 
 /// What is known about a key without its value.
 #[derive(Debug)]

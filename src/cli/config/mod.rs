@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 pub use keys::{Callbacks, Config, KEYS, Key, Limits, Log, Master, Metrics, Server, Store, Tls};
 pub use layers::{ENV_PREFIX, Origin};
-pub use value::{BaseUrl, LogFormat};
+pub use value::BaseUrl;
 
 use crate::crypto::master_key::Sources;
 use layers::Layers;

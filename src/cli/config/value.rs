@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 use crate::crypto::Secret;
-use crate::signals::logging::LogLevel;
+use crate::signals::logging::{LogFormat, LogLevel};
 
 /// Something a key can hold. Errors say what was expected.
 pub trait Setting: Sized {
@@ -34,13 +34,6 @@ pub trait Setting: Sized {
 /// Scheme, host and perhaps port: `https://pay.example.com`. Paths are appended to it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BaseUrl(String);
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    Text,
-    Json,
-}
 
 impl BaseUrl {
     /// An origin, with or without a slash behind it. User names, paths, queries and fragments are refused.
