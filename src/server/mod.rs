@@ -154,6 +154,21 @@ pub async fn asked_to_stop() -> &'static str {
     }
 }
 
+/// Returns a wait for SIGHUP, the signal by which services are asked to read their files again.
+pub fn asked_to_reload() -> impl AsyncFnMut() {
+    #[cfg(unix)]
+    let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok();
+    async move || {
+        #[cfg(unix)]
+        if let Some(hangup) = &mut hangup
+            && hangup.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+}
+
 impl ListenError {
     fn new(address: SocketAddr, source: std::io::Error) -> Self {
         use std::io::ErrorKind as K;

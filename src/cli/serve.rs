@@ -1,0 +1,78 @@
+//! `coffer serve`: opens the data, listens, and stops in order: first the port, then running requests, then the store.
+
+use std::sync::Arc;
+
+use actix_web::web;
+
+use super::admin::{self, Workbench};
+use super::config::Config;
+use super::failure::{Exit, Failure};
+use super::place::{open_store, open_vault, socket_file};
+use crate::env::Env;
+use crate::server::tls::{Certificates, TlsFiles};
+use crate::server::{self, asked_to_stop};
+use crate::signals::health::{self, MetricsAccess, Ready};
+use crate::signals::metrics::{Metrics, Observed};
+use crate::signals::{Signals, logging};
+use crate::store::Store;
+
+/// Serves until a signal asks to stop.
+pub fn run(config: Config) -> Result<(), Failure> {
+    logging::install(config.log.format, &config.log.level);
+    let env = Env::system();
+    let vault = open_vault(&config)?;
+    let store = open_store(&config)?;
+    drop(vault);
+    let certificates = TlsFiles::of(&config.tls).map(Certificates::load).transpose();
+    let certificates = certificates.map_err(|error| Failure::of(Exit::Configuration, &error))?;
+    let served = actix_web::rt::System::new().block_on(serve(&config, env, store.clone(), certificates));
+    store.close();
+    served
+}
+
+async fn serve(
+    config: &Config,
+    env: Env,
+    store: Store,
+    certificates: Option<Arc<Certificates>>,
+) -> Result<(), Failure> {
+    let observed = store.clone();
+    let metrics = Arc::new(Metrics::new(move || Observed { store: observed.stats(), ..Observed::default() }));
+    let mut failed = store.failed();
+    let signals = web::Data::new(Signals { env: env.clone(), metrics });
+    let latch = failed.clone();
+    let ready: Arc<Ready> = Arc::new(move || if *latch.borrow() { Err("the store has stopped") } else { Ok(()) });
+    let access = web::Data::new(MetricsAccess(config.metrics.allow.clone()));
+    let routes = move |routes: &mut web::ServiceConfig| {
+        routes.app_data(web::Data::from(ready.clone())).app_data(access.clone()).configure(health::configure);
+    };
+    let listening = server::listen(&config.server, certificates.clone(), signals, routes)
+        .map_err(|error| Failure::of(Exit::Failed, &error))?;
+    let bench = Workbench { store: store.clone(), env: env.clone(), data_dir: config.data_dir.clone() };
+    if let Err(error) = admin::take_orders(&socket_file(config), bench) {
+        tracing::warn!(%error, "commands such as backup cannot reach this server while it runs");
+    }
+    if let Some(certificates) = certificates {
+        actix_web::rt::spawn(certificates.keep_fresh(env, server::asked_to_reload()));
+    }
+    tracing::info!(address = %listening.address, url = %config.base_url(), "listening");
+    let mut stopped_by_store = false;
+    let stop = async {
+        tokio::select! {
+            signal = asked_to_stop() => tracing::info!(signal, "stopping: running requests may finish"),
+            _ = failed.wait_for(|failed| *failed) => stopped_by_store = true,
+        }
+    };
+    let served = listening.until(stop).await;
+    // Its file would lead commands to a server that is gone.
+    drop(std::fs::remove_file(socket_file(config)));
+    if stopped_by_store {
+        return Err(Failure::new(
+            Exit::Storage,
+            "reading or writing the data failed; look at the disk, then start again and run `coffer verify`",
+        ));
+    }
+    served.map_err(|error| Failure::of(Exit::Failed, &error))?;
+    tracing::info!("stopped");
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! The executable as an operator meets it: run as a process, judged by what it prints, its exit code and what it leaves.
+
+mod config;
+mod running;
+mod serve;
