@@ -1,4 +1,4 @@
 //! One test binary; a module per feature.
+mod cli;
 mod outgoing;
 mod store;
-mod cli;
