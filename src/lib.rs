@@ -24,6 +24,8 @@ pub mod flows;
 pub mod lang;
 /// Pure double entry: accounts, journal entries in a hash chain, balances, posting rules, invariants.
 pub mod ledger;
+/// Messages from providers.
+pub mod notifications;
 /// The HTTP server itself: ports, limits, certificates, stopping.
 pub mod server;
 /// Log lines, metrics, health and the id of every request.

@@ -1,16 +1,34 @@
-//! Callbacks to the shop: an event becomes one delivery per endpoint, in the commit of the event.
+//! Callbacks to the shop: an event becomes one delivery per endpoint, in the commit of the event; each attempt is one
+//! transcript; a dead endpoint is asked rarely and in the end not at all, and what waits for it is held.
 
-use super::effect::{Effect, Lane, schedule};
-use super::record::position;
-use super::{FlowError, Moment};
-use crate::domain::endpoint::{Delivery, DeliveryState, ENDPOINTS_MAX, Endpoint, EndpointState};
-use crate::domain::event::{Event, EventObject};
-use crate::domain::ids::{EndpointId, Scope};
-use crate::store::tables::{DELIVERIES, DELIVERIES_BY_ENDPOINT, ENDPOINTS, IMPLICIT_ENDPOINTS, PAYMENTS};
+use super::effect::{Effect, Lane, schedule, unschedule};
+use super::gateway::Gateway;
+use super::record::{self, position};
+use super::{FlowError, Moment, Refusal};
+use crate::callbacks::breaker::State;
+use crate::callbacks::schedule::{self, Next};
+use crate::callbacks::{SigningSecrets, Transcript, Trigger, WebhookSecret};
+use crate::crypto::{Place, Sealed};
+use crate::domain::endpoint::{Delivery, DeliveryAttempt, DeliveryState, ENDPOINTS_MAX, Endpoint, EndpointState};
+use crate::domain::event::{Event, EventObject, EventType};
+use crate::domain::ids::{EndpointId, EventId, Scope};
+use crate::domain::time::Timestamp;
+use crate::env::transport::Limits;
+use crate::store::tables::{
+    CALLBACK_DEFAULTS, DELIVERIES, DELIVERIES_BY_ENDPOINT, DELIVERY_ATTEMPTS, ENDPOINTS, EVENTS, IMPLICIT_ENDPOINTS,
+    PAYMENTS,
+};
 use crate::store::{Key, Order, Read, Span, StoreError, WriteTx};
+
+/// Field under which endpoints' and merchants' callback secrets are sealed.
+pub const SECRET_FIELD: &str = "secret";
 
 /// Queues an event for every enabled endpoint that wants it, and for the payment's own address.
 pub(super) fn fan_out(tx: &mut WriteTx<'_>, scope: Scope, moment: &Moment, event: &Event) -> Result<(), FlowError> {
+    if event.kind == EventType::WebhookPing {
+        // A test goes to the endpoint that is tested, and to no other.
+        return Ok(());
+    }
     for ((_, id), endpoint) in tx.scan(&ENDPOINTS, &Span::prefix(&scope), Order::Ascending, ENDPOINTS_MAX)? {
         let wanted = endpoint.events.is_empty() || endpoint.events.contains(&event.kind);
         if endpoint.state == EndpointState::Enabled && wanted {
@@ -98,4 +116,298 @@ fn save(
         tx.put(&DELIVERIES_BY_ENDPOINT, &key(delivery.state), &())?;
     }
     tx.put(&DELIVERIES, &(scope, delivery.event, delivery.endpoint), delivery)
+}
+
+/// An endpoint, made by the merchant or standing for the host of payments' own addresses.
+pub fn endpoint(tx: &impl Read, scope: Scope, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+    match tx.get(&ENDPOINTS, &(scope, id))? {
+        Some(endpoint) => Ok(Some(endpoint)),
+        None => tx.get(&IMPLICIT_ENDPOINTS, &(scope, id)),
+    }
+}
+
+pub fn save_endpoint(tx: &mut WriteTx<'_>, scope: Scope, endpoint: &Endpoint) -> Result<(), StoreError> {
+    let table = if endpoint.implicit { &IMPLICIT_ENDPOINTS } else { &ENDPOINTS };
+    tx.put(table, &(scope, endpoint.id), endpoint)
+}
+
+/// The row that an endpoint's secret is sealed to.
+pub fn endpoint_row(scope: Scope, id: EndpointId) -> Vec<u8> {
+    let mut row = Vec::with_capacity(33);
+    (scope, id).encode(&mut row);
+    row
+}
+
+/// The row that a merchant's default callback secret is sealed to.
+pub fn defaults_row(scope: Scope) -> Vec<u8> {
+    let mut row = Vec::with_capacity(17);
+    scope.encode(&mut row);
+    row
+}
+
+fn open_secret(gateway: &Gateway, place: &Place<'_>, sealed: &Sealed) -> Result<WebhookSecret, FlowError> {
+    let unusable = |why: String| FlowError::Books(format!("a callback secret cannot be used: {why}"));
+    let secret = gateway.vault.open(place, sealed).map_err(|why| unusable(why.to_string()))?;
+    WebhookSecret::from_bytes(secret).map_err(|_| unusable("it has the wrong length".to_owned()))
+}
+
+/// The secrets that sign for an endpoint at `now`: its own or the merchant's default, and during a rotation the one before.
+fn secrets(
+    gateway: &Gateway,
+    tx: &impl Read,
+    scope: Scope,
+    endpoint: &Endpoint,
+    now: Timestamp,
+) -> Result<SigningSecrets, FlowError> {
+    let (table, row, current, previous) = match &endpoint.secret {
+        Some(secret) => {
+            let row = endpoint_row(scope, endpoint.id);
+            (ENDPOINTS.name(), row, secret.clone(), endpoint.previous_secret.clone())
+        }
+        None => {
+            let defaults = tx.get(&CALLBACK_DEFAULTS, &scope)?;
+            let defaults = defaults.ok_or_else(|| FlowError::Books("there is no callback secret".to_owned()))?;
+            (CALLBACK_DEFAULTS.name(), defaults_row(scope), defaults.secret, defaults.previous)
+        }
+    };
+    let place = Place { table, row: &row, field: SECRET_FIELD };
+    let mut secrets = SigningSecrets::from(open_secret(gateway, &place, &current)?);
+    if let Some((previous, until)) = previous
+        && now < until
+    {
+        secrets.older.push(open_secret(gateway, &place, &previous)?);
+    }
+    Ok(secrets)
+}
+
+/// What became of a due callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    Done,
+    /// The endpoint rests: nothing of its lane is tried before this time.
+    Rest(Timestamp),
+    /// The endpoint was tried as a probe; its lane goes one at a time until one succeeds.
+    Probed {
+        delivered: bool,
+    },
+}
+
+/// Sends one callback and commits its transcript. `due` is when its row in the queue was due.
+pub async fn send(
+    gateway: &Gateway,
+    scope: Scope,
+    id: EventId,
+    to: EndpointId,
+    due: Timestamp,
+    trigger: Trigger,
+) -> Result<Sent, FlowError> {
+    let now = gateway.env.now();
+    let effect = match trigger {
+        Trigger::Auto => Effect::Deliver(scope, id, to),
+        Trigger::Manual | Trigger::Test => Effect::Resend(scope, id, to),
+    };
+    let reader = gateway.clone();
+    let loaded = gateway
+        .store
+        .read(move |tx| {
+            let event = tx.get(&EVENTS, &(scope, id))?;
+            let endpoint = endpoint(tx, scope, to)?;
+            let delivery = tx.get(&DELIVERIES, &(scope, id, to))?;
+            let (Some(event), Some(endpoint), Some(delivery)) = (event, endpoint, delivery) else {
+                return Ok::<_, FlowError>(None);
+            };
+            let secrets = secrets(&reader, tx, scope, &endpoint, now)?;
+            Ok(Some((event, endpoint, delivery, secrets)))
+        })
+        .await?;
+    let stale = |delivery: &Delivery| trigger == Trigger::Auto && delivery.due != Some(due);
+    let Some((event, endpoint, delivery, secrets)) = loaded.filter(|(_, _, delivery, _)| !stale(delivery)) else {
+        // Deleted with its endpoint, or moved meanwhile: only the row is left.
+        gateway.store.write(move |tx| unschedule(tx, Lane::endpoint(to), due, effect)).await?;
+        return Ok(Sent::Done);
+    };
+    let state = endpoint.breaker.state(now);
+    if trigger == Trigger::Auto {
+        match (endpoint.state, state) {
+            (EndpointState::Disabled | EndpointState::Suspended, _) | (_, State::Disabled(_)) => {
+                gateway.store.write(move |tx| hold(tx, scope, id, to)).await?;
+                return Ok(Sent::Done);
+            }
+            (EndpointState::Enabled, State::Open { until }) => return Ok(Sent::Rest(until)),
+            (EndpointState::Enabled, State::Closed | State::HalfOpen) => {}
+        }
+    }
+    let body = (gateway.render_event)(gateway, scope, &event);
+    let url = delivery.url.as_deref().unwrap_or(&endpoint.url);
+    let request = crate::callbacks::build_request(id, body, url, &secrets, now);
+    let transport = gateway.transport.as_ref();
+    let policy = &gateway.settings.callbacks;
+    let clock = gateway.env.clock.as_ref();
+    let transcript = crate::callbacks::attempt(transport, clock, request, trigger, policy, Limits::default()).await;
+    let delivered = transcript.outcome.is_delivered();
+    let moment = Moment::new(&gateway.env);
+    gateway.store.write(move |tx| sent(tx, scope, id, to, due, &transcript, moment)).await?;
+    Ok(match state {
+        State::Closed => Sent::Done,
+        State::HalfOpen | State::Open { .. } | State::Disabled(_) => Sent::Probed { delivered },
+    })
+}
+
+/// Commits one attempt: its transcript, the delivery's next step, the endpoint's health.
+fn sent(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    id: EventId,
+    to: EndpointId,
+    due: Timestamp,
+    transcript: &Transcript,
+    mut moment: Moment,
+) -> Result<(), FlowError> {
+    let now = moment.now;
+    let lane = Lane::endpoint(to);
+    if transcript.trigger != Trigger::Auto {
+        unschedule(tx, lane, due, Effect::Resend(scope, id, to))?;
+    }
+    let (Some(mut delivery), Some(mut endpoint)) = (tx.get(&DELIVERIES, &(scope, id, to))?, endpoint(tx, scope, to)?)
+    else {
+        return Ok(());
+    };
+    let before = delivery.state;
+    delivery.attempts = delivery.attempts.saturating_add(1);
+    let attempt = DeliveryAttempt { number: delivery.attempts, transcript: transcript.clone() };
+    tx.put(&DELIVERY_ATTEMPTS, &(scope, id, to, delivery.attempts), &attempt)?;
+    let delivered = transcript.outcome.is_delivered();
+    let automatic = transcript.trigger == Trigger::Auto;
+    // A success ends the schedule, whoever caused it; a manual failure leaves it alone. Delivered stays delivered.
+    if let Some(old) = delivery.due.filter(|_| delivered || automatic) {
+        unschedule(tx, lane, old, Effect::Deliver(scope, id, to))?;
+        delivery.due = None;
+    }
+    if delivered {
+        delivery.state = DeliveryState::Delivered;
+        delivery.delivered_at = delivery.delivered_at.or(Some(now));
+    } else if automatic && before == DeliveryState::Pending {
+        delivery.step = delivery.step.saturating_add(1);
+        let random = u64::from_be_bytes(moment.random()[2..].try_into().expect("eight bytes"));
+        match schedule::after(&transcript.outcome, delivery.step as usize, now, random) {
+            Next::Retry(at) => {
+                schedule(tx, lane, at, Effect::Deliver(scope, id, to))?;
+                delivery.due = Some(at);
+            }
+            Next::Gone => delivery.state = DeliveryState::Held,
+            Next::Exhausted => delivery.state = DeliveryState::Dead,
+            Next::Delivered => {}
+        }
+    }
+    save(tx, scope, Some(before), &delivery)?;
+    let breaker = endpoint.breaker.next(&transcript.outcome, now);
+    if breaker != endpoint.breaker {
+        endpoint.breaker = breaker;
+        if let (State::Disabled(_), EndpointState::Enabled) = (breaker.state(now), endpoint.state) {
+            endpoint.state = EndpointState::Suspended;
+        }
+        save_endpoint(tx, scope, &endpoint)?;
+    }
+    Ok(())
+}
+
+/// Takes a delivery out of the queue because its endpoint is switched off; it is kept.
+fn hold(tx: &mut WriteTx<'_>, scope: Scope, id: EventId, to: EndpointId) -> Result<(), StoreError> {
+    let Some(mut delivery) = tx.get(&DELIVERIES, &(scope, id, to))? else { return Ok(()) };
+    if let Some(due) = delivery.due.take() {
+        unschedule(tx, Lane::endpoint(to), due, Effect::Deliver(scope, id, to))?;
+    }
+    let before = delivery.state;
+    delivery.state = DeliveryState::Held;
+    save(tx, scope, Some(before), &delivery)
+}
+
+/// Queues one more attempt of an event, now: for the endpoints it went to, or for one of them. Answers which.
+pub fn resend(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    id: EventId,
+    only: Option<EndpointId>,
+    moment: &Moment,
+) -> Result<Vec<EndpointId>, FlowError> {
+    if !tx.contains(&EVENTS, &(scope, id))? {
+        return Err(Refusal::EventNotFound.into());
+    }
+    let mut sent = Vec::new();
+    for ((_, _, to), _) in tx.scan(&DELIVERIES, &Span::prefix(&(scope, id)), Order::Ascending, ENDPOINTS_MAX + 1)? {
+        if only.is_none_or(|only| only == to) {
+            schedule(tx, Lane::endpoint(to), moment.now, Effect::Resend(scope, id, to))?;
+            sent.push(to);
+        }
+    }
+    if sent.is_empty() && only.is_some() {
+        return Err(Refusal::EndpointNotFound.into());
+    }
+    Ok(sent)
+}
+
+/// Deliveries of one endpoint that [`resend_failed`] queues at most in one call.
+pub const RESEND_BULK_MAX: usize = 500;
+
+/// Puts what an endpoint did not take (dead or held) back into the queue from the start of the ladder, oldest first.
+/// Answers how many; more may be left when it is [`RESEND_BULK_MAX`].
+pub fn resend_failed(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    to: EndpointId,
+    since: Timestamp,
+    moment: &Moment,
+) -> Result<usize, FlowError> {
+    let endpoint = endpoint(tx, scope, to)?.ok_or(Refusal::EndpointNotFound)?;
+    if endpoint.state != EndpointState::Enabled {
+        return Err(Refusal::EndpointDisabled { endpoint: to }.into());
+    }
+    let mut count = 0;
+    for state in [DeliveryState::Dead, DeliveryState::Held] {
+        let span = Span::prefix(&(scope, to, position(&DeliveryState::ALL, &state)));
+        for ((_, _, _, id), ()) in tx.scan(&DELIVERIES_BY_ENDPOINT, &span, Order::Ascending, RESEND_BULK_MAX - count)? {
+            if id.created_at() < since {
+                continue;
+            }
+            let Some(mut delivery) = tx.get(&DELIVERIES, &(scope, id, to))? else { continue };
+            delivery.state = DeliveryState::Pending;
+            delivery.step = 0;
+            delivery.due = Some(moment.now);
+            schedule(tx, Lane::endpoint(to), moment.now, Effect::Deliver(scope, id, to))?;
+            save(tx, scope, Some(state), &delivery)?;
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+/// Queues a test event for one endpoint.
+pub fn ping(tx: &mut WriteTx<'_>, scope: Scope, to: EndpointId, moment: &mut Moment) -> Result<EventId, FlowError> {
+    endpoint(tx, scope, to)?.ok_or(Refusal::EndpointNotFound)?;
+    let object = EventObject::Ping(to);
+    let id = record::emit(tx, scope, moment, EventType::WebhookPing, object)?;
+    let delivery = Delivery {
+        event: id,
+        endpoint: to,
+        url: None,
+        state: DeliveryState::Pending,
+        attempts: 0,
+        step: 0,
+        due: None,
+        created_at: moment.now,
+        delivered_at: None,
+    };
+    save(tx, scope, None, &delivery)?;
+    schedule(tx, Lane::endpoint(to), moment.now, Effect::Resend(scope, id, to))?;
+    Ok(id)
+}
+
+/// Switches an endpoint on or off. On: healthy again, nothing forgotten; what was held is sent when asked for.
+pub fn switch(tx: &mut WriteTx<'_>, scope: Scope, id: EndpointId, on: bool) -> Result<Endpoint, FlowError> {
+    let mut endpoint = endpoint(tx, scope, id)?.ok_or(Refusal::EndpointNotFound)?;
+    endpoint.state = if on { EndpointState::Enabled } else { EndpointState::Disabled };
+    endpoint.breaker = Default::default();
+    save_endpoint(tx, scope, &endpoint)?;
+    tx.signal(crate::store::Signal::EndpointsChanged);
+    Ok(endpoint)
 }

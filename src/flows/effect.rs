@@ -36,6 +36,8 @@ pub enum Effect {
     Expire(Scope, PaymentId),
     /// Send one callback.
     Deliver(Scope, EventId, EndpointId),
+    /// Send one callback once more because a person wants it; the schedule is not touched.
+    Resend(Scope, EventId, EndpointId),
     /// Remove what has outlived its use: nonces, stored answers, sessions.
     Sweep,
 }
@@ -58,6 +60,7 @@ impl Key for Effect {
             Effect::Expire(scope, id) => (3u8, *scope, *id).encode(out),
             Effect::Deliver(scope, event, endpoint) => (4u8, *scope, *event, *endpoint).encode(out),
             Effect::Sweep => 5u8.encode(out),
+            Effect::Resend(scope, event, endpoint) => (6u8, *scope, *event, *endpoint).encode(out),
         }
     }
 
@@ -68,6 +71,7 @@ impl Key for Effect {
             3 => <(Scope, PaymentId)>::decode(bytes).map(|(s, id)| Effect::Expire(s, id)),
             4 => <(Scope, EventId, EndpointId)>::decode(bytes).map(|(s, e, w)| Effect::Deliver(s, e, w)),
             5 => Some(Effect::Sweep),
+            6 => <(Scope, EventId, EndpointId)>::decode(bytes).map(|(s, e, w)| Effect::Resend(s, e, w)),
             _ => None,
         }
     }

@@ -24,6 +24,8 @@ pub mod books;
 pub mod deliveries;
 /// The queue's rows.
 pub mod effect;
+/// Webhook endpoints and their secrets.
+pub mod endpoints;
 /// What every use case needs.
 pub mod gateway;
 /// What a channel said about an attempt, and what follows from it.
@@ -59,7 +61,7 @@ impl Moment {
     }
 
     /// Eighty bits for the next id.
-    pub fn next(&mut self) -> [u8; 10] {
+    pub fn random(&mut self) -> [u8; 10] {
         let random = self.random;
         for byte in self.random.iter_mut().rev() {
             let (next, carry) = byte.overflowing_add(1);

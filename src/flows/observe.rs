@@ -317,7 +317,7 @@ fn open_case(
         return tx.get(&CASES, &(scope, id))?.ok_or_else(|| FlowError::Books(format!("{id} has no record")));
     }
     let case = Case {
-        id: CaseId::new(moment.now, moment.next()),
+        id: CaseId::new(moment.now, moment.random()),
         kind: fact.kind,
         state: CaseState::Open,
         payment: payment.id,

@@ -69,7 +69,7 @@ pub fn create(
     }
     let merchant = record::merchant(tx, scope)?;
     let mut payment = Payment {
-        id: PaymentId::new(moment.now, moment.next()),
+        id: PaymentId::new(moment.now, moment.random()),
         order_id: new.order_id.clone(),
         fingerprint: new.fingerprint,
         amount: new.amount,
@@ -146,7 +146,7 @@ fn start_attempt(
     payment.state = before.next(PaymentEvent::Started).map_err(|why| Refusal::PaymentEnded { state: why.from })?;
     close_live_attempts(tx, scope, payment, None, moment.now)?;
     let attempt = Attempt {
-        id: AttemptId::new(moment.now, moment.next()),
+        id: AttemptId::new(moment.now, moment.random()),
         payment: payment.id,
         method,
         account,

@@ -75,7 +75,7 @@ pub fn emit(
     kind: EventType,
     object: EventObject,
 ) -> Result<EventId, FlowError> {
-    let event = Event { id: EventId::new(moment.now, moment.next()), kind, at: moment.now, object };
+    let event = Event { id: EventId::new(moment.now, moment.random()), kind, at: moment.now, object };
     tx.put(&EVENTS, &(scope, event.id), &event)?;
     if let Some(payment) = event.object.payment() {
         tx.put(&EVENTS_BY_PAYMENT, &(scope, payment, event.id), &())?;

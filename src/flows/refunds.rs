@@ -85,7 +85,7 @@ pub fn request(
     }
     let attempt = paid_attempt(tx, scope, &payment)?;
     let position = books::merchant_position(tx, scope, amount.currency())?;
-    let refund_id = RefundId::new(moment.now, moment.next());
+    let refund_id = RefundId::new(moment.now, moment.random());
     let fact = Refunding { merchant: scope.merchant, payment: id, attempt: attempt.id, refund: refund_id, amount };
     let (entry, legs) = rules::refund_accepted(&fact, &position, moment.now)?;
     books::post(tx, scope, entry)?;
@@ -186,7 +186,7 @@ pub(super) fn give_back_suspense(
     if case.state != CaseState::Open || case.suspense_minor == 0 {
         return Ok(());
     }
-    let id = RefundId::new(moment.now, moment.next());
+    let id = RefundId::new(moment.now, moment.random());
     let new = NewRefund {
         amount: Some(case.seen),
         refund_no: None,

@@ -1,1 +1,530 @@
-//! Does what is due.
+//! Does what is due: takes rows of the queue, acts outside, and commits the answer together with the row's end.
+//!
+//! Lanes keep effects that could delay one another apart: one per endpoint, one per channel account, one for Coffer's own
+//! work. Each has its own limit, so a dead shop costs the others nothing. What is under way is known in memory only: after
+//! a crash the row is still there and is done again, which every effect bears.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, watch};
+
+use super::effect::{Effect, Lane, unschedule};
+use super::gateway::Gateway;
+use super::{FlowError, Moment, deliveries, observe, payments, record, refunds, sweep};
+use crate::callbacks::Trigger;
+use crate::channels::registry::OpenAccount;
+use crate::channels::{
+    CreateOrder, Observation, Order as ChannelOrder, OrderRef, Prepared, RefundOrder, Sealing, Subject,
+    VerifiedNotification,
+};
+use crate::domain::follow::{RefundStep, Step};
+use crate::domain::ids::{AttemptId, RefundId, Scope};
+use crate::domain::merchant::ChannelKind;
+use crate::domain::payment::{Attempt, Payment};
+use crate::domain::refund::Refund;
+use crate::domain::time::{Duration, Timestamp};
+use crate::env::transport::Limits;
+use crate::store::tables::DUE;
+use crate::store::{Order, Read, Signal, Span, StoreError};
+
+/// Effects under way at once in all.
+const IN_FLIGHT_MAX: usize = 512;
+/// Callbacks under way to one endpoint.
+const PER_ENDPOINT_MAX: usize = 16;
+/// Calls under way to one channel account, and pieces of own work.
+const PER_LANE_MAX: usize = 64;
+/// How long an effect rests that could not be handled at all, so that it neither spins nor is lost.
+const REST: Duration = Duration::from_seconds(60);
+/// The same when the store was only busy.
+const REST_BUSY: Duration = Duration::from_seconds(1);
+/// Even with nothing due, the queue is looked at this often: nothing rests on a signal alone.
+const LOOK_AT_LEAST: Duration = Duration::from_seconds(30);
+
+/// Handle to the running queue.
+#[derive(Clone)]
+pub struct Runner(Arc<Inner>);
+
+struct Inner {
+    gateway: Gateway,
+    plan: Mutex<Plan>,
+    wake: Notify,
+    done: AtomicU64,
+}
+
+/// What is known about the queue in memory: when each lane is due next, and what is under way.
+#[derive(Default)]
+struct Plan {
+    lanes: BTreeMap<Lane, LanePlan>,
+    under_way: BTreeSet<Effect>,
+    resting: BTreeMap<Effect, Timestamp>,
+}
+
+#[derive(Clone, Copy)]
+struct LanePlan {
+    /// When to look at the lane next; `None` while there is nothing to wait for but what is under way.
+    next: Option<Timestamp>,
+    under_way: usize,
+    /// Nothing is started before.
+    rest_until: Timestamp,
+    /// One at a time, until one succeeds.
+    probing: bool,
+}
+
+impl Default for LanePlan {
+    fn default() -> Self {
+        Self { next: None, under_way: 0, rest_until: Timestamp::MIN, probing: false }
+    }
+}
+
+impl LanePlan {
+    /// When something can be started next, as far as is known.
+    fn due(&self) -> Option<Timestamp> {
+        self.next.map(|next| next.max(self.rest_until))
+    }
+
+    fn has_room(&self) -> bool {
+        self.under_way < PER_LANE_MAX && !(self.probing && self.under_way > 0)
+    }
+}
+
+/// Numbers for metrics.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RunnerStats {
+    pub lanes: usize,
+    pub under_way: usize,
+    pub resting: usize,
+    pub done: u64,
+    /// When the oldest thing is due that has not been started, if known.
+    pub next_due: Option<Timestamp>,
+}
+
+impl Runner {
+    /// Prepares the runner and hears of everything that becomes due. Blocks while it finds the lanes of the queue.
+    pub fn new(gateway: Gateway) -> Result<Runner, StoreError> {
+        let inner = Arc::new(Inner { gateway, plan: Mutex::default(), wake: Notify::new(), done: AtomicU64::new(0) });
+        let heard = Arc::downgrade(&inner);
+        inner.gateway.store.on_commit(move |signals| {
+            if let Some(inner) = heard.upgrade() {
+                inner.hear(signals);
+            }
+        });
+        let moment = Moment::new(&inner.gateway.env);
+        inner.gateway.store.write_blocking(move |tx| sweep::ensure(tx, moment))?;
+        inner.find_lanes()?;
+        Ok(Runner(inner))
+    }
+
+    /// Works until `stop` turns true, then waits for what is under way.
+    pub async fn run(&self, mut stop: watch::Receiver<bool>) {
+        while !*stop.borrow() {
+            let wait = match self.0.clone().start_due().await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    tracing::error!("the queue cannot be read: {error}");
+                    REST_BUSY
+                }
+            };
+            tokio::select! {
+                () = self.0.wake.notified() => {}
+                () = self.0.gateway.env.sleep(wait) => {}
+                changed = stop.changed() => if changed.is_err() { break },
+            }
+        }
+        while self.stats().under_way > 0 {
+            self.0.wake.notified().await;
+        }
+    }
+
+    pub fn stats(&self) -> RunnerStats {
+        let plan = self.0.plan();
+        RunnerStats {
+            lanes: plan.lanes.len(),
+            under_way: plan.under_way.len(),
+            resting: plan.resting.len(),
+            done: self.0.done.load(Relaxed),
+            next_due: plan.lanes.values().filter_map(|lane| lane.next).min(),
+        }
+    }
+}
+
+/// What became of an effect, for its lane.
+enum Outcome {
+    Done,
+    RestEffect(Duration),
+    RestLane(Timestamp),
+    Probed { delivered: bool },
+}
+
+impl Inner {
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hear(&self, signals: &[Signal]) {
+        let mut heard = false;
+        let mut plan = self.plan();
+        for signal in signals {
+            match signal {
+                Signal::Due { lane, at } => {
+                    let lane = plan.lanes.entry(Lane(*lane)).or_default();
+                    lane.next = Some(lane.next.map_or(*at, |next| next.min(*at)));
+                    heard = true;
+                }
+                Signal::EndpointsChanged => {
+                    // One that was switched on again does not wait for the end of its rest.
+                    for lane in plan.lanes.values_mut() {
+                        lane.rest_until = Timestamp::MIN;
+                        lane.probing = false;
+                        lane.next = Some(Timestamp::MIN);
+                    }
+                    heard = true;
+                }
+                Signal::Payment(_) | Signal::KeysChanged => {}
+            }
+        }
+        drop(plan);
+        if heard {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Steps from lane to lane through the queue: work grows with the number of lanes, not of rows.
+    fn find_lanes(&self) -> Result<(), StoreError> {
+        let mut found = Vec::new();
+        self.gateway.store.read_blocking(|tx| {
+            let mut span = Span::all();
+            while let Some(((lane, at, _), ())) = tx.scan(&DUE, &span, Order::Ascending, 1)?.pop() {
+                found.push((lane, at));
+                span = Span::all().after(&lane);
+            }
+            Ok::<_, StoreError>(())
+        })?;
+        let mut plan = self.plan();
+        for (lane, at) in found {
+            plan.lanes.entry(lane).or_default().next = Some(at);
+        }
+        Ok(())
+    }
+
+    /// Starts everything that is due and may start; answers how long nothing else will be.
+    async fn start_due(self: Arc<Self>) -> Result<Duration, StoreError> {
+        let now = self.gateway.env.now();
+        let lanes = self.lanes_to_look_at(now);
+        if !lanes.is_empty() {
+            let rows = self.gateway.store.read(move |tx| {
+                let mut rows = Vec::with_capacity(lanes.len());
+                for (lane, limit) in lanes {
+                    rows.push((lane, tx.scan(&DUE, &Span::prefix(&lane), Order::Ascending, limit)?));
+                }
+                Ok::<_, StoreError>(rows)
+            });
+            for (lane, rows) in rows.await? {
+                let keys = rows.into_iter().map(|(key, ())| key).collect();
+                self.start_lane(lane, keys, now);
+            }
+        }
+        let plan = self.plan();
+        let room = plan.under_way.len() < IN_FLIGHT_MAX;
+        let next = plan.lanes.values().filter(|lane| room && lane.has_room()).filter_map(LanePlan::due).min();
+        Ok(next.map_or(LOOK_AT_LEAST, |next| next.since(self.gateway.env.now())).min(LOOK_AT_LEAST))
+    }
+
+    /// The lanes that have something due and room for it, with the number of rows to look at. While a lane is being
+    /// looked at nothing else is planned for it; signals that come meanwhile plan it again.
+    fn lanes_to_look_at(&self, now: Timestamp) -> Vec<(Lane, usize)> {
+        let mut plan = self.plan();
+        plan.resting.retain(|_, until| *until > now);
+        let mut room = IN_FLIGHT_MAX.saturating_sub(plan.under_way.len());
+        let resting = plan.resting.len();
+        let mut lanes = Vec::new();
+        for (id, lane) in &mut plan.lanes {
+            if room == 0 {
+                break;
+            }
+            if lane.has_room() && lane.due().is_some_and(|due| due <= now) {
+                lane.next = None;
+                // What is under way and what rests is still in the queue, before what can be started.
+                lanes.push((*id, PER_LANE_MAX + lane.under_way + resting + 1));
+                room -= 1;
+            }
+        }
+        lanes
+    }
+
+    fn start_lane(self: &Arc<Self>, id: Lane, rows: Vec<(Lane, Timestamp, Effect)>, now: Timestamp) {
+        let mut started = Vec::new();
+        let mut plan = self.plan();
+        let Plan { lanes, under_way, resting } = &mut *plan;
+        let lane = lanes.entry(id).or_default();
+        let plan_for = |lane: &mut LanePlan, at: Timestamp| {
+            lane.next = Some(lane.next.map_or(at, |next| next.min(at)));
+        };
+        for (_, at, effect) in rows {
+            if at > now {
+                plan_for(lane, at);
+                break;
+            }
+            if under_way.contains(&effect) {
+                continue;
+            }
+            if let Some(until) = resting.get(&effect) {
+                plan_for(lane, *until);
+                continue;
+            }
+            let limit = match effect {
+                Effect::Deliver(..) | Effect::Resend(..) => PER_ENDPOINT_MAX,
+                Effect::FollowAttempt(..) | Effect::FollowRefund(..) | Effect::Expire(..) | Effect::Sweep => {
+                    PER_LANE_MAX
+                }
+            };
+            let limit = if lane.probing { 1 } else { limit };
+            if lane.under_way >= limit || under_way.len() >= IN_FLIGHT_MAX {
+                // Looked at again when something of this lane ends; or of any, when all together are at the limit.
+                if lane.under_way < limit {
+                    plan_for(lane, now);
+                }
+                break;
+            }
+            under_way.insert(effect);
+            lane.under_way += 1;
+            started.push((at, effect));
+        }
+        if lane.under_way == 0 && lane.next.is_none() && lane.rest_until <= now && !lane.probing {
+            lanes.remove(&id);
+        }
+        drop(plan);
+        for (at, effect) in started {
+            let this = self.clone();
+            tokio::spawn(async move {
+                let worker = this.clone();
+                // In a task of its own, so that a panic is seen here and the lane goes on.
+                let outcome = tokio::spawn(async move { worker.act(id, at, effect).await }).await;
+                let outcome = outcome.unwrap_or_else(|error| {
+                    tracing::error!(?effect, "an effect panicked: {error}");
+                    Outcome::RestEffect(REST)
+                });
+                this.ended(id, effect, outcome);
+            });
+        }
+    }
+
+    fn ended(&self, id: Lane, effect: Effect, outcome: Outcome) {
+        let now = self.gateway.env.now();
+        let mut plan = self.plan();
+        plan.under_way.remove(&effect);
+        if let Outcome::RestEffect(rest) = outcome {
+            plan.resting.insert(effect, now.plus(rest));
+        }
+        let lane = plan.lanes.entry(id).or_default();
+        lane.under_way = lane.under_way.saturating_sub(1);
+        lane.next = Some(lane.next.map_or(now, |next| next.min(now)));
+        match outcome {
+            Outcome::Done | Outcome::RestEffect(_) => {}
+            Outcome::RestLane(until) => {
+                lane.rest_until = until;
+                lane.probing = true;
+            }
+            Outcome::Probed { delivered } => lane.probing = !delivered,
+        }
+        drop(plan);
+        self.done.fetch_add(1, Relaxed);
+        self.wake.notify_one();
+    }
+
+    async fn act(&self, lane: Lane, at: Timestamp, effect: Effect) -> Outcome {
+        let gateway = &self.gateway;
+        let result = match effect {
+            Effect::FollowAttempt(scope, id) => follow_attempt(gateway, scope, id, at).await,
+            Effect::FollowRefund(scope, id) => follow_refund(gateway, scope, id, at).await,
+            Effect::Expire(scope, id) => {
+                let moment = Moment::new(&gateway.env);
+                gateway
+                    .store
+                    .write(move |tx| {
+                        unschedule(tx, lane, at, effect)?;
+                        payments::expire(tx, scope, id, &mut moment.clone())
+                    })
+                    .await
+            }
+            Effect::Sweep => {
+                let moment = Moment::new(&gateway.env);
+                gateway.store.write(move |tx| sweep::sweep(tx, at, moment)).await.map_err(FlowError::from)
+            }
+            Effect::Deliver(scope, event, endpoint) | Effect::Resend(scope, event, endpoint) => {
+                let trigger = if matches!(effect, Effect::Deliver(..)) { Trigger::Auto } else { Trigger::Manual };
+                match deliveries::send(gateway, scope, event, endpoint, at, trigger).await {
+                    Ok(deliveries::Sent::Done) => return Outcome::Done,
+                    Ok(deliveries::Sent::Rest(until)) => return Outcome::RestLane(until),
+                    Ok(deliveries::Sent::Probed { delivered }) => return Outcome::Probed { delivered },
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        match result {
+            Ok(()) => Outcome::Done,
+            Err(FlowError::Store(StoreError::Busy)) => Outcome::RestEffect(REST_BUSY),
+            Err(error) => {
+                tracing::error!(?effect, "an effect could not be handled: {error}");
+                Outcome::RestEffect(REST)
+            }
+        }
+    }
+}
+
+/// Asks or tells the channel what the attempt's step calls for, and commits the answer.
+async fn follow_attempt(gateway: &Gateway, scope: Scope, id: AttemptId, at: Timestamp) -> Result<(), FlowError> {
+    let loaded = gateway.store.read(move |tx| {
+        let attempt = record::attempt(tx, scope, id)?;
+        let payment = record::payment(tx, scope, attempt.payment)?;
+        Ok::<_, FlowError>((attempt, payment))
+    });
+    let (attempt, payment) = loaded.await?;
+    if attempt.follow_up != Some(at) {
+        let lane = Lane::account(attempt.account);
+        let effect = Effect::FollowAttempt(scope, id);
+        return Ok(gateway.store.write(move |tx| unschedule(tx, lane, at, effect)).await?);
+    }
+    let account = gateway.channels.get(attempt.account);
+    let observation = match &account {
+        Some(open) => call(gateway, open, &attempt_order(gateway, &attempt, &payment)).await,
+        None => Observation::Unknown { detail: "the channel account cannot be used".to_owned() },
+    };
+    let kind = account.map_or(ChannelKind::TestWallet, |open| open.account.kind);
+    let moment = Moment::new(&gateway.env);
+    let source = observe::Source::FollowUp;
+    gateway
+        .store
+        .write(move |tx| observe::observe(tx, scope, id, kind, &observation, source, &mut moment.clone()))
+        .await
+}
+
+fn order_ref(attempt: &Attempt) -> OrderRef {
+    OrderRef {
+        attempt: attempt.id,
+        method: attempt.method,
+        created_at: attempt.created_at,
+        transaction_id: attempt.transaction_id.clone(),
+    }
+}
+
+fn notify_url(gateway: &Gateway, attempt: &Attempt) -> String {
+    let base = match gateway.channels.get(attempt.account).map(|open| open.account.kind) {
+        // The simulated provider is this server: it need not know the public name.
+        Some(ChannelKind::TestWallet) => &gateway.settings.own_url,
+        None => &gateway.settings.public_url,
+    };
+    format!("{base}/notify/{}", attempt.account)
+}
+
+fn attempt_order(gateway: &Gateway, attempt: &Attempt, payment: &Payment) -> ChannelOrder {
+    match attempt.step {
+        Step::Create => ChannelOrder::Create(CreateOrder {
+            attempt: attempt.id,
+            method: attempt.method,
+            amount: attempt.amount,
+            description: payment.description.clone(),
+            created_at: attempt.created_at,
+            expires_at: attempt.expires_at,
+            notify_url: notify_url(gateway, attempt),
+            return_url: payment.return_url.clone().unwrap_or_default(),
+            customer_ip: payment.customer.ip,
+            openid: payment.customer.openid.clone(),
+        }),
+        Step::Ask | Step::AskBeforeClose | Step::AskAfterClose | Step::AskLate | Step::Hold => {
+            ChannelOrder::Query(order_ref(attempt))
+        }
+        Step::Close => ChannelOrder::Close(order_ref(attempt)),
+    }
+}
+
+/// Sends the refund or asks about it, and commits the answer.
+async fn follow_refund(gateway: &Gateway, scope: Scope, id: RefundId, at: Timestamp) -> Result<(), FlowError> {
+    let loaded = gateway.store.read(move |tx| {
+        let refund = refunds::refund(tx, scope, id)?;
+        let attempt = record::attempt(tx, scope, refund.attempt)?;
+        Ok::<_, FlowError>((refund, attempt))
+    });
+    let (refund, attempt) = loaded.await?;
+    if refund.follow_up != Some(at) {
+        let lane = Lane::account(refund.account);
+        let effect = Effect::FollowRefund(scope, id);
+        return Ok(gateway.store.write(move |tx| unschedule(tx, lane, at, effect)).await?);
+    }
+    let observation = match gateway.channels.get(refund.account) {
+        Some(open) => call(gateway, &open, &refund_order(gateway, &refund, &attempt)).await,
+        None => Observation::Unknown { detail: "the channel account cannot be used".to_owned() },
+    };
+    let moment = Moment::new(&gateway.env);
+    gateway.store.write(move |tx| refunds::observe(tx, scope, id, &observation, true, &mut moment.clone())).await
+}
+
+fn refund_order(gateway: &Gateway, refund: &Refund, attempt: &Attempt) -> ChannelOrder {
+    match refund.step {
+        RefundStep::Send => ChannelOrder::Refund(RefundOrder {
+            refund: refund.id,
+            order: order_ref(attempt),
+            amount: refund.amount,
+            total: attempt.amount,
+            reason: refund.reason.clone(),
+            notify_url: notify_url(gateway, attempt),
+        }),
+        RefundStep::Ask => ChannelOrder::QueryRefund { refund: refund.id, order: order_ref(attempt) },
+    }
+}
+
+/// One exchange with a channel. Whatever goes wrong is an unknown outcome, never a failed payment.
+async fn call(gateway: &Gateway, open: &OpenAccount, order: &ChannelOrder) -> Observation {
+    let sealing = Sealing { now: gateway.env.now(), nonce: gateway.env.random() };
+    let request = match open.channel.request(order, &sealing) {
+        Ok(Prepared::Show(next_action)) => return Observation::Accepted { next_action },
+        Ok(Prepared::Call(request)) => request,
+        Err(error) => return Observation::Unknown { detail: error.to_string() },
+    };
+    let policy = match open.account.kind {
+        ChannelKind::TestWallet => &gateway.settings.sandbox,
+    };
+    match gateway.transport.send(request, policy, Limits::default()).await {
+        Ok(response) => {
+            let read = open.channel.read_response(order, &response, gateway.env.now());
+            read.unwrap_or_else(|error| Observation::Unknown { detail: error.to_string() })
+        }
+        Err(error) => Observation::Unknown { detail: error.sentence(crate::lang::Lang::En) },
+    }
+}
+
+/// Commits what a verified notification says. `Ok(false)`: it names nothing of this merchant, so nothing was done.
+pub async fn notified(
+    gateway: &Gateway,
+    open: &OpenAccount,
+    notification: VerifiedNotification,
+) -> Result<bool, FlowError> {
+    let (scope, account, kind) = (open.account.scope, open.account.id, open.account.kind);
+    let moment = Moment::new(&gateway.env);
+    gateway
+        .store
+        .write(move |tx| {
+            let observation = notification.observation();
+            match notification.about() {
+                Subject::Order(id) => {
+                    // An order of one account is never settled by a message of another.
+                    let known = tx.get(&crate::store::tables::ATTEMPTS, &(scope, id))?;
+                    if known.is_none_or(|attempt| attempt.account != account) {
+                        return Ok(false);
+                    }
+                    let source = observe::Source::Notification;
+                    observe::observe(tx, scope, id, kind, observation, source, &mut moment.clone())?;
+                }
+                Subject::Refund(id) => {
+                    let known = tx.get(&crate::store::tables::REFUNDS, &(scope, id))?;
+                    if known.is_none_or(|refund| refund.account != account) {
+                        return Ok(false);
+                    }
+                    refunds::observe(tx, scope, id, observation, false, &mut moment.clone())?;
+                }
+            }
+            Ok(true)
+        })
+        .await
+}

@@ -1,1 +1,41 @@
-//! Removes what has outlived its use.
+//! Removes what has outlived its use, a bounded piece at a time: nonces, stored answers.
+
+use super::Moment;
+use super::effect::{Effect, Lane, schedule, unschedule};
+use crate::domain::time::{Duration, Timestamp};
+use crate::store::tables::{ANSWERS, ANSWERS_BY_EXPIRY, NONCES, NONCES_BY_EXPIRY};
+use crate::store::{Order, Read, Span, StoreError, WriteTx};
+
+/// Rows of each kind that one piece removes.
+pub const PIECE_ROWS: usize = 1_000;
+/// How often is looked when there was nothing left to do.
+const PAUSE: Duration = Duration::from_minutes(1);
+
+/// Removes one piece and schedules the next: at once while there is more.
+pub fn sweep(tx: &mut WriteTx<'_>, due: Timestamp, moment: Moment) -> Result<(), StoreError> {
+    unschedule(tx, Lane::OWN, due, Effect::Sweep)?;
+    let until = Span::all().until(&moment.now);
+    let nonces = tx.scan(&NONCES_BY_EXPIRY, &until, Order::Ascending, PIECE_ROWS)?;
+    for ((at, key, nonce), ()) in &nonces {
+        tx.delete(&NONCES_BY_EXPIRY, &(*at, *key, *nonce))?;
+        tx.delete(&NONCES, &(*key, *nonce))?;
+    }
+    let answers = tx.scan(&ANSWERS_BY_EXPIRY, &until, Order::Ascending, PIECE_ROWS)?;
+    for ((at, scope, name), ()) in &answers {
+        tx.delete(&ANSWERS_BY_EXPIRY, &(*at, *scope, *name))?;
+        tx.delete(&ANSWERS, &(*scope, *name))?;
+    }
+    let more = nonces.len() == PIECE_ROWS || answers.len() == PIECE_ROWS;
+    let next = if more { moment.now.plus(Duration::from_millis(1)) } else { moment.now.plus(PAUSE) };
+    schedule(tx, Lane::OWN, next, Effect::Sweep)
+}
+
+/// Makes sure that exactly one sweep is queued; called at start.
+pub fn ensure(tx: &mut WriteTx<'_>, moment: Moment) -> Result<(), StoreError> {
+    use crate::store::tables::DUE;
+    let queued = tx.scan(&DUE, &Span::prefix(&Lane::OWN), Order::Ascending, PIECE_ROWS)?;
+    if queued.iter().any(|((_, _, effect), ())| *effect == Effect::Sweep) {
+        return Ok(());
+    }
+    schedule(tx, Lane::OWN, moment.now, Effect::Sweep)
+}

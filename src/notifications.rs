@@ -1,0 +1,55 @@
+//! Messages from providers: `POST /notify/{account}`. Verified over the raw bytes with the key of the account they claim.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::channels::{Acknowledgement, Inbound};
+use crate::domain::ids::AccountId;
+use crate::flows::gateway::Gateway;
+use crate::flows::runner;
+
+/// No provider's notification comes near it.
+const BODY_MAX: usize = 64 * 1024;
+
+pub fn routes(config: &mut web::ServiceConfig) {
+    config.service(
+        web::resource("/notify/{account}").app_data(web::PayloadConfig::new(BODY_MAX)).route(web::post().to(receive)),
+    );
+}
+
+/// The answer reveals nothing: what is not believed and what names nothing of ours look the same.
+async fn receive(
+    gateway: web::Data<Gateway>,
+    account: web::Path<String>,
+    request: HttpRequest,
+    body: web::Bytes,
+) -> HttpResponse {
+    let open = account.parse::<AccountId>().ok().and_then(|id| gateway.channels.get(id));
+    let Some(open) = open else { return HttpResponse::NotFound().finish() };
+    let headers: Vec<(String, String)> = request
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect();
+    let message = Inbound { headers: &headers, body: &body };
+    let stored = match open.channel.read_notification(&message, gateway.env.now()) {
+        Ok(notification) => match runner::notified(&gateway, &open, notification).await {
+            Ok(known) => known,
+            Err(error) => {
+                tracing::error!(account = %open.account.id, "a notification could not be stored: {error}");
+                return reply(open.channel.acknowledge(false), StatusCode::SERVICE_UNAVAILABLE);
+            }
+        },
+        Err(error) => {
+            tracing::warn!(account = %open.account.id, "a notification was not believed: {error}");
+            false
+        }
+    };
+    let otherwise = if stored { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    reply(open.channel.acknowledge(stored), otherwise)
+}
+
+fn reply(acknowledgement: Acknowledgement, otherwise: StatusCode) -> HttpResponse {
+    let status = StatusCode::from_u16(acknowledgement.status).unwrap_or(otherwise);
+    HttpResponse::build(status).content_type(acknowledgement.content_type).body(acknowledgement.body)
+}
