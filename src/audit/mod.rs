@@ -1,5 +1,5 @@
 //! The audit chain: who did what, when, to which thing, from where. Append-only; each record carries the hash of the one
-//! before it. This module is pure: it composes, seals and checks records; the store keeps them.
+//! before it. This file is pure: it composes and checks records; `log` keeps them in the store.
 //!
 //! Every merchant has a chain of its own, and the installation has one (merchant of zero bytes) for what belongs to no
 //! merchant, such as logins of unknown people.
@@ -9,6 +9,9 @@
 //! `seq` (8, big endian), `at` in milliseconds (8, big endian), then as length (4, big endian) and UTF-8 bytes each: actor, action
 //! code, object, ip (empty when unknown); the number of details (4, big endian) and each detail's name and value the same way; and last
 //! `prev` (32 bytes). `prev` of the first record is 32 zero bytes.
+
+/// The chains in the store.
+pub mod log;
 
 use std::fmt;
 
@@ -98,6 +101,10 @@ actions! {
     FeesChanged = "fees.changed",
     /// A signed-in person asked for something the role does not allow.
     Refused = "access.refused",
+    /// A form without the session's token, or from a foreign page.
+    FormRefused = "access.form_refused",
+    MerchantSwitched = "session.merchant_switched",
+    SessionEnded = "user.session_ended",
 }
 
 /// What is said about an action: names and values, cut to size, secrets and personal data masked.
@@ -297,6 +304,11 @@ impl Verifier {
         }
         (self.seq, self.at, self.head) = (record.seq, record.at, record.hash);
         Ok(())
+    }
+
+    /// A record that does not stand where its number says.
+    pub fn misplaced(&self, seq: u64) -> Broken {
+        Broken { chain: self.chain, seq, fault: Fault::Gap }
     }
 
     /// How many records were checked, and the hash of the last: what a checkpoint holds.

@@ -1,4 +1,113 @@
 //! The merchant's console: one file per page, its template of the same name under `templates/console/`.
+//!
+//! How a request goes: `routes` holds the one table of paths, handlers and permissions; `visit` reads the request, finds
+//! the session, checks form token, origin, role and second factor, and only then calls the page. A page reads, or calls
+//! one flow and writes the audit record in the same transaction, and renders.
 
 /// Who may come in: passwords, second factor, sessions and roles.
 pub mod auth;
+/// Forms and query strings.
+pub mod fields;
+/// The one table of routes and permissions.
+pub mod routes;
+/// From a request to the person and the page.
+pub mod visit;
+
+/// Asking again for the second factor before a step that moves money or rights.
+mod confirm;
+/// Enrolling an authenticator, and the recovery codes.
+mod enrol;
+/// Password, then second factor.
+mod home;
+mod login;
+/// One-time links: the first owner, people who were invited, people who lost access.
+pub mod setup;
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+
+use ipnet::IpNet;
+use url::Url;
+
+use self::auth::attempts::Throttle;
+use self::auth::password::Hasher;
+use self::auth::session::CookieKind;
+use crate::crypto::Vault;
+use crate::env::Env;
+use crate::flows::gateway::Gateway;
+use crate::store::Store;
+
+pub use self::routes::configure;
+
+/// What the console works with. Clones share it.
+#[derive(Clone)]
+pub struct Console(Arc<Inner>);
+
+struct Inner {
+    gateway: Gateway,
+    hasher: Hasher,
+    throttle: Mutex<Throttle>,
+    public_url: Url,
+    own_origins: Vec<String>,
+    trusted_proxies: Vec<IpNet>,
+}
+
+impl Console {
+    /// Forms must come from the gateway's public address, and links that are copied begin with it.
+    pub fn new(gateway: Gateway, trusted_proxies: Vec<IpNet>) -> Result<Self, url::ParseError> {
+        let public_url = Url::parse(&gateway.settings.public_url)?;
+        Ok(Self(Arc::new(Inner {
+            hasher: Hasher::new(gateway.env.entropy.clone()),
+            gateway,
+            throttle: Mutex::default(),
+            own_origins: origins_of(&public_url),
+            public_url,
+            trusted_proxies,
+        })))
+    }
+
+    pub fn gateway(&self) -> &Gateway {
+        &self.0.gateway
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.0.gateway.store
+    }
+
+    pub fn env(&self) -> &Env {
+        &self.0.gateway.env
+    }
+
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.0.gateway.vault
+    }
+
+    pub fn hasher(&self) -> &Hasher {
+        &self.0.hasher
+    }
+
+    /// An absolute address for a path of ours. Never taken from the request, whose `Host` anybody can write.
+    pub fn link(&self, path: &str) -> String {
+        format!("{}{path}", self.0.public_url.as_str().trim_end_matches('/'))
+    }
+
+    fn cookie_kind(&self) -> CookieKind {
+        if self.0.public_url.scheme() == "https" { CookieKind::Host } else { CookieKind::Loopback }
+    }
+}
+
+/// Where forms may come from. On loopback a person may have typed any of its names.
+fn origins_of(public_url: &Url) -> Vec<String> {
+    let mut origins = vec![public_url.origin().ascii_serialization()];
+    let is_loopback = match public_url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
+        None => false,
+    };
+    if is_loopback && let Some(port) = public_url.port_or_known_default() {
+        let names = ["localhost", "127.0.0.1", "[::1]"];
+        origins.extend(names.map(|name| format!("{}://{name}:{port}", public_url.scheme())));
+    }
+    origins
+}

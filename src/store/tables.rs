@@ -5,12 +5,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::Table;
+use crate::audit::AuditRecord;
+use crate::console::auth::records::{Session, SetupToken, User};
 use crate::crypto::Sealed;
 use crate::domain::case::Case;
 use crate::domain::endpoint::{Delivery, DeliveryAttempt, Endpoint};
 use crate::domain::event::{Event, TimelineEntry};
 use crate::domain::ids::{
-    AccountId, AttemptId, CaseId, EndpointId, EventId, KeyId, MerchantId, PaymentId, RefundId, Scope,
+    AccountId, AttemptId, CaseId, EndpointId, EventId, KeyId, MerchantId, PaymentId, RefundId, Scope, UserId,
 };
 use crate::domain::key::ApiKey;
 use crate::domain::merchant::{CallbackDefaults, ChannelAccount, Merchant};
@@ -89,6 +91,18 @@ pub const DUE: Table<(Lane, Timestamp, Effect), Unit> = Table::new("due", 1);
 /// Day number (days since 1970-01-01 in the merchant's zone), then the method's place in `Method::ALL`, or 255 for
 /// what has no method.
 pub const DAYS: Table<(Scope, u32, u8), DayTotals> = Table::new("days", 1);
+
+/// People who log in to the console.
+pub const USERS: Table<UserId, User> = Table::new("users", 1);
+pub const USER_BY_LOGIN: Table<String, UserId> = Table::new("user_by_login", 1);
+pub const USERS_BY_MERCHANT: Table<(MerchantId, UserId), Unit> = Table::new("users_by_merchant", 1);
+/// Under the SHA-256 of the token.
+pub const SESSIONS: Table<[u8; 32], Session> = Table::new("sessions", 1);
+pub const SESSIONS_BY_USER: Table<(UserId, [u8; 32]), Unit> = Table::new("sessions_by_user", 1);
+/// One-time links, under the SHA-256 of the token.
+pub const SETUP_TOKENS: Table<[u8; 32], SetupToken> = Table::new("setup_tokens", 1);
+/// Chain and sequence number, from 1 without gaps.
+pub const AUDIT: Table<(MerchantId, u64), AuditRecord> = Table::new("audit", 1);
 
 /// The stored reply of an idempotent request.
 #[derive(Clone, Debug, Serialize, Deserialize)]

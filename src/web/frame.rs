@@ -88,7 +88,9 @@ pub struct MerchantChoice {
 pub struct Frame {
     pub room: Room,
     pub mode: Mode,
-    /// All that the person may see; the switch appears with the second.
+    /// Those that the person's role may enter, in the order of the rail.
+    pub rooms: Vec<Room>,
+    /// All merchants that the person may see; the switch appears with the second.
     pub merchants: Vec<MerchantChoice>,
     pub user_name: String,
     pub role_name: String,
@@ -101,6 +103,11 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// By value, as templates loop over them.
+    pub fn rooms(&self) -> Vec<Room> {
+        self.rooms.clone()
+    }
+
     pub fn is_test(&self) -> bool {
         self.mode == Mode::Test
     }
@@ -145,6 +152,7 @@ mod tests {
         let frame = Frame {
             room: Room::Ledger,
             mode,
+            rooms: Room::ALL.to_vec(),
             merchants: (0..merchants).map(merchant).collect(),
             user_name: "ada".into(),
             role_name: "Owner".into(),

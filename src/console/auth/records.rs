@@ -9,7 +9,7 @@ use super::password::PasswordHash;
 use super::recovery::RecoveryCodes;
 use super::roles::Role;
 use crate::crypto::{Place, Sealed};
-use crate::domain::ids::{MerchantId, Mode, UserId};
+use crate::domain::ids::{MerchantId, Scope, UserId};
 use crate::domain::time::Timestamp;
 use crate::lang::Lang;
 
@@ -37,6 +37,8 @@ pub struct User {
     /// What the person is to which merchant; never empty.
     pub memberships: Vec<Membership>,
     pub language: Option<Lang>,
+    /// The merchant and mode last looked at: where the next login begins.
+    pub home: Scope,
     pub created_at: Timestamp,
     pub disabled_at: Option<Timestamp>,
 }
@@ -50,6 +52,11 @@ pub struct Membership {
 /// Where the secret of a person's authenticator is sealed to.
 pub fn second_factor_place(user: &[u8; 16]) -> Place<'_> {
     Place { table: "users", row: user, field: "second_factor" }
+}
+
+/// Where the secret of an enrolment is sealed to until it is confirmed.
+pub fn enrolment_place(session: &[u8; 32]) -> Place<'_> {
+    Place { table: "sessions", row: session, field: "enrolling" }
 }
 
 /// The enrolled authenticator.
@@ -76,10 +83,13 @@ pub struct Session {
     /// The user's epoch at login.
     pub epoch: u32,
     /// The merchant and mode on the screen.
-    pub merchant: MerchantId,
-    pub mode: Mode,
+    pub scope: Scope,
     /// The password was right, the second factor is still due: nothing else is open.
     pub second_factor_due: bool,
+    /// When a second factor was last given. Steps that move money or rights ask again after a while.
+    pub verified_at: Timestamp,
+    /// The secret of an enrolment that is not confirmed yet, sealed at [`enrolment_place`].
+    pub enrolling: Option<Sealed>,
     pub created_at: Timestamp,
     pub last_seen_at: Timestamp,
     /// Where the login came from, for the list of sessions.
@@ -162,6 +172,7 @@ pub fn device_of(user_agent: &str) -> String {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::domain::ids::Mode;
 
     pub fn user() -> User {
         let merchant = MerchantId::from_bytes([7; 16]);
@@ -177,6 +188,7 @@ pub mod tests {
             epoch: 1,
             memberships: vec![Membership { merchant, role: Role::Owner }],
             language: None,
+            home: Scope { merchant, mode: Mode::Test },
             created_at: Timestamp::MIN,
             disabled_at: None,
         }
@@ -186,9 +198,10 @@ pub mod tests {
         Session {
             user: user.id,
             epoch: user.epoch,
-            merchant: user.memberships[0].merchant,
-            mode: Mode::Test,
+            scope: user.home,
             second_factor_due: false,
+            verified_at: now,
+            enrolling: None,
             created_at: now,
             last_seen_at: now,
             ip: "192.0.2.7".into(),

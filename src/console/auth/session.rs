@@ -22,6 +22,8 @@ pub const SESSION_IDLE: Duration = Duration::from_minutes(30);
 pub const SESSION_ABSOLUTE: Duration = Duration::from_hours(12);
 /// Time between the right password and the second factor.
 pub const SECOND_FACTOR_WITHIN: Duration = Duration::from_minutes(10);
+/// For how long a second factor stands for steps that move money or rights.
+pub const VERIFIED_FOR: Duration = Duration::from_minutes(15);
 /// `last_seen_at` is written at most this often, so that looking around does not cost a commit per page.
 pub const SEEN_RESOLUTION: Duration = Duration::from_minutes(1);
 
@@ -129,6 +131,11 @@ impl Session {
             return Err(Over::TooOld);
         }
         if now.since(self.last_seen_at) >= SESSION_IDLE { Err(Over::Idle) } else { Ok(()) }
+    }
+
+    /// Whether a second factor was given recently enough for a step that moves money or rights.
+    pub fn is_verified(&self, now: Timestamp) -> bool {
+        now.since(self.verified_at) < VERIFIED_FOR
     }
 
     /// Whether `last_seen_at` is old enough to be written again.

@@ -1,0 +1,134 @@
+//! The one table of the console's routes: method, path, who may pass, and the page. The router is built from it, and the
+//! tests walk it for every role, so a page cannot exist beside it.
+
+use actix_web::{HttpRequest, web};
+
+use super::auth::roles::{Permission, Role};
+use super::visit::{Member, Running, Visit, answer};
+use super::{Console, confirm, enrol, home, login, setup};
+use crate::web::Room;
+
+/// A route looks or changes; nothing else exists. No GET changes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    Get,
+    Post,
+}
+
+/// Who may pass.
+#[derive(Clone, Copy)]
+pub enum Door {
+    /// Anybody: set-up and login.
+    Open(fn(Visit) -> Running),
+    /// Whoever gave the right password, with or without the second factor.
+    Half(fn(Member) -> Running),
+    /// Whoever is logged in, in any role.
+    Inside(fn(Member) -> Running),
+    /// Whoever is logged in and has the permission; `verified` asks for a recent second factor as well.
+    Room { needs: Permission, verified: bool, page: fn(Member) -> Running },
+}
+
+/// One row of the table.
+pub struct Route {
+    pub verb: Verb,
+    pub path: &'static str,
+    pub door: Door,
+}
+
+const fn get(path: &'static str, door: Door) -> Route {
+    Route { verb: Verb::Get, path, door }
+}
+
+const fn post(path: &'static str, door: Door) -> Route {
+    Route { verb: Verb::Post, path, door }
+}
+
+const fn may(needs: Permission, page: fn(Member) -> Running) -> Door {
+    Door::Room { needs, verified: false, page }
+}
+
+/// Steps that move money or rights.
+const fn verified(needs: Permission, page: fn(Member) -> Running) -> Door {
+    Door::Room { needs, verified: true, page }
+}
+
+/// An `async fn` as a plain function pointer.
+macro_rules! page {
+    ($page:path) => {
+        |visit| Box::pin($page(visit))
+    };
+}
+
+use Door::{Half, Inside, Open};
+use Permission as P;
+
+/// The table.
+pub static ROUTES: &[Route] = &[
+    get("/console/setup/{token}", Open(page!(setup::page))),
+    post("/console/setup/{token}", Open(page!(setup::submit))),
+    get("/console/login", Open(page!(login::page))),
+    post("/console/login", Open(page!(login::submit))),
+    get("/console/login/code", Half(page!(login::code_page))),
+    post("/console/login/code", Half(page!(login::code_submit))),
+    get("/console/enrol", Half(page!(enrol::page))),
+    post("/console/enrol", Half(page!(enrol::submit))),
+    post("/console/logout", Half(page!(login::logout))),
+    get("/console/confirm", Inside(page!(confirm::page))),
+    post("/console/confirm", Inside(page!(confirm::submit))),
+    post("/console/switch", Inside(page!(login::switch))),
+    get("/console", may(P::ViewPayments, page!(home::page))),
+];
+
+/// Registers every route of the table.
+pub fn configure(console: Console) -> impl FnOnce(&mut web::ServiceConfig) + Clone {
+    move |config| {
+        for route in ROUTES {
+            let handle = {
+                let console = console.clone();
+                move |request: HttpRequest, body: web::Payload| answer(route, console.clone(), request, body)
+            };
+            match route.verb {
+                Verb::Get => {
+                    config.route(route.path, web::get().to(handle.clone()));
+                    config.route(route.path, web::head().to(handle));
+                }
+                Verb::Post => {
+                    config.route(route.path, web::post().to(handle));
+                }
+            }
+        }
+    }
+}
+
+/// The rooms that a role finds in its rail: those whose first page it may open.
+pub fn allowed_rooms(role: Role) -> Vec<Room> {
+    let may_open = |room: &Room| {
+        ROUTES.iter().any(|route| match route.door {
+            Door::Room { needs, .. } => route.verb == Verb::Get && route.path == room.path() && role.may(needs),
+            Door::Inside(_) => route.verb == Verb::Get && route.path == room.path(),
+            Door::Open(_) | Door::Half(_) => false,
+        })
+    };
+    Room::ALL.into_iter().filter(may_open).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_stands_once_per_verb_and_every_change_needs_a_permission_or_is_about_oneself() {
+        for (i, route) in ROUTES.iter().enumerate() {
+            let twin = ROUTES[..i].iter().any(|other| (other.verb, other.path) == (route.verb, route.path));
+            assert!(!twin, "{} stands twice", route.path);
+            if let Door::Room { needs, .. } = route.door {
+                assert_eq!(
+                    route.verb == Verb::Get && !needs.only_views(),
+                    false,
+                    "{}: a page that only shows needs a permission to look",
+                    route.path
+                );
+            }
+        }
+    }
+}
