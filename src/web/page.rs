@@ -235,7 +235,7 @@ pub(super) fn escaped(text: &str) -> impl fmt::Display {
     safe
 }
 
-/// A time; prints itself as `<time>`.
+/// A time; prints itself as `<time>`. In a narrow column it breaks between date and time and nowhere else.
 pub struct TimeTag {
     at: Timestamp,
     shown: String,
@@ -244,12 +244,12 @@ pub struct TimeTag {
 impl fmt::Display for TimeTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let utc = self.at.in_zone("UTC");
+        let (first, second) = self.shown.split_once(' ').unwrap_or((&self.shown, ""));
         write!(
             f,
-            r#"<time datetime="{}" title="{} UTC">{}</time>"#,
+            r#"<time datetime="{}" title="{} UTC"><span>{first}</span> <span>{second}</span></time>"#,
             self.at,
             utc.strftime("%Y-%m-%d %H:%M:%S"),
-            self.shown
         )
     }
 }
@@ -336,7 +336,7 @@ mod tests {
     fn times_are_shown_in_the_merchants_zone_with_utc_behind() {
         let page = page("/").in_zone("Asia/Shanghai");
         let tag = page.time(page.now).to_string();
-        assert!(tag.contains(">2026-11-23 14:05<") && tag.contains("title=\"2026-11-23 06:05:09 UTC\""), "{tag}");
+        assert!(tag.contains("<span>2026-11-23</span> <span>14:05</span>") && tag.contains("title=\"2026-11-23 06:05:09 UTC\""), "{tag}");
         assert_eq!(page.relative(page.now.minus(crate::domain::time::Duration::from_hours(49))), "2 天前");
     }
 
