@@ -336,7 +336,11 @@ mod tests {
     fn times_are_shown_in_the_merchants_zone_with_utc_behind() {
         let page = page("/").in_zone("Asia/Shanghai");
         let tag = page.time(page.now).to_string();
-        assert!(tag.contains("<span>2026-11-23</span> <span>14:05</span>") && tag.contains("title=\"2026-11-23 06:05:09 UTC\""), "{tag}");
+        assert!(
+            tag.contains("<span>2026-11-23</span> <span>14:05</span>")
+                && tag.contains("title=\"2026-11-23 06:05:09 UTC\""),
+            "{tag}"
+        );
         assert_eq!(page.relative(page.now.minus(crate::domain::time::Duration::from_hours(49))), "2 天前");
     }
 
