@@ -70,10 +70,13 @@ impl Store {
 /// Copies a backup to where there is no data file yet, after checking it as opening would.
 pub fn restore(from: &Path, to: &Path) -> Result<(), StoreError> {
     let file = NewFile::create(to)?;
-    let source = open_untouched(from)?;
-    fs::copy(from, file.path()).map_err(StoreError::io(format!("copying {}", from.display())))?;
-    drop(source);
-    make_private(file.path())?;
+    // Open until the end, so that nobody changes it meanwhile.
+    let _checked = open_untouched(from)?;
+    let copy = || {
+        let mut target = fs::OpenOptions::new().write(true).open(file.path())?;
+        io::copy(&mut fs::File::open(from)?, &mut target)
+    };
+    copy().map_err(StoreError::io(format!("copying {}", from.display())))?;
     file.publish()
 }
 
@@ -147,15 +150,6 @@ fn open_untouched(path: &Path) -> Result<redb::Database, StoreError> {
         Some(_) => Ok(database),
         None => Err(StoreError::Foreign { path: path.to_owned() }),
     }
-}
-
-fn make_private(path: &Path) -> Result<(), StoreError> {
-    #[cfg(unix)]
-    {
-        let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        fs::set_permissions(path, owner_only).map_err(StoreError::io(format!("protecting {}", path.display())))?;
-    }
-    Ok(())
 }
 
 const PAGE_BYTES: u64 = 4096;

@@ -50,8 +50,10 @@ impl StoreError {
     /// True when nothing can be relied on any more and the service has to stop.
     pub(super) fn is_fatal(&self) -> bool {
         match self {
-            StoreError::Io { .. } | StoreError::Damaged { .. } | StoreError::Stopped => true,
-            StoreError::Busy
+            StoreError::Io { .. } | StoreError::Damaged { .. } => true,
+            // Stopped follows from what stopped the store, or from a close.
+            StoreError::Stopped
+            | StoreError::Busy
             | StoreError::Panicked
             | StoreError::Corrupt { .. }
             | StoreError::Foreign { .. }
@@ -124,7 +126,8 @@ impl From<redb::StorageError> for StoreError {
         match error {
             E::Corrupted(what) => StoreError::Damaged { what },
             E::ValueTooLarge(bytes) => StoreError::TooLarge { table: String::new(), bytes },
-            E::PreviousIo | E::DatabaseClosed | E::LockPoisoned(_) => StoreError::Stopped,
+            E::PreviousIo | E::DatabaseClosed => StoreError::Stopped,
+            E::LockPoisoned(_) => StoreError::Damaged { what: "the engine panicked before".to_owned() },
             E::Io(error) => StoreError::io("reading or writing the data file")(error),
             other => StoreError::io("reading or writing the data file")(io::Error::other(other.to_string())),
         }

@@ -159,7 +159,8 @@ impl Store {
     }
 
     /// Runs a closure on the writer and answers after the commit that made it durable. The closure may run again, so it
-    /// has no side effects, and takes time and randomness as values. On `Err` and on a panic nothing of it is stored.
+    /// has no side effects, and takes time and randomness as values. On `Err` and on a panic nothing of it is stored. A
+    /// caller that stops waiting takes nothing back: what is in the queue is run.
     pub async fn write<T, E, F>(&self, f: F) -> Result<T, E>
     where
         F: Fn(&mut WriteTx<'_>) -> Result<T, E> + Send + 'static,

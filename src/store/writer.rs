@@ -233,6 +233,6 @@ struct StopOnPanic<'a>(&'a Health);
 
 impl Drop for StopOnPanic<'_> {
     fn drop(&mut self) {
-        self.0.note(StoreError::Stopped);
+        self.0.note(StoreError::Damaged { what: "the writer panicked".to_owned() });
     }
 }

@@ -307,3 +307,16 @@ fn a_closed_store_has_written_what_waited_and_refuses_the_rest() {
     let again = Store::open_disk(&disk, StoreOptions::default()).unwrap();
     assert_eq!(words(&again), pairs([("a", "1")]));
 }
+
+#[test]
+fn closing_does_not_wait_for_a_snapshot_and_is_no_failure_to_it() {
+    let store = memory();
+    put(&store, "a", "1").unwrap();
+    let other = store.clone();
+    let read = store.read_blocking(|tx| {
+        other.close();
+        tx.get(&WORDS, &"a".to_owned())
+    });
+    assert!(matches!(read, Err(StoreError::Stopped)), "{read:?}");
+    assert!(!*store.failed().borrow());
+}
