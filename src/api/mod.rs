@@ -5,5 +5,7 @@ mod codes;
 pub mod error;
 pub mod fields;
 pub mod json;
+pub mod keys;
 pub mod kinds;
+pub mod rate;
 pub mod signature;

@@ -27,6 +27,8 @@ impl Algorithm {
 pub const HMAC_SECRET_BYTES_MIN: usize = 32;
 /// Bytes of an Ed25519 public key.
 const ED25519_BYTES: usize = 32;
+/// Bytes of an RSA modulus.
+const RSA_MODULUS_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
 
 /// Bytes that are no usable key of their kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub enum BadKey {
     /// A shared secret that could be guessed.
     TooShort,
     NotEd25519,
+    /// Not PKCS#1 DER of 2048 to 8192 bits.
+    NotRsa,
 }
 
 impl fmt::Display for BadKey {
@@ -41,6 +45,7 @@ impl fmt::Display for BadKey {
         match self {
             BadKey::TooShort => write!(f, "a shared secret must have at least {HMAC_SECRET_BYTES_MIN} bytes"),
             BadKey::NotEd25519 => write!(f, "an Ed25519 public key has {ED25519_BYTES} bytes"),
+            BadKey::NotRsa => f.write_str("an RSA public key must be PKCS#1 DER of 2048 to 8192 bits"),
         }
     }
 }
@@ -71,9 +76,13 @@ impl VerifyingKey {
         Ok(Self(Kind::Ed25519(UnparsedPublicKey::new(&ED25519, public.to_vec()))))
     }
 
-    /// `public` is PKCS#1 DER. Keys below 2048 bits verify nothing.
-    pub fn rsa_v1_5_sha256(public: &[u8]) -> Self {
-        Self(Kind::Rsa(UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, public.to_vec())))
+    /// `public` is PKCS#1 DER, of 2048 to 8192 bits.
+    pub fn rsa_v1_5_sha256(public: &[u8]) -> Result<Self, BadKey> {
+        let bytes = rsa_modulus_bytes(public).ok_or(BadKey::NotRsa)?;
+        if !RSA_MODULUS_BYTES.contains(&bytes) {
+            return Err(BadKey::NotRsa);
+        }
+        Ok(Self(Kind::Rsa(UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, public.to_vec()))))
     }
 
     pub const fn algorithm(&self) -> Algorithm {
@@ -106,6 +115,30 @@ impl VerifyingKey {
             Kind::Ed25519(_) | Kind::Rsa(_) => None,
         }
     }
+}
+
+/// Bytes of the modulus in `RSAPublicKey ::= SEQUENCE { modulus INTEGER, publicExponent INTEGER }` (RFC 8017, A.1.1).
+/// Only as far as a wrong file has to be noticed when it is entered; the library reads the key itself at each use.
+fn rsa_modulus_bytes(der: &[u8]) -> Option<usize> {
+    let (sequence, rest) = der_value(der, 0x30)?;
+    let (modulus, exponent) = der_value(sequence, 0x02)?;
+    let (exponent, end) = der_value(exponent, 0x02)?;
+    let well_formed = rest.is_empty() && end.is_empty() && !exponent.is_empty();
+    // A leading zero only keeps the number positive.
+    well_formed.then(|| modulus.strip_prefix(&[0]).unwrap_or(modulus).len())
+}
+
+/// The value of one DER element with this tag, and what follows it.
+fn der_value(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (&found, rest) = der.split_first()?;
+    let (&length, rest) = rest.split_first()?;
+    let (length, rest) = match length {
+        0..=0x7f => (usize::from(length), rest),
+        0x81 => rest.split_first().map(|(&a, rest)| (usize::from(a), rest))?,
+        0x82 => rest.split_first_chunk().map(|(&bytes, rest)| (usize::from(u16::from_be_bytes(bytes)), rest))?,
+        _ => return None,
+    };
+    (found == tag).then(|| rest.split_at_checked(length)).flatten()
 }
 
 impl fmt::Debug for VerifyingKey {

@@ -115,7 +115,7 @@ fn the_vectors_of_rfc_9421_hold() {
     let spaced = "sig-b26=(  \"date\"  \"@method\" \"@path\" \"@authority\" \"content-type\" \"content-length\" ); created=1618884473; keyid=\"test-key-ed25519\"";
     assert!(rfc_vector_holds(rfc_request(), &ed25519, spaced, signature));
 
-    let rsa = VerifyingKey::rsa_v1_5_sha256(&bytes(RSA_PUBLIC));
+    let rsa = VerifyingKey::rsa_v1_5_sha256(&bytes(RSA_PUBLIC)).unwrap();
     let mut proxied = rfc_request();
     proxied.set("host", "origin.host.internal.example").set("date", "Tue, 20 Apr 2021 02:07:56 GMT");
     proxied.set("forwarded", "for=192.0.2.123;host=example.com;proto=https");
@@ -449,7 +449,11 @@ fn keys_print_nothing_and_weak_ones_are_refused() {
     assert_eq!(format!("{:?}", hmac_key()), "VerifyingKey(hmac-sha256)");
     assert_eq!(VerifyingKey::hmac_sha256(&[7; 31]).unwrap_err(), BadKey::TooShort);
     assert_eq!(VerifyingKey::ed25519(&[7; 31]).unwrap_err(), BadKey::NotEd25519);
-    assert!(!VerifyingKey::rsa_v1_5_sha256(b"nonsense").verify(b"base", b"signature"));
+    let rsa = bytes(RSA_PUBLIC);
+    assert!(VerifyingKey::rsa_v1_5_sha256(&rsa).is_ok());
+    for bad in [&b"nonsense"[..], b"", &rsa[1..], &rsa[..rsa.len() - 1], b"\x30\x06\x02\x01\x23\x02\x01\x03"] {
+        assert_eq!(VerifyingKey::rsa_v1_5_sha256(bad).unwrap_err(), BadKey::NotRsa);
+    }
 }
 
 #[test]
