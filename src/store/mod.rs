@@ -2,6 +2,7 @@
 //!
 //! `store.write(|tx| …).await` answers after the durable commit, so an answered request is a durable one.
 
+mod all_tables;
 mod backup;
 mod codec;
 mod disk;
@@ -33,6 +34,7 @@ use std::{
 use tokio::sync::{oneshot, watch};
 
 pub use self::{
+    all_tables::ALL_TABLES,
     backup::{VerifyReport, restore, verify_file},
     codec::{KEY_MAX_BYTES, RECORD_MAX_BYTES},
     disk::SimulatedDisk,

@@ -50,6 +50,10 @@ pub struct TableCheck {
 }
 
 impl TableCheck {
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
     pub(super) fn row(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         (self.row)(self.name, self.layout, key, value)
     }

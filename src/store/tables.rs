@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Table;
 use crate::audit::AuditRecord;
 use crate::console::auth::records::{Session, SetupToken, User};
-use crate::crypto::Sealed;
+use crate::crypto::{KeyCheck, Sealed};
 use crate::domain::case::Case;
 use crate::domain::endpoint::{Delivery, DeliveryAttempt, Endpoint};
 use crate::domain::event::{Event, TimelineEntry};
@@ -84,6 +84,9 @@ pub const ANSWERS_BY_EXPIRY: Table<(Timestamp, Scope, [u8; 16]), Unit> = Table::
 
 /// One row, 0: the key behind the cashier's links.
 pub const LINK_KEY: Table<u8, Sealed> = Table::new("link_key", 1);
+
+/// One row, 0: shows which master key the secrets in this file are sealed under.
+pub const KEY_CHECK: Table<u8, KeyCheck> = Table::new("key_check", 1);
 
 /// The queue of what is due.
 pub const DUE: Table<(Lane, Timestamp, Effect), Unit> = Table::new("due", 1);

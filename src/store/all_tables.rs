@@ -1,0 +1,68 @@
+//! The list of all tables: what `verify` can read, and where a change of the master key looks for what was left behind.
+
+use super::table::TableCheck;
+use super::tables::*;
+
+/// Every table of `tables.rs`, in its order. A file with another one is refused by `verify`.
+pub const ALL_TABLES: &[TableCheck] = &[
+    MERCHANTS.check(),
+    CALLBACK_DEFAULTS.check(),
+    ACCOUNTS.check(),
+    ACCOUNT_SCOPES.check(),
+    PAYMENTS.check(),
+    PAYMENT_BY_ORDER.check(),
+    PAYMENTS_BY_STATE.check(),
+    PAYMENT_BY_TRANSACTION.check(),
+    ATTEMPTS.check(),
+    TIMELINE.check(),
+    REFUNDS.check(),
+    REFUNDS_BY_STATE.check(),
+    REFUND_BY_NUMBER.check(),
+    CASES.check(),
+    CASE_BY_CAUSE.check(),
+    CASES_OPEN.check(),
+    JOURNAL.check(),
+    JOURNAL_BY_CAUSE.check(),
+    JOURNAL_BY_PAYMENT.check(),
+    JOURNAL_BY_ACCOUNT.check(),
+    JOURNAL_HEADS.check(),
+    BALANCES.check(),
+    EVENTS.check(),
+    EVENTS_BY_PAYMENT.check(),
+    ENDPOINTS.check(),
+    IMPLICIT_ENDPOINTS.check(),
+    DELIVERIES.check(),
+    DELIVERIES_BY_ENDPOINT.check(),
+    DELIVERY_ATTEMPTS.check(),
+    KEYS.check(),
+    NONCES.check(),
+    NONCES_BY_EXPIRY.check(),
+    ANSWERS.check(),
+    ANSWERS_BY_EXPIRY.check(),
+    LINK_KEY.check(),
+    KEY_CHECK.check(),
+    DUE.check(),
+    DAYS.check(),
+    USERS.check(),
+    USER_BY_LOGIN.check(),
+    USERS_BY_MERCHANT.check(),
+    SESSIONS.check(),
+    SESSIONS_BY_USER.check(),
+    SETUP_TOKENS.check(),
+    AUDIT.check(),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_table_is_missing_and_none_is_named_twice() {
+        let declared = include_str!("tables.rs").matches("Table::new(").count();
+        assert_eq!(ALL_TABLES.len(), declared, "list every table of tables.rs here");
+        let mut names: Vec<_> = ALL_TABLES.iter().map(TableCheck::name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), declared, "two tables share a name");
+    }
+}
