@@ -2,6 +2,8 @@
 
 /// The merchant's API.
 pub mod api;
+/// The whole house: the gateway on its store, and the rooms of the server.
+pub mod app;
 /// Who did what: the hash-chained log of actions.
 pub mod audit;
 /// Messages to merchants: signature, retry schedule, circuit breaker, what is kept of an attempt and its explanation.

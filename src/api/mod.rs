@@ -7,5 +7,8 @@ pub mod fields;
 pub mod json;
 pub mod keys;
 pub mod kinds;
+pub mod objects;
 pub mod rate;
 pub mod signature;
+
+pub use objects::render_event;

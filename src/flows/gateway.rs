@@ -45,6 +45,10 @@ pub struct Settings {
     pub channels: TargetPolicy,
     /// For the simulated provider, which lives at `own_url`.
     pub sandbox: TargetPolicy,
+    /// Effects under way at once in all.
+    pub in_flight_max: usize,
+    /// Callbacks under way at once to one endpoint.
+    pub per_endpoint_max: usize,
 }
 
 /// Why a gateway could not be built on a store.

@@ -38,6 +38,8 @@ pub mod record;
 pub mod refunds;
 /// Does what is due.
 pub mod runner;
+/// A new merchant with everything it needs.
+pub mod setup;
 /// Removes what has outlived its use.
 pub mod sweep;
 

@@ -29,10 +29,6 @@ use crate::env::transport::Limits;
 use crate::store::tables::DUE;
 use crate::store::{Order, Read, Signal, Span, StoreError};
 
-/// Effects under way at once in all.
-const IN_FLIGHT_MAX: usize = 512;
-/// Callbacks under way to one endpoint.
-const PER_ENDPOINT_MAX: usize = 16;
 /// Calls under way to one channel account, and pieces of own work.
 const PER_LANE_MAX: usize = 64;
 /// How long an effect rests that could not be handled at all, so that it neither spins nor is lost.
@@ -226,7 +222,7 @@ impl Inner {
             }
         }
         let plan = self.plan();
-        let room = plan.under_way.len() < IN_FLIGHT_MAX;
+        let room = plan.under_way.len() < self.gateway.settings.in_flight_max;
         let next = plan.lanes.values().filter(|lane| room && lane.has_room()).filter_map(LanePlan::due).min();
         Ok(next.map_or(LOOK_AT_LEAST, |next| next.since(self.gateway.env.now())).min(LOOK_AT_LEAST))
     }
@@ -236,7 +232,7 @@ impl Inner {
     fn lanes_to_look_at(&self, now: Timestamp) -> Vec<(Lane, usize)> {
         let mut plan = self.plan();
         plan.resting.retain(|_, until| *until > now);
-        let mut room = IN_FLIGHT_MAX.saturating_sub(plan.under_way.len());
+        let mut room = self.gateway.settings.in_flight_max.saturating_sub(plan.under_way.len());
         let resting = plan.resting.len();
         let mut lanes = Vec::new();
         for (id, lane) in &mut plan.lanes {
@@ -274,13 +270,13 @@ impl Inner {
                 continue;
             }
             let limit = match effect {
-                Effect::Deliver(..) | Effect::Resend(..) => PER_ENDPOINT_MAX,
+                Effect::Deliver(..) | Effect::Resend(..) => self.gateway.settings.per_endpoint_max,
                 Effect::FollowAttempt(..) | Effect::FollowRefund(..) | Effect::Expire(..) | Effect::Sweep => {
                     PER_LANE_MAX
                 }
             };
             let limit = if lane.probing { 1 } else { limit };
-            if lane.under_way >= limit || under_way.len() >= IN_FLIGHT_MAX {
+            if lane.under_way >= limit || under_way.len() >= self.gateway.settings.in_flight_max {
                 // Looked at again when something of this lane ends; or of any, when all together are at the limit.
                 if lane.under_way < limit {
                     plan_for(lane, now);

@@ -1,0 +1,269 @@
+//! The API's objects: one rendering for replies and callbacks, so that what an event carries is what GET returns.
+
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+
+use crate::domain::event::{Event, EventObject};
+use crate::domain::ids::{Mode, PaymentId, RefundId, Scope};
+use crate::domain::money::Money;
+use crate::domain::payment::{Attempt, NextAction, Payment, PaymentState};
+use crate::domain::refund::Refund;
+use crate::domain::time::Timestamp;
+use crate::flows::gateway::Gateway;
+
+/// An amount as the API writes it.
+#[derive(Clone, Copy, Debug, ToSchema)]
+#[schema(value_type = AmountSchema)]
+pub struct Amount(pub Money);
+
+/// `{"currency":"CNY","value":"9.90"}`: a decimal string with exactly the currency's digits.
+#[derive(ToSchema)]
+#[schema(as = Amount)]
+#[expect(dead_code, reason = "the shape that `Amount` writes, for the API's description")]
+pub struct AmountSchema {
+    #[schema(example = "CNY")]
+    currency: String,
+    #[schema(example = "9.90")]
+    value: String,
+}
+
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut amount = serializer.serialize_struct("Amount", 2)?;
+        amount.serialize_field("currency", self.0.currency().code())?;
+        amount.serialize_field("value", &self.0.to_decimal())?;
+        amount.end()
+    }
+}
+
+/// A moment as the API writes it: RFC 3339 in UTC.
+#[derive(Clone, Copy, Debug, ToSchema)]
+#[schema(value_type = String, format = DateTime)]
+pub struct Moment(pub Timestamp);
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// A shop's order to be paid.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Payment)]
+pub struct PaymentObject<'a> {
+    #[schema(value_type = String, example = "pay_01JD3Q9W8XK2V5N7R4T6Y0ABCD")]
+    pub id: PaymentId,
+    pub object: &'static str,
+    #[schema(value_type = String, example = "test")]
+    pub mode: Mode,
+    /// `open`, `processing`, `paid`, `expired`, `canceled` or `failed`; refunds never change `paid`.
+    pub status: &'static str,
+    /// Why it ended without money.
+    pub status_reason: Option<&'static str>,
+    pub amount: Amount,
+    pub amount_paid: Amount,
+    pub amount_refunded: Amount,
+    /// The shop's own number, unique for ever.
+    pub order_id: &'a str,
+    pub description: &'a str,
+    pub method: Option<&'static str>,
+    /// The hosted page to send the customer to.
+    pub checkout_url: String,
+    pub next_action: NextActionObject<'a>,
+    pub expires_at: Moment,
+    pub paid_at: Option<Moment>,
+    /// Paid after it had ended.
+    pub late: bool,
+    pub channel: Option<ChannelObject<'a>>,
+    pub fee: Option<Amount>,
+    pub return_url: Option<&'a str>,
+    pub cancel_url: Option<&'a str>,
+    pub callback_url: Option<&'a str>,
+    pub metadata: &'a BTreeMap<String, String>,
+    /// Rises with every change; ignore an object with a lower one than you have.
+    pub version: u32,
+    pub created_at: Moment,
+}
+
+/// Who moved the money.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Channel)]
+pub struct ChannelObject<'a> {
+    pub name: &'a str,
+    pub transaction_id: &'a str,
+}
+
+/// What the customer's device has to do now.
+#[derive(Serialize, ToSchema)]
+#[schema(as = NextAction)]
+pub struct NextActionObject<'a> {
+    /// `redirect`, `qr_code`, `app_params`, `jsapi_params` or `none`.
+    pub r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub qr_data: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub params: Option<&'a BTreeMap<String, String>>,
+}
+
+impl<'a> NextActionObject<'a> {
+    const NONE: NextActionObject<'static> = NextActionObject { r#type: "none", url: None, qr_data: None, params: None };
+
+    fn of(payment: &Payment, attempt: Option<&'a Attempt>, checkout_url: &'a str) -> NextActionObject<'a> {
+        let live = match payment.state {
+            PaymentState::Open | PaymentState::Processing => payment.ending.is_none(),
+            PaymentState::Paid | PaymentState::Expired | PaymentState::Canceled | PaymentState::Failed => false,
+        };
+        if !live {
+            return Self::NONE;
+        }
+        let none = Self::NONE;
+        match attempt.filter(|attempt| attempt.state.is_live()).and_then(|attempt| attempt.next_action.as_ref()) {
+            Some(NextAction::QrCode { data }) => NextActionObject { r#type: "qr_code", qr_data: Some(data), ..none },
+            Some(NextAction::Redirect { url }) => NextActionObject { r#type: "redirect", url: Some(url), ..none },
+            // A form is posted by the cashier page; the shop sends its customer there.
+            Some(NextAction::Form { .. }) | None => {
+                NextActionObject { r#type: "redirect", url: Some(checkout_url), ..none }
+            }
+            Some(NextAction::AppParams { params }) => {
+                NextActionObject { r#type: "app_params", params: Some(params), ..none }
+            }
+            Some(NextAction::JsApiParams { params }) => {
+                NextActionObject { r#type: "jsapi_params", params: Some(params), ..none }
+            }
+        }
+    }
+}
+
+/// A refund of a payment.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Refund)]
+pub struct RefundObject<'a> {
+    #[schema(value_type = String, example = "re_01JD3Q9W8XK2V5N7R4T6Y0ABCD")]
+    pub id: RefundId,
+    pub object: &'static str,
+    #[schema(value_type = String, example = "test")]
+    pub mode: Mode,
+    /// `pending`, `processing`, `succeeded` or `failed`.
+    pub status: &'static str,
+    /// Why the channel refused it.
+    pub status_reason: Option<&'a str>,
+    #[schema(value_type = String)]
+    pub payment: PaymentId,
+    /// The shop's own number, unique for ever.
+    pub refund_id: Option<&'a str>,
+    pub amount: Amount,
+    pub fee_returned: Amount,
+    pub reason: Option<&'a str>,
+    pub channel_refund_id: Option<&'a str>,
+    pub metadata: &'a BTreeMap<String, String>,
+    /// Rises with every change; ignore an object with a lower one than you have.
+    pub version: u32,
+    pub created_at: Moment,
+    pub finished_at: Option<Moment>,
+}
+
+/// Writes a payment. `attempt` is the payment's current one, where there is one.
+pub fn write_payment(gateway: &Gateway, scope: Scope, payment: &Payment, attempt: Option<&Attempt>) -> Vec<u8> {
+    let url = gateway.checkout_url(scope, payment.id);
+    to_bytes(&payment_object(scope, payment, attempt, &url))
+}
+
+pub fn payment_object<'a>(
+    scope: Scope,
+    payment: &'a Payment,
+    attempt: Option<&'a Attempt>,
+    checkout_url: &'a str,
+) -> PaymentObject<'a> {
+    let paid = payment.state == PaymentState::Paid;
+    let method = payment.paid_by.as_ref().map(|by| by.method);
+    let method = method.or(attempt.map(|attempt| attempt.method)).or(payment.method);
+    PaymentObject {
+        id: payment.id,
+        object: "payment",
+        mode: scope.mode,
+        status: payment.state.code(),
+        status_reason: payment.reason.map(|reason| reason.code()),
+        amount: Amount(payment.amount),
+        amount_paid: Amount(payment.amount_paid()),
+        amount_refunded: Amount(payment.amount_refunded()),
+        order_id: &payment.order_id,
+        description: &payment.description,
+        method: method.map(|method| method.code()),
+        checkout_url: checkout_url.to_owned(),
+        next_action: NextActionObject::of(payment, attempt, checkout_url),
+        expires_at: Moment(payment.expires_at),
+        paid_at: payment.paid_at.map(Moment),
+        late: payment.late,
+        channel: payment
+            .paid_by
+            .as_ref()
+            .map(|by| ChannelObject { name: &by.channel, transaction_id: &by.transaction_id }),
+        fee: paid.then(|| Amount(Money::new(payment.fee_minor, payment.amount.currency()))),
+        return_url: payment.return_url.as_deref(),
+        cancel_url: payment.cancel_url.as_deref(),
+        callback_url: payment.callback_url.as_deref(),
+        metadata: &payment.metadata,
+        version: payment.version,
+        created_at: Moment(payment.created_at),
+    }
+}
+
+pub fn refund_object(scope: Scope, refund: &Refund) -> RefundObject<'_> {
+    RefundObject {
+        id: refund.id,
+        object: "refund",
+        mode: scope.mode,
+        status: refund.state.code(),
+        status_reason: refund.failure.as_deref().filter(|_| refund.state.is_final()),
+        payment: refund.payment,
+        refund_id: refund.refund_no.as_deref(),
+        amount: Amount(refund.amount),
+        fee_returned: Amount(Money::new(refund.fee_returned_minor, refund.amount.currency())),
+        reason: refund.reason.as_deref(),
+        channel_refund_id: refund.channel_refund_id.as_deref(),
+        metadata: &refund.metadata,
+        version: refund.version,
+        created_at: Moment(refund.created_at),
+        finished_at: refund.finished_at.map(Moment),
+    }
+}
+
+/// What a callback carries, and what `GET /v1/events/{id}` shows inside.
+#[derive(Serialize)]
+struct EventBody<'a> {
+    r#type: &'static str,
+    timestamp: Moment,
+    data: EventData<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum EventData<'a> {
+    Payment(Box<PaymentObject<'a>>),
+    Refund(Box<RefundObject<'a>>),
+    WebhookEndpoint(String),
+}
+
+/// The body of an event's callback: the same bytes on every attempt, because the event holds the object as it was.
+pub fn render_event(gateway: &Gateway, scope: Scope, event: &Event) -> Vec<u8> {
+    let url;
+    let data = match &event.object {
+        EventObject::Payment(payment, attempt) => {
+            url = gateway.checkout_url(scope, payment.id);
+            EventData::Payment(Box::new(payment_object(scope, payment, attempt.as_deref(), &url)))
+        }
+        EventObject::Refund(refund) => EventData::Refund(Box::new(refund_object(scope, refund))),
+        EventObject::Ping(endpoint) => EventData::WebhookEndpoint(endpoint.to_string()),
+    };
+    to_bytes(&EventBody { r#type: event.kind.code(), timestamp: Moment(event.at), data })
+}
+
+/// Serialising these structs cannot fail: they have no maps with keys that are not strings.
+pub fn to_bytes(object: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(object).expect("objects of the API are always JSON")
+}

@@ -1,0 +1,103 @@
+//! The whole house: builds the gateway and its queue on an open store, and says which rooms the HTTP server has.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use actix_web::web;
+
+use crate::cli::config::Config;
+use crate::crypto::Vault;
+use crate::env::Env;
+use crate::env::http::HttpTransport;
+use crate::env::target::TargetPolicy;
+use crate::flows::gateway::{Gateway, GatewayError, Settings};
+use crate::flows::runner::Runner;
+use crate::store::{Store, StoreError};
+
+/// Everything that lives as long as the server.
+#[derive(Clone)]
+pub struct House {
+    pub gateway: Gateway,
+    pub runner: Runner,
+}
+
+/// Why the house could not be built.
+#[derive(Debug)]
+pub enum BuildError {
+    Gateway(GatewayError),
+    Store(StoreError),
+    /// The certificates that outgoing calls trust cannot be used.
+    Tls(rustls::Error),
+}
+
+impl std::fmt::Display for BuildError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            BuildError::Gateway(error) => write!(f, "{error}"),
+            BuildError::Store(error) => write!(f, "{error}"),
+            BuildError::Tls(error) => write!(f, "outgoing calls cannot be made: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+/// Opens everything that stands on the store. Blocks.
+pub fn build(config: &Config, env: Env, vault: Arc<Vault>, store: Store) -> Result<House, BuildError> {
+    let transport = HttpTransport::system(&[]).map_err(BuildError::Tls)?;
+    let render = Arc::new(crate::api::render_event);
+    let settings = settings(config);
+    let gateway =
+        Gateway::build(store, env, vault, Arc::new(transport), settings, render).map_err(BuildError::Gateway)?;
+    let runner = Runner::new(gateway.clone()).map_err(BuildError::Store)?;
+    Ok(House { gateway, runner })
+}
+
+fn settings(config: &Config) -> Settings {
+    let listen = config.server.listen;
+    let own_url = if config.tls.cert_file.is_some() {
+        config.base_url().to_string()
+    } else {
+        format!("http://{}", reachable(listen))
+    };
+    let callbacks = TargetPolicy {
+        https_only: !config.callbacks.allow_http,
+        ports: config.callbacks.ports.clone(),
+        allow_loopback: config.callbacks.allow_loopback,
+        allow_subnets: config.callbacks.allow_subnets.clone(),
+        // What may call this machine at all (demo and tests) may call the demo's shop, which lives in this process.
+        own_listeners: if config.callbacks.allow_loopback { Vec::new() } else { vec![listen] },
+    };
+    let channels = TargetPolicy { own_listeners: vec![listen], ..TargetPolicy::default() };
+    let sandbox = TargetPolicy {
+        https_only: false,
+        ports: vec![listen.port(), 80, 443],
+        allow_loopback: true,
+        allow_subnets: Vec::new(),
+        own_listeners: Vec::new(),
+    };
+    let count = |number: u64| usize::try_from(number).expect("bounded by the configuration");
+    Settings {
+        public_url: config.base_url().to_string().trim_end_matches('/').to_owned(),
+        own_url: own_url.trim_end_matches('/').to_owned(),
+        callbacks,
+        channels,
+        sandbox,
+        in_flight_max: count(config.callbacks.concurrency),
+        per_endpoint_max: count(config.callbacks.endpoint_concurrency),
+    }
+}
+
+/// Where a process on this machine reaches what listens at `listen`.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    if listen.ip().is_unspecified() { SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), listen.port()) } else { listen }
+}
+
+/// The rooms of the HTTP server; runs once in each worker.
+pub fn routes(house: &House, config: &mut web::ServiceConfig) {
+    config
+        .app_data(web::Data::new(house.gateway.clone()))
+        .app_data(web::Data::new(house.runner.clone()))
+        .configure(crate::web::asset_routes)
+        .configure(crate::notifications::routes);
+}
