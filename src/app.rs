@@ -7,11 +7,13 @@ use actix_web::web;
 
 use crate::cli::config::Config;
 use crate::crypto::Vault;
+use crate::domain::time::Duration;
 use crate::env::Env;
 use crate::env::http::HttpTransport;
 use crate::env::target::TargetPolicy;
 use crate::flows::gateway::{Gateway, GatewayError, Settings};
 use crate::flows::runner::Runner;
+use crate::signals::metrics::Observed;
 use crate::store::{Store, StoreError};
 
 /// Everything that lives as long as the server.
@@ -19,6 +21,19 @@ use crate::store::{Store, StoreError};
 pub struct House {
     pub gateway: Gateway,
     pub runner: Runner,
+}
+
+impl House {
+    /// What is asked at each reading of the metrics.
+    pub fn observed(&self) -> Observed {
+        let queue = self.runner.stats();
+        let now = self.gateway.env.now();
+        Observed {
+            store: self.gateway.store.stats(),
+            effects_due: u64::try_from(queue.under_way + queue.resting).unwrap_or(u64::MAX),
+            effects_age: queue.next_due.map_or(Duration::ZERO, |due| now.since(due)),
+        }
+    }
 }
 
 /// Why the house could not be built.

@@ -2,19 +2,25 @@
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use actix_web::web;
+use tokio::sync::watch;
 
 use super::admin::{self, Workbench};
 use super::config::Config;
 use super::failure::{Exit, Failure};
 use super::place::{open_store, open_vault, socket_file};
+use crate::app::{self, House};
 use crate::env::Env;
 use crate::server::tls::{Certificates, TlsFiles};
 use crate::server::{self, asked_to_stop};
 use crate::signals::health::{self, MetricsAccess, Ready};
-use crate::signals::metrics::{Metrics, Observed};
+use crate::signals::metrics::Metrics;
 use crate::signals::{Signals, logging};
-use crate::store::Store;
+
+/// How long calls under way may take to end at a stop; a callback's own limit is 15 seconds.
+const QUEUE_DRAIN_MAX: Duration = Duration::from_secs(20);
 
 /// Serves until a signal asks to stop.
 pub fn run(config: Config) -> Result<(), Failure> {
@@ -22,10 +28,11 @@ pub fn run(config: Config) -> Result<(), Failure> {
     let env = Env::system();
     let vault = open_vault(&config)?;
     let store = open_store(&config)?;
-    drop(vault);
     let certificates = TlsFiles::of(&config.tls).map(Certificates::load).transpose();
     let certificates = certificates.map_err(|error| Failure::of(Exit::Configuration, &error))?;
-    let served = actix_web::rt::System::new().block_on(serve(&config, env, store.clone(), certificates));
+    let house = app::build(&config, env.clone(), vault, store.clone()).map_err(|e| Failure::of(Exit::Failed, &e))?;
+    let served = actix_web::rt::System::new().block_on(serve(&config, env, &house, certificates));
+    drop(house);
     store.close();
     served
 }
@@ -33,17 +40,20 @@ pub fn run(config: Config) -> Result<(), Failure> {
 async fn serve(
     config: &Config,
     env: Env,
-    store: Store,
+    house: &House,
     certificates: Option<Arc<Certificates>>,
 ) -> Result<(), Failure> {
-    let observed = store.clone();
-    let metrics = Arc::new(Metrics::new(move || Observed { store: observed.stats(), ..Observed::default() }));
+    let store = &house.gateway.store;
+    let observed = house.clone();
+    let metrics = Arc::new(Metrics::new(move || observed.observed()));
     let mut failed = store.failed();
     let signals = web::Data::new(Signals { env: env.clone(), metrics });
     let latch = failed.clone();
     let ready: Arc<Ready> = Arc::new(move || if *latch.borrow() { Err("the store has stopped") } else { Ok(()) });
     let access = web::Data::new(MetricsAccess(config.metrics.allow.clone()));
+    let rooms = house.clone();
     let routes = move |routes: &mut web::ServiceConfig| {
+        app::routes(&rooms, routes);
         routes.app_data(web::Data::from(ready.clone())).app_data(access.clone()).configure(health::configure);
     };
     let listening = server::listen(&config.server, certificates.clone(), signals, routes)
@@ -56,6 +66,11 @@ async fn serve(
         actix_web::rt::spawn(certificates.keep_fresh(env, server::asked_to_reload()));
     }
     tracing::info!(address = %listening.address, url = %config.base_url(), "listening");
+    let (stop_queue, stopping) = watch::channel(false);
+    let queue = tokio::spawn({
+        let runner = house.runner.clone();
+        async move { runner.run(stopping).await }
+    });
     let mut stopped_by_store = false;
     let stop = async {
         tokio::select! {
@@ -64,6 +79,9 @@ async fn serve(
         }
     };
     let served = listening.until(stop).await;
+    // Calls under way get their answers recorded; what is only queued is done after the next start.
+    stop_queue.send_replace(true);
+    drop(tokio::time::timeout(QUEUE_DRAIN_MAX, queue).await);
     // Its file would lead commands to a server that is gone.
     drop(std::fs::remove_file(socket_file(config)));
     if stopped_by_store {
