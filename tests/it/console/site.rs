@@ -94,6 +94,8 @@ impl Site {
                 callbacks: TargetPolicy::default(),
                 channels: TargetPolicy::default(),
                 sandbox: TargetPolicy::default(),
+                in_flight_max: 8,
+                per_endpoint_max: 2,
             };
             let render = Arc::new(|_: &Gateway, _, _: &_| b"{}".to_vec());
             let gateway = Gateway::build(store, env, vault, Arc::new(NoNetwork), settings, render).unwrap();
