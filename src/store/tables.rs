@@ -21,6 +21,9 @@ use crate::domain::refund::Refund;
 use crate::domain::time::Timestamp;
 use crate::flows::effect::{Effect, Lane};
 use crate::ledger::{Account, Balance, Chained, EntryId, Head};
+use crate::sandbox::wallet::fault::Faults;
+use crate::sandbox::wallet::model::{WalletOrder, WalletRefund};
+use crate::sandbox::wallet::records::{Letter, Subject, WalletMerchant};
 
 /// Index rows carry nothing but their key.
 pub type Unit = ();
@@ -106,6 +109,25 @@ pub const SESSIONS_BY_USER: Table<(UserId, [u8; 32]), Unit> = Table::new("sessio
 pub const SETUP_TOKENS: Table<[u8; 32], SetupToken> = Table::new("setup_tokens", 1);
 /// Chain and sequence number, from 1 without gaps.
 pub const AUDIT: Table<(MerchantId, u64), AuditRecord> = Table::new("audit", 1);
+
+/// One row, 0: the seed of the simulated provider's signing key.
+pub const WALLET_PROVIDER: Table<u8, Sealed> = Table::new("wallet_provider", 1);
+/// By merchant number at the simulated provider.
+pub const WALLET_MERCHANTS: Table<String, WalletMerchant> = Table::new("wallet_merchants", 1);
+/// By the merchant's order number, which is an attempt's bare id.
+pub const WALLET_ORDERS: Table<String, WalletOrder> = Table::new("wallet_orders", 1);
+/// The code in the address of an order's phone page.
+pub const WALLET_CODES: Table<[u8; 16], String> = Table::new("wallet_codes", 1);
+/// By the merchant's refund number, which is a refund's bare id.
+pub const WALLET_REFUNDS: Table<String, WalletRefund> = Table::new("wallet_refunds", 1);
+/// When the simulated provider looks at an order or refund again by itself.
+pub const WALLET_WAKES: Table<(Timestamp, Subject), Unit> = Table::new("wallet_wakes", 1);
+/// Notifications on their way, by when they are sent next.
+pub const WALLET_LETTERS: Table<(Timestamp, [u8; 16]), Letter> = Table::new("wallet_letters", 1);
+/// Answers about an order or refund number that were troubled on purpose so far.
+pub const WALLET_TROUBLES: Table<String, u32> = Table::new("wallet_troubles", 1);
+/// One row, 0: the faults that new orders begin with.
+pub const WALLET_FAULTS: Table<u8, Faults> = Table::new("wallet_faults", 1);
 
 /// The stored reply of an idempotent request.
 #[derive(Clone, Debug, Serialize, Deserialize)]

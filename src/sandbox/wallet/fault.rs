@@ -1,0 +1,137 @@
+//! How the provider can misbehave: named faults, set for one order or for all new ones.
+
+use serde::{Deserialize, Serialize};
+
+use crate::lang::Text;
+
+macro_rules! faults {
+    ($($(#[$doc:meta])* $name:ident $code:literal $zh:literal $en:literal;)*) => {
+        /// One way to misbehave. Codes are append-only and never renamed; so is the order.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Fault { $($(#[$doc])* $name,)* }
+
+        impl Fault {
+            pub const ALL: &[Fault] = &[$(Fault::$name,)*];
+
+            pub const fn code(self) -> &'static str {
+                match self { $(Fault::$name => $code,)* }
+            }
+
+            /// What it does, for the page that switches it on.
+            pub const fn text(self) -> Text {
+                match self { $(Fault::$name => Text::new($zh, $en),)* }
+            }
+        }
+    };
+}
+
+faults! {
+    /// Notifications are never sent.
+    LoseNotification "lose_notification" "通知丢失" "Notifications get lost";
+    /// Every notification is sent twice at the same moment.
+    DoubleNotification "double_notification" "通知重复发送" "Notifications come twice";
+    /// The notification of the payment comes a minute late, behind those of later events.
+    DelayNotification "delay_notification" "支付通知晚到一分钟" "The payment's notification comes a minute late";
+    /// Notifications are signed with a key that is not the provider's.
+    ForgeNotification "forge_notification" "通知签名是伪造的" "Notifications carry a forged signature";
+    /// Genuine notifications name one unit less than was paid; a query tells the truth.
+    MisstateAmount "misstate_amount" "通知金额少一分" "Notifications name a wrong amount";
+    /// The first answers are "too many requests", and nothing is done.
+    Throttle "throttle" "提示请求过于频繁" "Answers: too many requests";
+    /// The first answers are server errors, and nothing is done.
+    AnswerError "answer_error" "返回服务器错误，未执行" "Answers: server error, nothing done";
+    /// The first answers are server errors, although what was asked is done.
+    AnswerErrorAfterDoing "answer_error_after_doing" "返回服务器错误，其实已执行" "Answers: server error, done all the same";
+    /// The first answers come after everybody's time-out, although what was asked is done.
+    AnswerLate "answer_late" "已执行，但答复超时" "Does it, but answers too late";
+    /// The first answers are unsigned rubbish, although what was asked is done.
+    AnswerRubbish "answer_rubbish" "已执行，但答复是乱码" "Does it, but answers rubbish";
+    /// A closed order takes money all the same, some seconds later.
+    PayAfterClose "pay_after_close" "关单后仍然收款" "Takes money after closing";
+    /// Refunds take a while.
+    RefundSlow "refund_slow" "退款处理较慢" "Refunds take a while";
+    /// Refunds take a while and then fail.
+    RefundAbnormal "refund_abnormal" "退款最终失败" "Refunds fail in the end";
+}
+
+impl Fault {
+    pub fn parse(code: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|fault| fault.code() == code)
+    }
+
+    const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+/// A set of faults.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Faults(u32);
+
+impl Faults {
+    pub const NONE: Faults = Faults(0);
+
+    pub const fn with(self, fault: Fault) -> Self {
+        Self(self.0 | fault.bit())
+    }
+
+    pub const fn has(self, fault: Fault) -> bool {
+        self.0 & fault.bit() != 0
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = Fault> {
+        Fault::ALL.iter().copied().filter(move |fault| self.has(*fault))
+    }
+}
+
+impl FromIterator<Fault> for Faults {
+    fn from_iter<I: IntoIterator<Item = Fault>>(faults: I) -> Self {
+        faults.into_iter().fold(Self::NONE, Self::with)
+    }
+}
+
+/// So many answers about one order are troubled; then they are proper, so that everything can be found out in the end.
+pub const TROUBLED_ANSWERS_MAX: u32 = 2;
+
+/// What becomes of one answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answering {
+    Properly,
+    /// Nothing is done; the answer is a signed FREQUENCY_LIMITED.
+    Throttled,
+    /// Nothing is done; the answer is a signed SYSTEM_ERROR.
+    ErrorInstead,
+    /// Done; the answer is a bare 502, as from a proxy.
+    ErrorAfter,
+    /// Done; the answer is proper but comes after every time-out.
+    TooLate,
+    /// Done; the answer is no JSON and has no signature.
+    Rubbish,
+}
+
+impl Answering {
+    /// How to answer about an order that has had so many troubled answers already.
+    pub fn choose(faults: Faults, troubled: u32) -> Self {
+        if troubled >= TROUBLED_ANSWERS_MAX {
+            return Answering::Properly;
+        }
+        [
+            (Fault::Throttle, Answering::Throttled),
+            (Fault::AnswerError, Answering::ErrorInstead),
+            (Fault::AnswerErrorAfterDoing, Answering::ErrorAfter),
+            (Fault::AnswerLate, Answering::TooLate),
+            (Fault::AnswerRubbish, Answering::Rubbish),
+        ]
+        .into_iter()
+        .find(|(fault, _)| faults.has(*fault))
+        .map_or(Answering::Properly, |(_, answering)| answering)
+    }
+
+    /// Whether what was asked is carried out.
+    pub const fn does_it(self) -> bool {
+        match self {
+            Answering::Properly | Answering::ErrorAfter | Answering::TooLate | Answering::Rubbish => true,
+            Answering::Throttled | Answering::ErrorInstead => false,
+        }
+    }
+}

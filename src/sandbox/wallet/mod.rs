@@ -1,0 +1,170 @@
+//! The simulated provider: takes signed calls, keeps its own orders and refunds in the store, plays the payer's phone,
+//! notifies until it is heard, and misbehaves on request. What happens is decided in [`model`]; [`desk`] commits it.
+//!
+//! Coffer reaches it over HTTP as it reaches any provider; only the test API and the history of a demo step behind the
+//! counter.
+
+pub mod desk;
+pub mod fault;
+mod keys;
+mod messenger;
+pub mod model;
+pub mod records;
+mod server;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+pub use keys::Enrolment;
+pub use messenger::LADDER;
+pub use server::{Incoming, Outgoing, routes};
+
+use self::fault::Faults;
+use self::keys::Keys;
+use self::model::{Deed, Refusal, Simulation, WalletOrder};
+use crate::domain::ids::AttemptId;
+use crate::env::Env;
+use crate::env::target::TargetPolicy;
+use crate::env::transport::Transport;
+use crate::flows::gateway::{Gateway, GatewayError};
+use crate::store::tables::{WALLET_FAULTS, WALLET_ORDERS};
+use crate::store::{Read, Store, StoreError};
+
+/// A handle to the provider; clones share it.
+#[derive(Clone)]
+pub struct Wallet(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    env: Env,
+    transport: Arc<dyn Transport>,
+    policy: TargetPolicy,
+    /// As phones reach this server.
+    public_url: String,
+    /// As this server reaches itself.
+    own_url: String,
+    keys: Keys,
+    /// Rings when something new is on its way.
+    bell: Notify,
+}
+
+/// Why the test API could not end an attempt.
+#[derive(Clone, Debug)]
+pub enum SimulateError {
+    /// The provider does not know the order yet, or never will.
+    Unknown,
+    /// The order has ended already.
+    Ended(Refusal),
+    Store(StoreError),
+}
+
+impl fmt::Display for SimulateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SimulateError::Unknown => f.write_str("the test wallet does not know this attempt"),
+            SimulateError::Ended(why) => write!(f, "the test wallet refuses: {why:?}"),
+            SimulateError::Store(_) => f.write_str("the test wallet's store did not take it"),
+        }
+    }
+}
+
+impl std::error::Error for SimulateError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            SimulateError::Store(error) => Some(error),
+            SimulateError::Unknown | SimulateError::Ended(_) => None,
+        }
+    }
+}
+
+impl From<StoreError> for SimulateError {
+    fn from(error: StoreError) -> Self {
+        SimulateError::Store(error)
+    }
+}
+
+impl Wallet {
+    /// Opens the provider on the gateway's store, making its key the first time. Blocks.
+    pub fn open(gateway: &Gateway) -> Result<Self, GatewayError> {
+        let keys = Keys::open(&gateway.store, &gateway.env, gateway.vault.clone())?;
+        Ok(Self(Arc::new(Inner {
+            store: gateway.store.clone(),
+            env: gateway.env.clone(),
+            transport: gateway.transport.clone(),
+            policy: gateway.settings.sandbox.clone(),
+            public_url: gateway.settings.public_url.clone(),
+            own_url: gateway.settings.own_url.clone(),
+            keys,
+            bell: Notify::new(),
+        })))
+    }
+
+    /// Makes a merchant's number and keys. Nothing is known of it until [`Enrolment::store`] runs, which a caller puts
+    /// into the same commit as the channel account with its credentials.
+    pub fn enrol(&self) -> Enrolment {
+        self.0.keys.enrol(&self.0.env)
+    }
+
+    /// Ends an attempt in test mode without a person on the phone page.
+    pub async fn simulate(&self, attempt: AttemptId, simulation: Simulation) -> Result<(), SimulateError> {
+        let now = self.0.env.now();
+        let number = attempt.bare();
+        let done: Result<(), Refusal> =
+            self.0.store.write(move |tx| desk::simulate(tx, &number, simulation, now)).await.map_err(store_error)?;
+        self.0.bell.notify_one();
+        done.map_err(|why| match why {
+            Refusal::UnknownOrder => SimulateError::Unknown,
+            why => SimulateError::Ended(why),
+        })
+    }
+
+    /// What the provider knows of an attempt.
+    pub async fn order(&self, attempt: AttemptId) -> Result<Option<WalletOrder>, StoreError> {
+        let number = attempt.bare();
+        self.0.store.read(move |tx| tx.get(&WALLET_ORDERS, &number)).await
+    }
+
+    /// The order behind a phone page, as it is now.
+    pub async fn order_by_code(&self, code: [u8; 16]) -> Result<Option<WalletOrder>, StoreError> {
+        let now = self.0.env.now();
+        let order = self.0.store.read(move |tx| desk::by_code(tx, code)).await?;
+        Ok(order.map(|order| order.advance(now).order))
+    }
+
+    /// What the payer does on the phone page; `None` when there is no such page.
+    pub async fn act(&self, code: [u8; 16], deed: Deed) -> Result<Option<Result<(), Refusal>>, StoreError> {
+        let now = self.0.env.now();
+        let done = self.0.store.write(move |tx| desk::act(tx, code, deed, now)).await?;
+        self.0.bell.notify_one();
+        Ok(done)
+    }
+
+    /// How the provider misbehaves about one order from now on; `None` when there is no such page.
+    pub async fn set_faults(&self, code: [u8; 16], faults: Faults) -> Result<Option<()>, StoreError> {
+        self.0.store.write(move |tx| desk::set_faults(tx, code, faults)).await
+    }
+
+    /// How the provider misbehaves about orders that are new from now on.
+    pub async fn set_standing_faults(&self, faults: Faults) -> Result<(), StoreError> {
+        self.0.store.write(move |tx| tx.put(&WALLET_FAULTS, &0, &faults)).await
+    }
+
+    /// The faults that new orders begin with.
+    pub async fn standing_faults(&self) -> Result<Faults, StoreError> {
+        self.0.store.read(desk::standing).await
+    }
+
+    /// Where the payer's phone goes for an order.
+    pub fn pay_url(&self, code: [u8; 16]) -> String {
+        format!("{}{}/{}", self.0.public_url, server::PAY_PATH, data_encoding::BASE64URL_NOPAD.encode(&code))
+    }
+}
+
+fn store_error(error: StoreError) -> SimulateError {
+    SimulateError::Store(error)
+}
