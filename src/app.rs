@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use actix_web::web;
+use ipnet::IpNet;
 
 use crate::cli::config::Config;
 use crate::crypto::Vault;
@@ -13,6 +14,7 @@ use crate::env::http::HttpTransport;
 use crate::env::target::TargetPolicy;
 use crate::flows::gateway::{Gateway, GatewayError, Settings};
 use crate::flows::runner::Runner;
+use crate::sandbox::wallet::{self, Wallet};
 use crate::signals::metrics::Observed;
 use crate::store::{Store, StoreError};
 
@@ -21,6 +23,8 @@ use crate::store::{Store, StoreError};
 pub struct House {
     pub gateway: Gateway,
     pub runner: Runner,
+    /// The simulated provider of test mode.
+    pub wallet: Wallet,
 }
 
 impl House {
@@ -65,7 +69,8 @@ pub fn build(config: &Config, env: Env, vault: Arc<Vault>, store: Store) -> Resu
     let gateway =
         Gateway::build(store, env, vault, Arc::new(transport), settings, render).map_err(BuildError::Gateway)?;
     let runner = Runner::new(gateway.clone()).map_err(BuildError::Store)?;
-    Ok(House { gateway, runner })
+    let wallet = Wallet::open(&gateway).map_err(BuildError::Gateway)?;
+    Ok(House { gateway, runner, wallet })
 }
 
 fn settings(config: &Config) -> Settings {
@@ -88,7 +93,7 @@ fn settings(config: &Config) -> Settings {
         https_only: false,
         ports: vec![listen.port(), 80, 443],
         allow_loopback: true,
-        allow_subnets: Vec::new(),
+        allow_subnets: vec![IpNet::from(reachable(listen).ip())],
         own_listeners: Vec::new(),
     };
     let count = |number: u64| usize::try_from(number).expect("bounded by the configuration");
@@ -113,6 +118,8 @@ pub fn routes(house: &House, config: &mut web::ServiceConfig) {
     config
         .app_data(web::Data::new(house.gateway.clone()))
         .app_data(web::Data::new(house.runner.clone()))
+        .app_data(web::Data::new(house.wallet.clone()))
         .configure(crate::web::asset_routes)
-        .configure(crate::notifications::routes);
+        .configure(crate::notifications::routes)
+        .configure(wallet::routes);
 }

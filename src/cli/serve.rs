@@ -71,6 +71,10 @@ async fn serve(
         let runner = house.runner.clone();
         async move { runner.run(stopping).await }
     });
+    let provider = tokio::spawn({
+        let (wallet, stopping) = (house.wallet.clone(), stop_queue.subscribe());
+        async move { wallet.run(stopping).await }
+    });
     let mut stopped_by_store = false;
     let stop = async {
         tokio::select! {
@@ -81,7 +85,7 @@ async fn serve(
     let served = listening.until(stop).await;
     // Calls under way get their answers recorded; what is only queued is done after the next start.
     stop_queue.send_replace(true);
-    drop(tokio::time::timeout(QUEUE_DRAIN_MAX, queue).await);
+    drop(tokio::time::timeout(QUEUE_DRAIN_MAX, async { (queue.await, provider.await) }).await);
     // Its file would lead commands to a server that is gone.
     drop(std::fs::remove_file(socket_file(config)));
     if stopped_by_store {

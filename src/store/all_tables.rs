@@ -50,6 +50,15 @@ pub const ALL_TABLES: &[TableCheck] = &[
     SESSIONS_BY_USER.check(),
     SETUP_TOKENS.check(),
     AUDIT.check(),
+    WALLET_PROVIDER.check(),
+    WALLET_MERCHANTS.check(),
+    WALLET_ORDERS.check(),
+    WALLET_CODES.check(),
+    WALLET_REFUNDS.check(),
+    WALLET_WAKES.check(),
+    WALLET_LETTERS.check(),
+    WALLET_TROUBLES.check(),
+    WALLET_FAULTS.check(),
 ];
 
 #[cfg(test)]

@@ -54,6 +54,11 @@ impl Enrolment {
     }
 }
 
+/// Makes a merchant where no provider runs, as a command does that sets up a data folder. Blocks.
+pub fn enrol(store: &Store, env: &Env, vault: Arc<Vault>) -> Result<Enrolment, GatewayError> {
+    Keys::open(store, env, vault).map(|keys| keys.enrol(env))
+}
+
 impl Keys {
     pub fn open(store: &Store, env: &Env, vault: Arc<Vault>) -> Result<Self, GatewayError> {
         let seed = Zeroizing::new(env.random::<SEED_BYTES>());

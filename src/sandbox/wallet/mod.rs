@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-pub use keys::Enrolment;
+pub use keys::{Enrolment, enrol};
 pub use messenger::LADDER;
 pub use server::{Incoming, Outgoing, routes};
 

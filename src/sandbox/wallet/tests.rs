@@ -79,6 +79,8 @@ fn build() -> Town {
         callbacks: TargetPolicy::default(),
         channels: TargetPolicy::default(),
         sandbox: TargetPolicy::default(),
+        in_flight_max: 8,
+        per_endpoint_max: 8,
     };
     let gateway = Gateway::build(
         Store::open_memory(StoreOptions::default()).unwrap(),
