@@ -28,6 +28,8 @@ pub mod lang;
 pub mod ledger;
 /// Messages from providers.
 pub mod notifications;
+/// Signed checkpoints of the chains, kept beside the store.
+pub mod proof;
 /// A provider that misbehaves on request, and a small shop to buy from it.
 pub mod sandbox;
 /// The HTTP server itself: ports, limits, certificates, stopping.

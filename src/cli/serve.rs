@@ -13,6 +13,7 @@ use super::failure::{Exit, Failure};
 use super::place::{open_store, open_vault, socket_file};
 use crate::app::{self, House};
 use crate::env::Env;
+use crate::proof::{self, Notary};
 use crate::server::tls::{Certificates, TlsFiles};
 use crate::server::{self, asked_to_stop};
 use crate::signals::health::{self, MetricsAccess, Ready};
@@ -31,8 +32,15 @@ pub fn run(config: Config) -> Result<(), Failure> {
     let certificates = TlsFiles::of(&config.tls).map(Certificates::load).transpose();
     let certificates = certificates.map_err(|error| Failure::of(Exit::Configuration, &error))?;
     let house = app::build(&config, env.clone(), vault, store.clone()).map_err(|e| Failure::of(Exit::Failed, &e))?;
-    let served = actix_web::rt::System::new().block_on(serve(&config, env, &house, certificates));
-    drop(house);
+    let file = config.data_dir.join(proof::FILE);
+    let notary = Notary::open(store.clone(), env.clone(), &house.gateway.vault, file);
+    let notary = notary.map_err(|error| Failure::of(Exit::Failed, &error))?;
+    notary.check().map_err(|error| Failure::of(Exit::Found, &error))?;
+    let notary = Arc::new(notary);
+    sign(&notary);
+    let served = actix_web::rt::System::new().block_on(serve(&config, env, &house, certificates, &notary));
+    sign(&notary);
+    drop((house, notary));
     store.close();
     served
 }
@@ -42,6 +50,7 @@ async fn serve(
     env: Env,
     house: &House,
     certificates: Option<Arc<Certificates>>,
+    notary: &Arc<Notary>,
 ) -> Result<(), Failure> {
     let store = &house.gateway.store;
     let observed = house.clone();
@@ -75,6 +84,16 @@ async fn serve(
         let (wallet, stopping) = (house.wallet.clone(), stop_queue.subscribe());
         async move { wallet.run(stopping).await }
     });
+    let hourly = tokio::spawn({
+        let (notary, env) = (notary.clone(), house.gateway.env.clone());
+        async move {
+            loop {
+                env.sleep(proof::INTERVAL).await;
+                let notary = notary.clone();
+                drop(tokio::task::spawn_blocking(move || sign(&notary)).await);
+            }
+        }
+    });
     let mut stopped_by_store = false;
     let stop = async {
         tokio::select! {
@@ -84,6 +103,7 @@ async fn serve(
     };
     let served = listening.until(stop).await;
     // Calls under way get their answers recorded; what is only queued is done after the next start.
+    hourly.abort();
     stop_queue.send_replace(true);
     drop(tokio::time::timeout(QUEUE_DRAIN_MAX, async { (queue.await, provider.await) }).await);
     // Its file would lead commands to a server that is gone.
@@ -97,4 +117,11 @@ async fn serve(
     served.map_err(|error| Failure::of(Exit::Failed, &error))?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// A checkpoint that cannot be written is a matter for the operator; payments go on.
+fn sign(notary: &Notary) {
+    if let Err(error) = notary.sign() {
+        tracing::error!("no checkpoint could be written: {error}");
+    }
 }

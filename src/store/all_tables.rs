@@ -40,6 +40,8 @@ pub const ALL_TABLES: &[TableCheck] = &[
     ANSWERS.check(),
     ANSWERS_BY_EXPIRY.check(),
     LINK_KEY.check(),
+    CHECKPOINT_KEY.check(),
+    CHECKPOINTS.check(),
     KEY_CHECK.check(),
     DUE.check(),
     DAYS.check(),

@@ -21,6 +21,7 @@ use crate::domain::refund::Refund;
 use crate::domain::time::Timestamp;
 use crate::flows::effect::{Effect, Lane};
 use crate::ledger::{Account, Balance, Chained, EntryId, Head};
+use crate::proof::Checkpoint;
 use crate::sandbox::wallet::fault::Faults;
 use crate::sandbox::wallet::model::{WalletOrder, WalletRefund};
 use crate::sandbox::wallet::records::{Letter, Subject, WalletMerchant};
@@ -87,6 +88,11 @@ pub const ANSWERS_BY_EXPIRY: Table<(Timestamp, Scope, [u8; 16]), Unit> = Table::
 
 /// One row, 0: the key behind the cashier's links.
 pub const LINK_KEY: Table<u8, Sealed> = Table::new("link_key", 1);
+
+/// One row, 0: the seed of the key that signs checkpoints.
+pub const CHECKPOINT_KEY: Table<u8, Sealed> = Table::new("checkpoint_key", 1);
+/// The last checkpoint of each chain, by the chain's name.
+pub const CHECKPOINTS: Table<String, Checkpoint> = Table::new("checkpoints", 1);
 
 /// One row, 0: shows which master key the secrets in this file are sealed under.
 pub const KEY_CHECK: Table<u8, KeyCheck> = Table::new("key_check", 1);
