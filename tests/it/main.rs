@@ -1,5 +1,6 @@
 //! One test binary; a module per feature.
 mod cli;
 mod console;
+mod flows;
 mod outgoing;
 mod store;
