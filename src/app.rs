@@ -1,6 +1,7 @@
 //! The whole house: builds the gateway and its queue on an open store, and says which rooms the HTTP server has.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use actix_web::web;
@@ -8,7 +9,6 @@ use ipnet::IpNet;
 
 use crate::cli::config::Config;
 use crate::crypto::Vault;
-use crate::domain::time::Duration;
 use crate::env::Env;
 use crate::env::http::HttpTransport;
 use crate::env::target::TargetPolicy;
@@ -16,7 +16,11 @@ use crate::flows::gateway::{Gateway, GatewayError, Settings};
 use crate::flows::runner::Runner;
 use crate::sandbox::wallet::{self, Wallet};
 use crate::signals::metrics::Observed;
-use crate::store::{Store, StoreError};
+use crate::store::tables::DUE;
+use crate::store::{Read, Span, Store, StoreError};
+
+/// Due effects that are counted for the metrics at most; more are as bad.
+const DUE_COUNTED_MAX: u64 = 10_000;
 
 /// Everything that lives as long as the server.
 #[derive(Clone)]
@@ -28,14 +32,30 @@ pub struct House {
 }
 
 impl House {
-    /// What is asked at each reading of the metrics.
+    /// What is asked at each reading of the metrics. Blocks.
     pub fn observed(&self) -> Observed {
-        let queue = self.runner.stats();
+        let store = &self.gateway.store;
         let now = self.gateway.env.now();
+        let (mut effects_due, mut oldest) = (0, now);
+        let counted: Result<(), StoreError> = store.read_blocking(|tx| {
+            tx.walk(&DUE, &Span::all(), |(_, at, _), ()| {
+                if at <= now {
+                    effects_due += 1;
+                    oldest = oldest.min(at);
+                }
+                Ok(if effects_due < DUE_COUNTED_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+            })
+        });
+        if let Err(error) = counted {
+            tracing::warn!(%error, "the queue cannot be counted");
+        }
+        let queue = self.runner.stats();
         Observed {
-            store: self.gateway.store.stats(),
-            effects_due: u64::try_from(queue.under_way + queue.resting).unwrap_or(u64::MAX),
-            effects_age: queue.next_due.map_or(Duration::ZERO, |due| now.since(due)),
+            store: store.stats(),
+            effects_due,
+            effects_age: now.since(oldest),
+            effects_under_way: queue.under_way as u64,
+            effects_done: queue.done,
         }
     }
 }

@@ -10,6 +10,7 @@ use super::failure::{Exit, Failure};
 use super::place::{open_store, socket_file};
 use super::{Teller, Terminal, backup};
 use crate::env::Env;
+use crate::flows::gateway::Gateway;
 use crate::store::Store;
 
 /// The longest order and the longest line of an answer, in bytes.
@@ -30,6 +31,13 @@ pub struct Workbench {
     pub store: Store,
     pub env: Env,
     pub data_dir: PathBuf,
+}
+
+impl Workbench {
+    /// What the running server has open.
+    pub fn of_server(gateway: &Gateway, data_dir: &Path) -> Self {
+        Self { store: gateway.store.clone(), env: gateway.env.clone(), data_dir: data_dir.to_owned() }
+    }
 }
 
 /// One line of the answer.

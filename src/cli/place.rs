@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::config::Config;
 use super::failure::{Exit, Failure};
-use crate::crypto::{MasterKey, Vault};
-use crate::store::{Store, StoreError, StoreOptions};
+use crate::crypto::master_key::Sources;
+use crate::crypto::{Fit, MasterKey, OpenError, Vault};
+use crate::store::tables::KEY_CHECK;
+use crate::store::{Read, Store, StoreError, StoreOptions};
 
 /// The store's file in the data folder.
 pub const STORE_FILE: &str = "coffer.db";
@@ -46,9 +48,42 @@ pub fn open_store(config: &Config) -> Result<Store, Failure> {
     })
 }
 
-/// The vault of the configured master key. Whether it is the right key is for the store to say.
-pub fn open_vault(config: &Config) -> Result<Arc<Vault>, Failure> {
-    Ok(Arc::new(Vault::new(&MasterKey::load(&config.master_key_sources())?)))
+/// The vault of the configured master key, which must be the one that the store's secrets are sealed under.
+pub fn open_vault(config: &Config, store: &Store) -> Result<Arc<Vault>, Failure> {
+    let sources = config.master_key_sources();
+    let vault = Vault::new(&MasterKey::load(&sources)?);
+    let check = store.read_blocking(|tx| tx.get(&KEY_CHECK, &0))?.ok_or_else(|| {
+        Failure::new(
+            Exit::Found,
+            "the data file says nothing about its master key; it is no complete one, restore a backup",
+        )
+    })?;
+    match check.fit(&vault) {
+        Ok(Fit::Yes) => Ok(Arc::new(vault)),
+        Ok(Fit::HalfChanged) => Err(Failure::new(
+            Exit::Configuration,
+            "a change of the master key was begun and not finished; run `coffer key rotate-master` again",
+        )),
+        Err(OpenError::OtherKey { sealed_under }) => Err(Failure::new(
+            Exit::Configuration,
+            format!(
+                "this is the wrong master key: the data was sealed under the key with fingerprint {sealed_under}, and {} has \
+                 fingerprint {}",
+                named(&sources),
+                vault.version()
+            ),
+        )),
+        Err(error @ OpenError::NotFromHere) => Err(Failure::of(Exit::Found, &error)),
+    }
+}
+
+/// Where the key was taken from, for messages.
+fn named(sources: &Sources) -> String {
+    match (&sources.inline, &sources.file) {
+        (Some(_), _) => "COFFER_MASTER_KEY".to_owned(),
+        (None, Some(file)) => file.display().to_string(),
+        (None, None) => sources.default_file().display().to_string(),
+    }
 }
 
 /// Makes a folder that nobody else can look into, with its parents.

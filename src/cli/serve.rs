@@ -1,7 +1,7 @@
-//! `coffer serve`: opens the data, listens, and stops in order: first the port, then running requests, then the store.
+//! `coffer serve`: takes the port, opens the data, serves, and stops in order: first requests, then the queue, then the
+//! store.
 
 use std::sync::Arc;
-
 use std::time::Duration;
 
 use actix_web::web;
@@ -24,21 +24,24 @@ use crate::signals::{Signals, logging};
 const QUEUE_DRAIN_MAX: Duration = Duration::from_secs(20);
 
 /// Serves until a signal asks to stop.
-pub fn run(config: Config) -> Result<(), Failure> {
+pub fn run(mut config: Config) -> Result<(), Failure> {
     logging::install(config.log.format, &config.log.level);
-    let env = Env::system();
-    let vault = open_vault(&config)?;
-    let store = open_store(&config)?;
     let certificates = TlsFiles::of(&config.tls).map(Certificates::load).transpose();
     let certificates = certificates.map_err(|error| Failure::of(Exit::Configuration, &error))?;
-    let house = app::build(&config, env.clone(), vault, store.clone()).map_err(|e| Failure::of(Exit::Failed, &e))?;
+    // The port comes before the data: what the data says about the own address must be true.
+    let listener = server::bind(config.server.listen).map_err(|error| Failure::of(Exit::Failed, &error))?;
+    config.server.listen = listener.local_addr().map_err(|error| Failure::of(Exit::Failed, &error))?;
+    let env = Env::system();
+    let store = open_store(&config)?;
+    let vault = open_vault(&config, &store)?;
+    let house = app::build(&config, env, vault, store.clone()).map_err(|error| Failure::of(Exit::Failed, &error))?;
     let file = config.data_dir.join(proof::FILE);
-    let notary = Notary::open(store.clone(), env.clone(), &house.gateway.vault, file);
+    let notary = Notary::open(store.clone(), house.gateway.env.clone(), &house.gateway.vault, file);
     let notary = notary.map_err(|error| Failure::of(Exit::Failed, &error))?;
     notary.check().map_err(|error| Failure::of(Exit::Found, &error))?;
     let notary = Arc::new(notary);
     sign(&notary);
-    let served = actix_web::rt::System::new().block_on(serve(&config, env, &house, certificates, &notary));
+    let served = actix_web::rt::System::new().block_on(serve(&config, listener, &house, certificates, &notary));
     sign(&notary);
     drop((house, notary));
     store.close();
@@ -47,34 +50,35 @@ pub fn run(config: Config) -> Result<(), Failure> {
 
 async fn serve(
     config: &Config,
-    env: Env,
+    listener: std::net::TcpListener,
     house: &House,
     certificates: Option<Arc<Certificates>>,
     notary: &Arc<Notary>,
 ) -> Result<(), Failure> {
-    let store = &house.gateway.store;
+    let gateway = &house.gateway;
+    let (env, store) = (gateway.env.clone(), gateway.store.clone());
     let observed = house.clone();
-    let metrics = Arc::new(Metrics::new(move || observed.observed()));
-    let mut failed = store.failed();
+    let metrics = Arc::new(Metrics::new(&gateway.outgoing, move || observed.observed()));
     let signals = web::Data::new(Signals { env: env.clone(), metrics });
+    let mut failed = store.failed();
     let latch = failed.clone();
     let ready: Arc<Ready> = Arc::new(move || if *latch.borrow() { Err("the store has stopped") } else { Ok(()) });
     let access = web::Data::new(MetricsAccess(config.metrics.allow.clone()));
     let rooms = house.clone();
     let routes = move |routes: &mut web::ServiceConfig| {
-        app::routes(&rooms, routes);
         routes.app_data(web::Data::from(ready.clone())).app_data(access.clone()).configure(health::configure);
+        app::routes(&rooms, routes);
     };
-    let listening = server::listen(&config.server, certificates.clone(), signals, routes)
+    let listening = server::listen(&config.server, listener, certificates.clone(), signals, routes)
         .map_err(|error| Failure::of(Exit::Failed, &error))?;
-    let bench = Workbench { store: store.clone(), env: env.clone(), data_dir: config.data_dir.clone() };
+    let bench = Workbench::of_server(gateway, &config.data_dir);
     if let Err(error) = admin::take_orders(&socket_file(config), bench) {
         tracing::warn!(%error, "commands such as backup cannot reach this server while it runs");
     }
     if let Some(certificates) = certificates {
         actix_web::rt::spawn(certificates.keep_fresh(env, server::asked_to_reload()));
     }
-    tracing::info!(address = %listening.address, url = %config.base_url(), "listening");
+    tracing::info!(address = %config.server.listen, url = %config.base_url(), "listening");
     let (stop_queue, stopping) = watch::channel(false);
     let queue = tokio::spawn({
         let runner = house.runner.clone();
@@ -102,10 +106,7 @@ async fn serve(
         }
     };
     let served = listening.until(stop).await;
-    // Calls under way get their answers recorded; what is only queued is done after the next start.
     hourly.abort();
-    stop_queue.send_replace(true);
-    drop(tokio::time::timeout(QUEUE_DRAIN_MAX, async { (queue.await, provider.await) }).await);
     // Its file would lead commands to a server that is gone.
     drop(std::fs::remove_file(socket_file(config)));
     if stopped_by_store {
@@ -113,6 +114,11 @@ async fn serve(
             Exit::Storage,
             "reading or writing the data failed; look at the disk, then start again and run `coffer verify`",
         ));
+    }
+    stop_queue.send_replace(true);
+    // Calls under way get their answers recorded; whatever does not finish is still a row and is done after the next start.
+    if tokio::time::timeout(QUEUE_DRAIN_MAX, async { (queue.await, provider.await) }).await.is_err() {
+        tracing::warn!("some effects did not finish in time; they are repeated after the next start");
     }
     served.map_err(|error| Failure::of(Exit::Failed, &error))?;
     tracing::info!("stopped");

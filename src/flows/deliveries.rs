@@ -14,6 +14,7 @@ use crate::domain::event::{Event, EventObject, EventType};
 use crate::domain::ids::{EndpointId, EventId, Scope};
 use crate::domain::time::Timestamp;
 use crate::env::transport::Limits;
+use crate::signals::metrics::CallbackOutcome;
 use crate::store::tables::{
     CALLBACK_DEFAULTS, DELIVERIES, DELIVERIES_BY_ENDPOINT, DELIVERY_ATTEMPTS, ENDPOINTS, EVENTS, IMPLICIT_ENDPOINTS,
     PAYMENTS,
@@ -245,6 +246,7 @@ pub async fn send(
     let clock = gateway.env.clock.as_ref();
     let transcript = crate::callbacks::attempt(transport, clock, request, trigger, policy, Limits::default()).await;
     let delivered = transcript.outcome.is_delivered();
+    gateway.outgoing.callback(if delivered { CallbackOutcome::Delivered } else { CallbackOutcome::Failed });
     let moment = Moment::new(&gateway.env);
     gateway.store.write(move |tx| sent(tx, scope, id, to, due, &transcript, moment)).await?;
     Ok(match state {

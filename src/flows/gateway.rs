@@ -12,6 +12,7 @@ use crate::domain::ids::{MerchantId, Mode, PaymentId, Scope};
 use crate::env::Env;
 use crate::env::target::TargetPolicy;
 use crate::env::transport::Transport;
+use crate::signals::metrics::Outgoing;
 use crate::store::tables::LINK_KEY;
 use crate::store::{Read, Store, StoreError};
 
@@ -31,6 +32,8 @@ pub struct Gateway {
     pub changes: Changes,
     pub settings: Arc<Settings>,
     pub render_event: RenderEvent,
+    /// Counts what goes out.
+    pub outgoing: Outgoing,
     link_key: hmac::Key,
 }
 
@@ -99,6 +102,7 @@ impl Gateway {
             changes,
             settings: Arc::new(settings),
             render_event,
+            outgoing: Outgoing::default(),
             link_key,
         };
         gateway.reload_channels()?;

@@ -26,6 +26,7 @@ use crate::domain::payment::{Attempt, Payment};
 use crate::domain::refund::Refund;
 use crate::domain::time::{Duration, Timestamp};
 use crate::env::transport::Limits;
+use crate::signals::metrics::ChannelOutcome;
 use crate::store::tables::DUE;
 use crate::store::{Order, Read, Signal, Span, StoreError};
 
@@ -481,12 +482,30 @@ async fn call(gateway: &Gateway, open: &OpenAccount, order: &ChannelOrder) -> Ob
     let policy = match open.account.kind {
         ChannelKind::TestWallet => &gateway.settings.sandbox,
     };
-    match gateway.transport.send(request, policy, Limits::default()).await {
+    let clock = gateway.env.clock.as_ref();
+    let started_ms = clock.monotonic_ms();
+    let observation = match gateway.transport.send(request, policy, Limits::default()).await {
         Ok(response) => {
             let read = open.channel.read_response(order, &response, gateway.env.now());
             read.unwrap_or_else(|error| Observation::Unknown { detail: error.to_string() })
         }
         Err(error) => Observation::Unknown { detail: error.sentence(crate::lang::Lang::En) },
+    };
+    let took = Duration::from_millis(clock.monotonic_ms().saturating_sub(started_ms));
+    let is_unknown = matches!(observation, Observation::Unknown { .. });
+    let outcome = if is_unknown { ChannelOutcome::Unknown } else { ChannelOutcome::Answered };
+    gateway.outgoing.channel(open.account.kind.code(), operation(order), outcome, took);
+    observation
+}
+
+/// The word for metrics.
+fn operation(order: &ChannelOrder) -> &'static str {
+    match order {
+        ChannelOrder::Create(_) => "create",
+        ChannelOrder::Query(_) => "query",
+        ChannelOrder::Close(_) => "close",
+        ChannelOrder::Refund(_) => "refund",
+        ChannelOrder::QueryRefund { .. } => "query_refund",
     }
 }
 

@@ -34,9 +34,7 @@ pub struct Stopping(watch::Receiver<bool>);
 
 /// A server that accepts connections as soon as its future is polled.
 pub struct Listening {
-    pub server: Server,
-    /// With the real port when the configuration said 0.
-    pub address: SocketAddr,
+    server: Server,
     stopping: watch::Sender<bool>,
 }
 
@@ -69,9 +67,15 @@ impl Stopping {
     }
 }
 
-/// Binds the port. `routes` runs once in each worker and adds the pages and their data.
+/// Takes the port. Connections wait in the system until [`listen`] is run.
+pub fn bind(wanted: SocketAddr) -> Result<TcpListener, ListenError> {
+    TcpListener::bind(wanted).map_err(|source| ListenError::new(wanted, source))
+}
+
+/// Prepares the server. `routes` runs once in each worker and adds the pages and their data.
 pub fn listen<F>(
     config: &config::Server,
+    listener: TcpListener,
     certificates: Option<Arc<Certificates>>,
     signals: web::Data<Signals>,
     routes: F,
@@ -79,9 +83,6 @@ pub fn listen<F>(
 where
     F: Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
 {
-    let wanted = config.listen;
-    let listener = TcpListener::bind(wanted).map_err(|source| ListenError::new(wanted, source))?;
-    let address = listener.local_addr().map_err(|source| ListenError::new(wanted, source))?;
     let (stopping, watched) = watch::channel(false);
     let server = HttpServer::new(move || {
         App::new()
@@ -109,8 +110,8 @@ where
         Some(certificates) => server.listen_rustls_0_23(listener, certificates.server_config()),
         None => server.listen(listener),
     };
-    let server = bound.map_err(|source| ListenError::new(wanted, source))?.run();
-    Ok(Listening { server, address, stopping })
+    let server = bound.map_err(|source| ListenError::new(config.listen, source))?.run();
+    Ok(Listening { server, stopping })
 }
 
 impl Listening {

@@ -4,7 +4,7 @@ use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpRequest, HttpResponse, web};
 use ipnet::IpNet;
 
-use super::{Signals, metrics};
+use super::{Signals, metrics::CONTENT_TYPE};
 
 /// Headers that say that somebody else is behind the peer.
 const FORWARDED: [HeaderName; 4] =
@@ -45,7 +45,12 @@ async fn numbers(request: HttpRequest, signals: web::Data<Signals>, access: web:
     if forwarded || !allowed {
         return HttpResponse::NotFound().finish();
     }
-    HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(signals.metrics.render())
+    // What is asked of the store reads from the disk.
+    let metrics = signals.metrics.clone();
+    match web::block(move || metrics.render()).await {
+        Ok(text) => HttpResponse::Ok().content_type(CONTENT_TYPE).body(text),
+        Err(_) => HttpResponse::ServiceUnavailable().finish(),
+    }
 }
 
 fn plain(mut response: actix_web::HttpResponseBuilder, text: impl Into<String>) -> HttpResponse {
@@ -74,7 +79,7 @@ mod tests {
         header: Option<(&str, &str)>,
         readiness: Result<(), &'static str>,
     ) -> (StatusCode, String) {
-        let metrics = Arc::new(Metrics::new(Default::default));
+        let metrics = Arc::new(Metrics::new(&Default::default(), Default::default));
         let ready: Arc<Ready> = Arc::new(move || readiness);
         let app = init_service(
             App::new()
@@ -117,7 +122,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_incoming_request_id_is_not_trusted() {
-        let metrics = Arc::new(Metrics::new(Default::default));
+        let metrics = Arc::new(Metrics::new(&Default::default(), Default::default));
         let app = init_service(
             App::new()
                 .app_data(web::Data::new(Signals { env: Env::system(), metrics }))

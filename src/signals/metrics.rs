@@ -43,18 +43,13 @@ pub enum RouteClass {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CallbackOutcome {
     Delivered,
-    /// To be tried again.
     Failed,
-    /// Given up.
-    Dead,
 }
 
 /// How a call to a channel ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ChannelOutcome {
     Answered,
-    /// The channel says no, in a way we understand.
-    Refused,
     /// No answer, or none that can be read: the outcome is unknown.
     Unknown,
 }
@@ -63,10 +58,19 @@ pub enum ChannelOutcome {
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     pub store: StoreStats,
-    /// Effects whose time has come and that nobody has finished yet.
+    /// Effects whose time has come and that nobody has begun yet, up to a limit of the asker's.
     pub effects_due: u64,
     /// How long the oldest of them has been due.
     pub effects_age: Duration,
+    pub effects_under_way: u64,
+    pub effects_done: u64,
+}
+
+/// Counts what goes out: callbacks and calls to channels. Cheap to clone; clones count together.
+#[derive(Clone)]
+pub struct Outgoing {
+    callbacks: Family<CallbackOutcome, Counter>,
+    channel_seconds: Family<ChannelLabels, Histogram>,
 }
 
 /// All counters of the process.
@@ -74,8 +78,6 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Family<ClassLabel, Histogram>,
-    callbacks: Family<CallbackOutcome, Counter>,
-    channel_seconds: Family<ChannelLabels, Histogram>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -95,19 +97,18 @@ struct ChannelLabels {
 }
 
 impl Metrics {
-    /// `observe` is called at each reading and must be quick.
-    pub fn new(observe: impl Fn() -> Observed + Send + Sync + 'static) -> Self {
+    /// `observe` is called at each reading and may block for a moment.
+    pub fn new(outgoing: &Outgoing, observe: impl Fn() -> Observed + Send + Sync + 'static) -> Self {
         let mut registry = Registry::with_prefix("coffer");
         let requests = Family::default();
         registry.register("http_requests", "Requests answered", Family::clone(&requests));
         let request_seconds = Family::new_with_constructor((|| Histogram::new(REQUEST_SECONDS)) as fn() -> Histogram);
         registry.register_with_unit("http_request", "Time to answer", Unit::Seconds, Family::clone(&request_seconds));
-        let callbacks = Family::default();
-        registry.register("callbacks", "Attempts to call shops back", Family::clone(&callbacks));
-        let channel_seconds = Family::new_with_constructor((|| Histogram::new(CHANNEL_SECONDS)) as fn() -> Histogram);
-        registry.register_with_unit("channel", "Answers of channels", Unit::Seconds, Family::clone(&channel_seconds));
+        registry.register("callbacks", "Attempts to call shops back", outgoing.callbacks.clone());
+        let channel_seconds = outgoing.channel_seconds.clone();
+        registry.register_with_unit("channel", "Answers of channels", Unit::Seconds, channel_seconds);
         registry.register_collector(Box::new(Asked(Box::new(observe))));
-        Self { registry, requests, request_seconds, callbacks, channel_seconds }
+        Self { registry, requests, request_seconds }
     }
 
     pub fn request(&self, class: RouteClass, status: u16, took: Duration) {
@@ -115,6 +116,15 @@ impl Metrics {
         self.request_seconds.get_or_create(&ClassLabel(class)).observe(seconds(took));
     }
 
+    /// Everything in the OpenMetrics text format.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing into a string does not fail");
+        text
+    }
+}
+
+impl Outgoing {
     pub fn callback(&self, outcome: CallbackOutcome) {
         self.callbacks.get_or_create(&outcome).inc();
     }
@@ -124,12 +134,12 @@ impl Metrics {
         let labels = ChannelLabels { channel, operation, outcome };
         self.channel_seconds.get_or_create(&labels).observe(seconds(took));
     }
+}
 
-    /// Everything in the OpenMetrics text format.
-    pub fn render(&self) -> String {
-        let mut text = String::new();
-        encode(&mut text, &self.registry).expect("writing into a string does not fail");
-        text
+impl Default for Outgoing {
+    fn default() -> Self {
+        let channel_seconds = Family::new_with_constructor((|| Histogram::new(CHANNEL_SECONDS)) as fn() -> Histogram);
+        Self { callbacks: Family::default(), channel_seconds }
     }
 }
 
@@ -169,7 +179,6 @@ impl CallbackOutcome {
         match self {
             CallbackOutcome::Delivered => "delivered",
             CallbackOutcome::Failed => "failed",
-            CallbackOutcome::Dead => "dead",
         }
     }
 }
@@ -178,7 +187,6 @@ impl ChannelOutcome {
     fn as_str(self) -> &'static str {
         match self {
             ChannelOutcome::Answered => "answered",
-            ChannelOutcome::Refused => "refused",
             ChannelOutcome::Unknown => "unknown",
         }
     }
@@ -219,7 +227,7 @@ struct Asked(Box<dyn Fn() -> Observed + Send + Sync>);
 
 impl Collector for Asked {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Observed { store, effects_due, effects_age } = (self.0)();
+        let Observed { store, effects_due, effects_age, effects_under_way, effects_done } = (self.0)();
         let mut counter = |name: &str, help: &str, value: u64| {
             let metric = ConstCounter::new(value);
             metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
@@ -228,6 +236,7 @@ impl Collector for Asked {
         counter("store_writes", "Writes run", store.writes)?;
         counter("store_busy", "Writes turned away because too many were waiting", store.busy)?;
         counter("store_panics", "Writes that panicked: bugs", store.panics)?;
+        counter("effects_done", "Effects finished", effects_done)?;
         let mut gauge = |name: &str, help: &str, unit: Option<&Unit>, value: f64| {
             let metric = ConstGauge::new(value);
             metric.encode(encoder.encode_descriptor(name, help, unit, metric.metric_type())?)
@@ -238,6 +247,7 @@ impl Collector for Asked {
         let oldest_read = seconds(Duration::from_millis(store.oldest_read_ms));
         gauge("store_oldest_read", "Age of the oldest snapshot", Some(&Unit::Seconds), oldest_read)?;
         gauge("effects_due", "Effects whose time has come", None, effects_due as f64)?;
+        gauge("effects_under_way", "Effects begun and not finished", None, effects_under_way as f64)?;
         gauge("effects_age", "How long the oldest of them is due", Some(&Unit::Seconds), seconds(effects_age))?;
         if let Some(bytes) = resident_bytes() {
             gauge("process_resident_memory", "Memory of the process", Some(&Unit::Bytes), bytes as f64)?;
@@ -273,12 +283,14 @@ mod tests {
         batch_sizes[0] = 2;
         batch_sizes[8] = 1;
         let store = StoreStats { commits: 3, writes: 202, batch_sizes, oldest_read_ms: 1500, ..StoreStats::default() };
-        let observed = Observed { store, effects_due: 7, effects_age: Duration::from_seconds(4) };
-        let metrics = Metrics::new(move || observed.clone());
+        let age = Duration::from_seconds(4);
+        let observed = Observed { store, effects_due: 7, effects_age: age, effects_under_way: 2, effects_done: 9 };
+        let outgoing = Outgoing::default();
+        let metrics = Metrics::new(&outgoing, move || observed.clone());
         metrics.request(RouteClass::of("/v1/payments/pay_1"), 201, Duration::from_millis(3));
         metrics.request(RouteClass::of("/console"), 200, Duration::from_millis(3));
-        metrics.callback(CallbackOutcome::Delivered);
-        metrics.channel("wallet", "query", ChannelOutcome::Unknown, Duration::from_seconds(1));
+        outgoing.callback(CallbackOutcome::Delivered);
+        outgoing.channel("wallet", "query", ChannelOutcome::Unknown, Duration::from_seconds(1));
         let text = metrics.render();
         for line in [
             "coffer_http_requests_total{class=\"api\",status=\"201\"} 1",
@@ -293,6 +305,8 @@ mod tests {
             "coffer_store_batch_size_bucket{le=\"1.0\"} 2",
             "coffer_store_batch_size_bucket{le=\"+Inf\"} 3",
             "coffer_effects_due 7.0",
+            "coffer_effects_done_total 9",
+            "coffer_effects_under_way 2.0",
             "coffer_effects_age_seconds 4.0",
             "# EOF",
         ] {
