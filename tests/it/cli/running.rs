@@ -5,9 +5,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use coffer::crypto::MasterKey;
 use coffer::crypto::master_key::KEY_FILE;
+use coffer::crypto::{KeyCheck, MasterKey, Vault};
 use coffer::env::{SystemEntropy, random};
+use coffer::store::tables::KEY_CHECK;
 use coffer::store::{Store, StoreOptions};
 
 /// A data folder that is removed at the end of the test.
@@ -38,8 +39,12 @@ impl Folder {
     /// With a master key and an empty store.
     pub fn with_store() -> Self {
         let folder = Self::new();
-        MasterKey::generate(&SystemEntropy).create(&folder.path(KEY_FILE)).unwrap();
-        Store::open(&folder.path("coffer.db"), StoreOptions::default()).unwrap().close();
+        let key = MasterKey::generate(&SystemEntropy);
+        key.create(&folder.path(KEY_FILE)).unwrap();
+        let check = KeyCheck::new(&Vault::new(&key), &SystemEntropy);
+        let store = Store::open(&folder.path("coffer.db"), StoreOptions::default()).unwrap();
+        store.write_blocking(move |tx| tx.put(&KEY_CHECK, &0, &check)).unwrap();
+        store.close();
         folder
     }
 

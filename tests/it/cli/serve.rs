@@ -6,13 +6,29 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 
+use coffer::crypto::MasterKey;
+use coffer::crypto::master_key::KEY_FILE;
+
 use super::running::{Folder, Server, fixture};
 
 #[test]
 fn a_server_without_data_says_how_to_begin() {
     let folder = Folder::new();
-    let err = folder.run(&["serve"]).refused(3);
-    assert!(err.contains("there is no master key") && err.contains("coffer init"), "{err}");
+    let err = folder.run(&["serve", "--listen", "127.0.0.1:0"]).refused(1);
+    assert!(err.contains("there is no data in") && err.contains("coffer init"), "{err}");
+}
+
+#[test]
+fn a_wrong_or_missing_master_key_is_named_at_start() {
+    let folder = Folder::with_store();
+    let right = MasterKey::read(&folder.path(KEY_FILE)).unwrap().version().to_string();
+    let wrong = "00".repeat(32);
+    let serve = ["serve", "--listen", "127.0.0.1:0"];
+    let err = folder.run_with(&serve, &[("COFFER_MASTER_KEY", &wrong)]).refused(3);
+    assert!(err.contains("wrong master key") && err.contains(&right) && !err.contains(&wrong), "{err}");
+    std::fs::remove_file(folder.path(KEY_FILE)).unwrap();
+    let err = folder.run(&serve).refused(3);
+    assert!(err.contains("there is no master key at"), "{err}");
 }
 
 #[test]
