@@ -16,6 +16,8 @@ pub mod cli;
 pub mod console;
 /// Secrets at rest: the master key and what it seals.
 pub mod crypto;
+/// A small shop with a past, to look around in.
+pub mod demo;
 /// Pure rules: ids, money, time and the lifecycles of payments and refunds.
 pub mod domain;
 /// Clock, randomness: what comes from outside, so that it can be replaced.

@@ -256,7 +256,7 @@ pub async fn send(
 }
 
 /// Commits one attempt: its transcript, the delivery's next step, the endpoint's health.
-fn sent(
+pub fn sent(
     tx: &mut WriteTx<'_>,
     scope: Scope,
     id: EventId,
