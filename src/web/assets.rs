@@ -13,11 +13,14 @@ pub enum Asset {
     CofferJs,
     CashierCss,
     CashierJs,
+    /// For the phone page and the demo's shop.
+    SandboxCss,
     Favicon,
 }
 
 impl Asset {
-    const ALL: [Asset; 5] = [Asset::CofferCss, Asset::CofferJs, Asset::CashierCss, Asset::CashierJs, Asset::Favicon];
+    const ALL: [Asset; 6] =
+        [Asset::CofferCss, Asset::CofferJs, Asset::CashierCss, Asset::CashierJs, Asset::SandboxCss, Asset::Favicon];
 
     /// The last part of the address.
     pub const fn name(self) -> &'static str {
@@ -26,13 +29,14 @@ impl Asset {
             Asset::CofferJs => "coffer.js",
             Asset::CashierCss => "cashier.css",
             Asset::CashierJs => "cashier.js",
+            Asset::SandboxCss => "sandbox.css",
             Asset::Favicon => "favicon.svg",
         }
     }
 
     const fn content_type(self) -> &'static str {
         match self {
-            Asset::CofferCss | Asset::CashierCss => "text/css; charset=utf-8",
+            Asset::CofferCss | Asset::CashierCss | Asset::SandboxCss => "text/css; charset=utf-8",
             Asset::CofferJs | Asset::CashierJs => "text/javascript; charset=utf-8",
             Asset::Favicon => "image/svg+xml",
         }
@@ -49,6 +53,9 @@ impl Asset {
                 concat!(include_str!("../../static/tokens.css"), include_str!("../../static/cashier.css"))
             }
             Asset::CashierJs => include_str!("../../static/cashier.js"),
+            Asset::SandboxCss => {
+                concat!(include_str!("../../static/tokens.css"), include_str!("../../static/sandbox.css"))
+            }
             Asset::Favicon => include_str!("../../static/favicon.svg"),
         }
     }

@@ -4,3 +4,4 @@ mod console;
 mod flows;
 mod outgoing;
 mod store;
+mod wallet;

@@ -23,6 +23,8 @@ const PROVIDER_PLACE: Place<'static> = Place { table: WALLET_PROVIDER.name(), ro
 
 /// A merchant as the provider needs it for a call.
 pub(super) struct Account {
+    /// Shown to payers.
+    pub name: String,
     pub app_id: String,
     pub hmac_key: Secret,
 }
@@ -55,8 +57,8 @@ impl Enrolment {
 }
 
 /// Makes a merchant where no provider runs, as a command does that sets up a data folder. Blocks.
-pub fn enrol(store: &Store, env: &Env, vault: Arc<Vault>) -> Result<Enrolment, GatewayError> {
-    Keys::open(store, env, vault).map(|keys| keys.enrol(env))
+pub fn enrol(store: &Store, env: &Env, vault: Arc<Vault>, name: &str) -> Result<Enrolment, GatewayError> {
+    Keys::open(store, env, vault).map(|keys| keys.enrol(env, name))
 }
 
 impl Keys {
@@ -85,12 +87,13 @@ impl Keys {
         if forged { &self.forger } else { &self.provider }
     }
 
-    pub fn enrol(&self, env: &Env) -> Enrolment {
+    pub fn enrol(&self, env: &Env, name: &str) -> Enrolment {
         let digits = u64::from_be_bytes(env.random()) % 10u64.pow(14);
         let mch_id = format!("16{digits:014}");
         let app_id = format!("wx{}", HEXLOWER.encode(&env.random::<8>()));
         let key = Zeroizing::new(env.random::<HMAC_KEY_MIN_BYTES>());
         let record = WalletMerchant {
+            name: name.to_owned(),
             app_id: app_id.clone(),
             hmac_key: self.vault.seal(&merchant_place(&mch_id), key.as_slice(), env.entropy.as_ref()),
             created_at: env.now(),
@@ -118,7 +121,7 @@ impl Keys {
                 return Ok(None);
             }
         };
-        let account = Arc::new(Account { app_id: record.app_id, hmac_key });
+        let account = Arc::new(Account { name: record.name, app_id: record.app_id, hmac_key });
         let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
         accounts.insert(mch_id.to_owned(), account.clone());
         Ok(Some(account))

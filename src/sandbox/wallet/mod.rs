@@ -9,6 +9,7 @@ pub mod fault;
 mod keys;
 mod messenger;
 pub mod model;
+mod phone;
 pub mod records;
 mod server;
 
@@ -104,10 +105,10 @@ impl Wallet {
         })))
     }
 
-    /// Makes a merchant's number and keys. Nothing is known of it until [`Enrolment::store`] runs, which a caller puts
+    /// Makes a merchant's number and keys; payers see `name`. Nothing is known of it until [`Enrolment::store`] runs, which a caller puts
     /// into the same commit as the channel account with its credentials.
-    pub fn enrol(&self) -> Enrolment {
-        self.0.keys.enrol(&self.0.env)
+    pub fn enrol(&self, name: &str) -> Enrolment {
+        self.0.keys.enrol(&self.0.env, name)
     }
 
     /// Ends an attempt in test mode without a person on the phone page.

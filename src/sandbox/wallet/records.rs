@@ -9,6 +9,8 @@ use crate::store::Key;
 /// A merchant at the provider; its number is the key of its row.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WalletMerchant {
+    /// Shown to payers.
+    pub name: String,
     pub app_id: String,
     pub hmac_key: Sealed,
     pub created_at: Timestamp,

@@ -51,11 +51,12 @@ pub struct Outgoing {
     pub delay: Duration,
 }
 
-/// Adds the wallet's calls; the application holds a `web::Data<Wallet>`.
+/// Adds the wallet's calls and the phone page; the application holds a `web::Data<Wallet>`.
 pub fn routes(config: &mut web::ServiceConfig) {
     config.service(
         web::scope(API_PATH).app_data(web::PayloadConfig::new(BODY_MAX_BYTES)).default_service(web::to(handle)),
     );
+    super::phone::routes(config);
 }
 
 async fn handle(request: HttpRequest, body: web::Bytes, wallet: web::Data<Wallet>) -> HttpResponse {

@@ -97,7 +97,7 @@ fn build() -> Town {
 }
 
 fn enrolled(gateway: &Gateway, wallet: &Wallet) -> TestWallet {
-    let enrolment = wallet.enrol();
+    let enrolment = wallet.enrol("小杯子店");
     let secret = enrolment.credentials().to_secret();
     gateway.store.write_blocking(move |tx| enrolment.store(tx)).unwrap();
     TestWallet::open(secret.expose(), OWN).unwrap()
