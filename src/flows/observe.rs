@@ -21,8 +21,9 @@ use crate::store::{Read, WriteTx};
 /// Where the news came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// The answer to the follow-up that was due at this time; the follow-up is over with this commit.
-    FollowUp,
+    /// The answer to a follow-up, which did this step. It is over with this commit. The plan may have changed while the
+    /// channel was answering: then the news counts, and the plan stays.
+    FollowUp(Step),
     /// The channel told us by itself.
     Notification,
 }
@@ -73,7 +74,7 @@ pub fn observe(
     let mut attempt = record::attempt(tx, scope, id)?;
     let mut payment = record::payment(tx, scope, attempt.payment)?;
     narrate(tx, scope, &mut attempt, observation, source, moment)?;
-    if source == Source::FollowUp {
+    if source == Source::FollowUp(attempt.step) {
         attempt.queries = attempt.queries.saturating_add(1);
     }
     if let Observation::Paid(facts) = observation {
@@ -89,32 +90,42 @@ pub fn observe(
         return paid(tx, scope, &mut payment, &mut attempt, channel, facts, source, moment);
     }
 
-    let (event, step, when) = match source {
-        Source::FollowUp => follow::after(attempt.state, attempt.step, heard(observation)),
+    let before = attempt.state;
+    let (event, plan) = match source {
+        Source::FollowUp(asked) => {
+            let (event, step, when) = follow::after(before, asked, heard(observation));
+            (event, (asked == attempt.step).then_some((step, when)))
+        }
         // A notification other than "paid" ends an attempt if it says so, and leaves the plan of questions as it is.
         Source::Notification => match heard(observation) {
-            Heard::Declined => (AttemptEvent::Declined, Step::AskLate, When::Ladder),
-            Heard::Closed => (AttemptEvent::Closed, Step::AskLate, When::Ladder),
+            Heard::Declined => (AttemptEvent::Declined, None),
+            Heard::Closed => (AttemptEvent::Closed, None),
             Heard::Accepted | Heard::NotPaid | Heard::NotFound | Heard::Refused | Heard::Unknown | Heard::Paid => {
-                return Ok(record::save_attempt(tx, scope, &attempt)?);
+                (AttemptEvent::OutcomeUnknown, None)
             }
         },
     };
-    if let Observation::Accepted { next_action } = observation {
-        attempt.next_action = Some(next_action.clone());
-    }
-    let before = attempt.state;
     if let Some(state) = before.next(event) {
         attempt.state = state;
     }
-    // The step was planned for the attempt as it was; one that ended meanwhile is only asked about late money.
-    let step = if attempt.state.is_live() { step } else { Step::AskLate };
-    if step == Step::AskBeforeClose && attempt.step == Step::Ask {
-        attempt.queries = 0;
+    if attempt.state.is_live()
+        && let Observation::Accepted { next_action } = observation
+    {
+        attempt.next_action = Some(next_action.clone());
     }
-    let step = if step == Step::Ask && moment.now >= attempt.expires_at { Step::AskBeforeClose } else { step };
-    let due = follow::due(&attempt, step, when, moment.now);
-    reschedule(tx, scope, &mut attempt, step, due)?;
+    // One that ends now is only asked about late money, whatever was planned for it.
+    let ends = before.is_live() && !attempt.state.is_live();
+    let plan = if ends { Some((Step::AskLate, When::Ladder)) } else { plan };
+    if let Some((step, when)) = plan {
+        if step == Step::AskBeforeClose && attempt.step == Step::Ask {
+            attempt.queries = 0;
+        }
+        let step = if step == Step::Ask && moment.now >= attempt.expires_at { Step::AskBeforeClose } else { step };
+        let due = follow::due(&attempt, step, when, moment.now);
+        reschedule(tx, scope, &mut attempt, step, due)?;
+    } else {
+        record::save_attempt(tx, scope, &attempt)?;
+    }
     match attempt.state {
         AttemptState::Failed | AttemptState::Closed if before.is_live() => {
             ended(tx, scope, &mut payment, &attempt, observation, moment)
@@ -156,11 +167,11 @@ fn narrate(
     };
     let what = match (source, observation) {
         (Source::Notification, _) => Happening::Notified { attempt: id, status: word(observation) },
-        (Source::FollowUp, Observation::Unknown { detail }) => {
+        (Source::FollowUp(_), Observation::Unknown { detail }) => {
             Happening::ChannelTrouble { attempt: id, detail: detail.clone() }
         }
-        (Source::FollowUp, Observation::Accepted { .. }) => return Ok(()),
-        (Source::FollowUp, _) => Happening::Asked { attempt: id, answer: word(observation) },
+        (Source::FollowUp(_), Observation::Accepted { .. }) => return Ok(()),
+        (Source::FollowUp(_), _) => Happening::Asked { attempt: id, answer: word(observation) },
     };
     Ok(tell(tx, scope, attempt.payment, at, what)?)
 }
@@ -240,7 +251,7 @@ fn paid(
     unschedule(tx, Lane::OWN, payment.expires_at, Effect::Expire(scope, payment.id))?;
     close_live_attempts(tx, scope, payment, Some(attempt.id), moment.now)?;
     let source = match source {
-        Source::FollowUp => PaidSource::Query,
+        Source::FollowUp(_) => PaidSource::Query,
         Source::Notification => PaidSource::Notification,
     };
     count(tx, scope, day_of(&merchant, moment.now), Some(attempt.method), |day| {

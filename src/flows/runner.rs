@@ -390,7 +390,7 @@ async fn follow_attempt(gateway: &Gateway, scope: Scope, id: AttemptId, at: Time
     };
     let kind = account.map_or(ChannelKind::TestWallet, |open| open.account.kind);
     let moment = Moment::new(&gateway.env);
-    let source = observe::Source::FollowUp;
+    let source = observe::Source::FollowUp(attempt.step);
     gateway
         .store
         .write(move |tx| observe::observe(tx, scope, id, kind, &observation, source, &mut moment.clone()))

@@ -370,11 +370,12 @@ impl World {
     fn hear(&mut self, name: &str, answered: bool, words: &[&str]) -> String {
         let id = self.attempt(name).id;
         let source = if answered {
-            if self.begun.remove(&id).is_none() {
+            let asked = self.begun.remove(&id).unwrap_or_else(|| {
                 let due = self.attempt(name).follow_up.unwrap_or_else(|| panic!("nothing is due for {name}"));
                 self.wait_until(due);
-            }
-            Source::FollowUp
+                self.attempt(name).step
+            });
+            Source::FollowUp(asked)
         } else {
             Source::Notification
         };
