@@ -126,8 +126,9 @@ pub fn after(state: AttemptState, step: Step, heard: Heard) -> (AttemptEvent, St
 /// Gaps between questions while the customer looks at the code, in seconds; afterwards every two minutes.
 const LADDER_SECONDS: [u64; 7] = [3, 5, 8, 13, 21, 34, 60];
 const LADDER_THEN: Duration = Duration::from_minutes(2);
-/// Questions after the expiry, counted from it: money can still arrive.
-const AFTER_EXPIRY: [Duration; 6] = [
+/// Questions after the expiry, counted from it: money can still arrive. Also counted from an end before the expiry, as
+/// far as they come before it: until then the customer may hold a code that works.
+const AFTER_END: [Duration; 6] = [
     Duration::from_minutes(1),
     Duration::from_minutes(5),
     Duration::from_minutes(30),
@@ -148,7 +149,9 @@ pub fn due(attempt: &Attempt, step: Step, when: When, now: Timestamp) -> Option<
         Step::AskLate => match attempt.state {
             AttemptState::Paid => None,
             AttemptState::Created | AttemptState::Pending | AttemptState::Failed | AttemptState::Closed => {
-                AFTER_EXPIRY.iter().map(|after| attempt.expires_at.plus(*after)).find(|at| *at > now)
+                let behind = |end: Timestamp| AFTER_END.iter().map(move |after| end.plus(*after));
+                let early = attempt.ended_at.into_iter().flat_map(behind).filter(|at| *at < attempt.expires_at);
+                early.chain(behind(attempt.expires_at)).find(|at| *at > now)
             }
         },
         Step::Hold => None,

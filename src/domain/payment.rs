@@ -364,6 +364,8 @@ pub struct Attempt {
     /// The channel's own number of the payment.
     pub transaction_id: Option<String>,
     pub paid_at: Option<Timestamp>,
+    /// When the channel's word ended it without money.
+    pub ended_at: Option<Timestamp>,
     /// How often the channel was asked since the code was shown; the step of the query ladder.
     pub queries: u32,
     /// When its follow-up is due; together with the account this is the key of its one row in the queue.

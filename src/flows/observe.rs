@@ -107,6 +107,8 @@ pub fn observe(
     };
     if let Some(state) = before.next(event) {
         attempt.state = state;
+        // The ladder begins when the code is shown.
+        attempt.queries = 0;
     }
     if attempt.state.is_live()
         && let Observation::Accepted { next_action } = observation
@@ -116,11 +118,15 @@ pub fn observe(
     // One that ends now is only asked about late money, whatever was planned for it.
     let ends = before.is_live() && !attempt.state.is_live();
     let plan = if ends { Some((Step::AskLate, When::Ladder)) } else { plan };
+    if ends {
+        attempt.ended_at = Some(moment.now);
+    }
     if let Some((step, when)) = plan {
-        if step == Step::AskBeforeClose && attempt.step == Step::Ask {
+        let over = moment.now >= attempt.expires_at && matches!(step, Step::Create | Step::Ask);
+        let step = if over { Step::AskBeforeClose } else { step };
+        if step == Step::AskBeforeClose && matches!(attempt.step, Step::Create | Step::Ask) {
             attempt.queries = 0;
         }
-        let step = if step == Step::Ask && moment.now >= attempt.expires_at { Step::AskBeforeClose } else { step };
         let due = follow::due(&attempt, step, when, moment.now);
         reschedule(tx, scope, &mut attempt, step, due)?;
     } else {

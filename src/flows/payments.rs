@@ -157,6 +157,7 @@ fn start_attempt(
         next_action: None,
         transaction_id: None,
         paid_at: None,
+        ended_at: None,
         queries: 0,
         follow_up: Some(moment.now),
         step: Step::Create,

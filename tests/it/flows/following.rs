@@ -120,3 +120,129 @@ fn an_order_whose_answer_is_lost_while_it_expires_is_asked_about() {
         ",
     );
 }
+
+#[test]
+fn a_code_that_was_lost_on_its_way_back_is_fetched_again() {
+    check(
+        "
+        pay p1 100.00 by wechat -> processing
+        answer p1 unknown -> nothing
+        answer p1 not_paid -> nothing
+        next p1 create now
+        answer p1 accepted -> nothing
+        next p1 ask in 3s
+        ",
+    );
+}
+
+#[test]
+fn questions_become_rarer_and_stop_at_the_expiry() {
+    check(
+        "
+        pay p1 100.00 by wechat for 6m -> processing
+        answer p1 accepted -> nothing
+        next p1 ask in 3s
+        answer p1 not_paid -> nothing
+        next p1 ask in 5s
+        answer p1 unknown -> nothing
+        next p1 ask in 8s
+        answer p1 not_paid -> nothing
+        answer p1 not_paid -> nothing
+        answer p1 not_paid -> nothing
+        next p1 ask in 34s
+        answer p1 not_paid -> nothing
+        answer p1 not_paid -> nothing
+        next p1 ask in 2m
+        answer p1 not_paid -> nothing
+        next p1 ask in 96s
+        ",
+    );
+}
+
+#[test]
+fn the_shop_may_ask_to_ask_now() {
+    check(
+        "
+        pay p1 100.00 by wechat -> processing
+        answer p1 accepted -> nothing
+        next p1 ask in 3s
+        sync p1
+        next p1 ask now
+        answer p1 not_paid -> nothing
+        next p1 ask in 5s
+        notify p1 paid 100.00 -> paid
+        sync p1
+        next p1 nothing
+        ",
+    );
+}
+
+#[test]
+fn an_attempt_is_closed_at_its_own_time_when_the_payments_was_moved() {
+    check(
+        "
+        pay p1 100.00 for 1m -> open
+        choose p1 wechat -> processing p1/1
+        answer p1 accepted -> nothing
+        patch p1 for=10m -> processing
+        wait 1m
+        answer p1 not_paid -> nothing
+        next p1 ask_before_close in 3s
+        answer p1 not_paid -> nothing
+        answer p1 closed -> nothing
+        answer p1 closed -> open
+        choose p1 wechat -> processing p1/2
+        ",
+    );
+}
+
+#[test]
+fn an_order_is_not_told_again_after_its_time() {
+    check(
+        "
+        pay p1 100.00 by wechat for 1m -> processing
+        patch p1 for=10m -> processing
+        answer p1 unknown -> nothing
+        wait 1m
+        answer p1 not_found -> nothing
+        next p1 ask_before_close now
+        answer p1 not_found -> open
+        ",
+    );
+}
+
+#[test]
+fn an_attempt_that_ended_early_is_asked_for_late_money_soon_and_again_after_its_expiry() {
+    check(
+        "
+        pay p1 100.00 for 1d -> open
+        choose p1 wechat -> processing p1/1
+        answer p1 declined -> open
+        next p1 ask_late in 1m
+        answer p1 closed -> nothing
+        next p1 ask_late in 4m
+        answer p1 closed -> nothing
+        answer p1 closed -> nothing
+        answer p1 closed -> nothing
+        next p1 ask_late in 4h
+        answer p1 closed -> nothing
+        next p1 ask_late in 1081m
+        answer p1 paid 100.00 -> paid late
+        ",
+    );
+}
+
+#[test]
+fn a_notification_of_the_end_crosses_the_question_about_it() {
+    check(
+        "
+        pay p1 100.00 by wechat for 10m -> processing
+        answer p1 accepted -> nothing
+        wait 3s
+        begin p1
+        notify p1 closed -> open
+        answer p1 not_paid -> nothing
+        next p1 ask_late in 1m
+        ",
+    );
+}

@@ -173,3 +173,22 @@ fn totals_are_counted_by_the_merchants_day_and_the_method() {
         ",
     );
 }
+
+#[test]
+fn a_payment_with_a_method_tells_its_channel_at_once() {
+    check(
+        "
+        pay p1 100.00 by wechat -> processing
+        next p1 create now
+        answer p1 accepted -> nothing
+        next p1 ask in 3s
+        answer p1 not_paid -> nothing
+        next p1 ask in 5s
+        answer p1 paid 100.00 -> paid
+        next p1 nothing
+        events p1 created, processing, paid
+        told p1 /1 wechat_native, /1 shown, /1 asked not_paid, /1 asked paid, /1 paid by query
+        books 1001 100.00, 2001 100.00
+        ",
+    );
+}
