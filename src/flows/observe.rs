@@ -78,14 +78,15 @@ pub fn observe(
         attempt.queries = attempt.queries.saturating_add(1);
     }
     if let Observation::Paid(facts) = observation {
+        if let Some((kind, detail)) = difference(tx, scope, &payment, &attempt, channel, facts)? {
+            let fact = Difference { kind, seen: facts.amount, suspense: false, detail };
+            open_case(tx, scope, &payment, &attempt, fact, moment)?;
+            let step = if attempt.state == AttemptState::Paid { Step::AskLate } else { Step::Hold };
+            return reschedule(tx, scope, &mut attempt, step, None);
+        }
         if attempt.state == AttemptState::Paid {
             // The second sighting of the same money; its follow-up, if any, is over.
             return reschedule(tx, scope, &mut attempt, Step::AskLate, None);
-        }
-        if let Some((kind, detail)) = difference(tx, scope, &attempt, channel, facts)? {
-            let fact = Difference { kind, seen: facts.amount, suspense: false, detail };
-            open_case(tx, scope, &payment, &attempt, fact, moment)?;
-            return reschedule(tx, scope, &mut attempt, Step::Hold, None);
         }
         return paid(tx, scope, &mut payment, &mut attempt, channel, facts, source, moment);
     }
@@ -182,10 +183,12 @@ fn narrate(
     Ok(tell(tx, scope, attempt.payment, at, what)?)
 }
 
-/// What disagrees between the channel's word and our attempt.
+/// What disagrees between the channel's word and what we know. A transaction pays one attempt, and an attempt is paid by
+/// one transaction.
 fn difference(
     tx: &WriteTx<'_>,
     scope: Scope,
+    payment: &Payment,
     attempt: &Attempt,
     channel: ChannelKind,
     facts: &PaidFacts,
@@ -197,10 +200,19 @@ fn difference(
         let detail = format!("expected {}, the channel says {}", attempt.amount, facts.amount);
         return Ok(Some((CaseKind::WrongAmount, detail)));
     }
-    let known = tx.get(&PAYMENT_BY_TRANSACTION, &transaction_key(scope, channel, &facts.transaction_id))?;
-    Ok(known.filter(|payment| *payment != attempt.payment).map(|payment| {
-        (CaseKind::WrongIdentity, format!("transaction {} already paid {payment}", facts.transaction_id))
-    }))
+    let named = &facts.transaction_id;
+    if let Some(known) = attempt.transaction_id.as_ref().filter(|known| *known != named) {
+        let detail = format!("paid by transaction {known}, the channel now says {named}");
+        return Ok(Some((CaseKind::Contradiction, detail)));
+    }
+    let owner = tx.get(&PAYMENT_BY_TRANSACTION, &transaction_key(scope, channel, named))?;
+    let elsewhere = match owner {
+        None => return Ok(None),
+        Some(owner) if owner != payment.id => owner.to_string(),
+        Some(_) if attempt.transaction_id.is_some() => return Ok(None),
+        Some(_) => "another attempt of this payment".to_owned(),
+    };
+    Ok(Some((CaseKind::WrongIdentity, format!("transaction {named} already paid {elsewhere}"))))
 }
 
 fn transaction_key(scope: Scope, channel: ChannelKind, transaction: &str) -> (Scope, String) {

@@ -235,3 +235,46 @@ fn late_money_waits_in_suspense_when_the_policy_says_hold() {
         ",
     );
 }
+
+#[test]
+fn a_paid_order_that_the_channel_names_with_another_amount_opens_a_case() {
+    check(
+        "
+        pay p1 100.00 by wechat -> processing
+        notify p1 paid 100.00 -> paid
+        notify p1 paid 10.00 -> case wrong_amount
+        next p1 nothing
+        shows p1 paid
+        books 1001 100.00, 2001 100.00
+        ",
+    );
+}
+
+#[test]
+fn a_paid_order_that_the_channel_names_with_another_transaction_opens_a_case() {
+    check(
+        "
+        pay p1 100.00 by wechat -> processing
+        notify p1 paid 100.00 as t1 -> paid
+        notify p1 paid 100.00 as t2 -> case contradiction
+        notify p1 paid 100.00 as t2 -> nothing
+        notify p1 paid 100.00 as t1 -> nothing
+        shows p1 paid
+        books 1001 100.00, 2001 100.00
+        ",
+    );
+}
+
+#[test]
+fn the_transaction_of_one_attempt_pays_no_other_attempt_of_the_same_payment() {
+    check(
+        "
+        pay p1 100.00 -> open
+        choose p1 wechat -> processing p1/1
+        choose p1 alipay -> processing p1/2
+        notify p1/1 paid 100.00 as t1 -> paid
+        notify p1/2 paid 100.00 as t1 -> case wrong_identity
+        books 1001 100.00, 2001 100.00
+        ",
+    );
+}
