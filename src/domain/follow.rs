@@ -163,6 +163,8 @@ pub fn due(attempt: &Attempt, step: Step, when: When, now: Timestamp) -> Option<
 pub enum RefundStep {
     Send,
     Ask,
+    /// Sent again after an unknown outcome, and refused: it failed if the channel does not know the first sending either.
+    AskRefused,
 }
 
 /// What the channel's answer means for a refund.
@@ -171,6 +173,8 @@ pub enum RefundHeard {
     Processing,
     Succeeded,
     Failed,
+    /// This sending was refused for good; an earlier one may have arrived.
+    Refused,
     /// The channel does not know the refund.
     NotFound,
     Unknown,
@@ -182,10 +186,15 @@ pub fn after_refund(step: RefundStep, heard: RefundHeard) -> (RefundEvent, Refun
         RefundHeard::Succeeded => (RefundEvent::Succeeded, RefundStep::Ask),
         RefundHeard::Failed => (RefundEvent::Refused, RefundStep::Ask),
         RefundHeard::Processing => (RefundEvent::Accepted, RefundStep::Ask),
-        RefundHeard::Unknown => (RefundEvent::OutcomeUnknown, RefundStep::Ask),
+        RefundHeard::Refused => (RefundEvent::OutcomeUnknown, RefundStep::AskRefused),
+        RefundHeard::Unknown => match step {
+            RefundStep::Send | RefundStep::Ask => (RefundEvent::OutcomeUnknown, RefundStep::Ask),
+            RefundStep::AskRefused => (RefundEvent::OutcomeUnknown, RefundStep::AskRefused),
+        },
         RefundHeard::NotFound => match step {
-            RefundStep::Ask => (RefundEvent::OutcomeUnknown, RefundStep::Send),
             RefundStep::Send => (RefundEvent::OutcomeUnknown, RefundStep::Ask),
+            RefundStep::Ask => (RefundEvent::OutcomeUnknown, RefundStep::Send),
+            RefundStep::AskRefused => (RefundEvent::Refused, RefundStep::Ask),
         },
     }
 }

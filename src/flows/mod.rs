@@ -20,6 +20,8 @@ use crate::store::{Signal, StoreError};
 
 /// Posting to the books.
 pub mod books;
+/// Differences that need an explanation.
+pub mod cases;
 /// Callbacks to the shop: fan-out, sending, resending.
 pub mod deliveries;
 /// The queue's rows.

@@ -3,19 +3,20 @@
 //! Observations are matched against the attempt before they count: amount, currency, identity. A difference books
 //! nothing and opens a case. The same news a second time changes nothing.
 
+use super::cases::{self, About, Difference};
 use super::effect::{Effect, Lane, unschedule};
 use super::payments::{close_live_attempts, conclude, finish, reschedule};
-use super::record::{self, count, day_of, emit_payment, position, save_payment, tell};
+use super::record::{self, count, day_of, emit_payment, save_payment, tell};
 use super::{FlowError, Moment, books, refunds};
 use crate::channels::{Observation, PaidFacts};
-use crate::domain::case::{Case, CaseKind, CaseState};
+use crate::domain::case::CaseKind;
 use crate::domain::event::{EventType, Happening, PaidSource};
 use crate::domain::follow::{self, Heard, Step, When};
-use crate::domain::ids::{AttemptId, CaseId, Scope};
+use crate::domain::ids::{AttemptId, Scope};
 use crate::domain::merchant::{ChannelKind, DuplicatePolicy, LatePolicy, Merchant};
 use crate::domain::payment::{Attempt, AttemptEvent, AttemptState, PaidBy, Payment, PaymentEvent, Reason};
-use crate::ledger::rules::{self, Collected, Unexpected};
-use crate::store::tables::{CASE_BY_CAUSE, CASES, CASES_OPEN, PAYMENT_BY_TRANSACTION};
+use crate::ledger::rules::{self, Collected};
+use crate::store::tables::PAYMENT_BY_TRANSACTION;
 use crate::store::{Read, WriteTx};
 
 /// Where the news came from.
@@ -79,8 +80,8 @@ pub fn observe(
     }
     if let Observation::Paid(facts) = observation {
         if let Some((kind, detail)) = difference(tx, scope, &payment, &attempt, channel, facts)? {
-            let fact = Difference { kind, seen: facts.amount, suspense: false, detail };
-            open_case(tx, scope, &payment, &attempt, fact, moment)?;
+            let fact = Difference { kind, expected: attempt.amount, seen: facts.amount, suspense: false, detail };
+            cases::open(tx, scope, &About::attempt(&attempt), fact, moment)?;
             let step = if attempt.state == AttemptState::Paid { Step::AskLate } else { Step::Hold };
             return reschedule(tx, scope, &mut attempt, step, None);
         }
@@ -244,8 +245,9 @@ fn paid(
     };
     if late && merchant.late == LatePolicy::Hold {
         let detail = format!("the payment was {} when the money came", before.code());
-        let fact = Difference { kind: CaseKind::LatePayment, seen: facts.amount, suspense: true, detail };
-        open_case(tx, scope, payment, attempt, fact, moment)?;
+        let expected = attempt.amount;
+        let fact = Difference { kind: CaseKind::LatePayment, expected, seen: facts.amount, suspense: true, detail };
+        cases::open(tx, scope, &About::attempt(attempt), fact, moment)?;
         return Ok(());
     }
     let fee = merchant.fees.fee(attempt.method.code(), payment.amount);
@@ -312,69 +314,15 @@ fn second_payment(
 ) -> Result<(), FlowError> {
     let fact = Difference {
         kind: CaseKind::SecondPayment,
+        expected: attempt.amount,
         seen: attempt.amount,
         suspense: true,
         detail: "the order had been paid already".to_owned(),
     };
-    let case = open_case(tx, scope, payment, attempt, fact, moment)?;
+    let case = cases::open(tx, scope, &About::attempt(attempt), fact, moment)?;
     match merchant.duplicate {
         DuplicatePolicy::Refund => refunds::give_back_suspense(tx, scope, payment, attempt, case, moment),
         DuplicatePolicy::Hold => Ok(()),
-    }
-}
-
-/// What a case is opened with.
-struct Difference {
-    kind: CaseKind,
-    seen: crate::domain::money::Money,
-    /// The money is there and nobody's: it is booked to suspense.
-    suspense: bool,
-    detail: String,
-}
-
-/// One difference is one case, however often it is seen.
-fn open_case(
-    tx: &mut WriteTx<'_>,
-    scope: Scope,
-    payment: &Payment,
-    attempt: &Attempt,
-    fact: Difference,
-    moment: &mut Moment,
-) -> Result<Case, FlowError> {
-    let cause = (scope, attempt.id, position(&CaseKind::ALL, &fact.kind));
-    if let Some(id) = tx.get(&CASE_BY_CAUSE, &cause)? {
-        return tx.get(&CASES, &(scope, id))?.ok_or_else(|| FlowError::Books(format!("{id} has no record")));
-    }
-    let case = Case {
-        id: CaseId::new(moment.now, moment.random()),
-        kind: fact.kind,
-        state: CaseState::Open,
-        payment: payment.id,
-        attempt: attempt.id,
-        expected: attempt.amount,
-        seen: fact.seen,
-        suspense_minor: if fact.suspense { fact.seen.minor() } else { 0 },
-        detail: fact.detail,
-        opened_at: moment.now,
-        closed_at: None,
-    };
-    if fact.suspense {
-        books::post(tx, scope, rules::long_received(&unexpected(&case, attempt), moment.now)?)?;
-    }
-    tx.put(&CASE_BY_CAUSE, &cause, &case.id)?;
-    tx.put(&CASES_OPEN, &(scope, case.id), &())?;
-    tx.put(&CASES, &(scope, case.id), &case)?;
-    tell(tx, scope, payment.id, moment.now, Happening::CaseOpened { case: case.id })?;
-    Ok(case)
-}
-
-pub(super) fn unexpected(case: &Case, attempt: &Attempt) -> Unexpected {
-    Unexpected {
-        case: case.id,
-        channel: attempt.account,
-        payment: Some(case.payment),
-        attempt: Some(case.attempt),
-        amount: case.seen,
     }
 }
 

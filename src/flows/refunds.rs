@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use super::cases::{self, About, Difference, case, unexpected};
 use super::effect::{Effect, Lane, schedule, unschedule};
-use super::observe::unexpected;
 use super::record::{self, count, day_of, emit, save_payment, save_refund, tell};
 use super::{FlowError, Moment, Refusal, books};
 use crate::channels::Observation;
-use crate::domain::case::{Case, CaseState};
+use crate::domain::case::{Case, CaseKind, CaseState};
 use crate::domain::event::{Actor, EventObject, EventType, Happening};
 use crate::domain::fee::fee_return;
 use crate::domain::follow::{self, RefundHeard, RefundStep};
 use crate::domain::ids::{PaymentId, RefundId, Scope};
 use crate::domain::money::Money;
 use crate::domain::payment::{Attempt, AttemptState, Payment, PaymentState, REFUNDS_PER_PAYMENT_MAX};
-use crate::domain::refund::{Refund, RefundSource, RefundState};
+use crate::domain::refund::{Refund, RefundEvent, RefundSource, RefundState};
 use crate::ledger::rules::{self, GivenBack, Refunding};
 use crate::store::tables::{CASES, CASES_OPEN, REFUND_BY_NUMBER, REFUNDS};
 use crate::store::{Read, WriteTx};
@@ -207,14 +207,17 @@ pub fn refund(tx: &impl Read, scope: Scope, id: RefundId) -> Result<Refund, Flow
 fn heard(refund: &Refund, observation: &Observation) -> RefundHeard {
     match observation {
         Observation::RefundProcessing { .. } => RefundHeard::Processing,
-        // A success over another amount is not the success of this refund: it stays unknown and visible.
+        // A success over another amount is not the success of this refund: it stays unknown, with a case.
         Observation::RefundSucceeded { amount, .. } if *amount == refund.amount => RefundHeard::Succeeded,
         Observation::RefundFailed { .. } => RefundHeard::Failed,
-        // "Refused for good" answers the sending; about a refund that was sent before, only a query decides.
-        Observation::Refused { .. } if refund.step == RefundStep::Send && refund.queries == 0 => RefundHeard::Failed,
+        // "Refused for good" answers a sending. A refund that was sent before may have arrived all the same.
+        Observation::Refused { .. } => match refund.step {
+            RefundStep::Send if refund.queries == 0 => RefundHeard::Failed,
+            RefundStep::Send => RefundHeard::Refused,
+            RefundStep::Ask | RefundStep::AskRefused => RefundHeard::Unknown,
+        },
         Observation::NotFound => RefundHeard::NotFound,
         Observation::RefundSucceeded { .. }
-        | Observation::Refused { .. }
         | Observation::Accepted { .. }
         | Observation::NotPaid
         | Observation::Paid(_)
@@ -224,7 +227,37 @@ fn heard(refund: &Refund, observation: &Observation) -> RefundHeard {
     }
 }
 
-/// Applies what the channel said about a refund, by answer or notification.
+/// What disagrees between the channel's word and the refund.
+fn difference(refund: &Refund, observation: &Observation) -> Option<Difference> {
+    let (kind, seen, detail) = match observation {
+        Observation::RefundSucceeded { amount, .. } if *amount != refund.amount => {
+            let detail = format!("{}: expected {}, the channel says {amount}", refund.id, refund.amount);
+            (CaseKind::WrongAmount, *amount, detail)
+        }
+        Observation::RefundSucceeded { amount, .. } if refund.state == RefundState::Failed => {
+            (CaseKind::Contradiction, *amount, format!("{} had failed, the channel now says it succeeded", refund.id))
+        }
+        Observation::RefundFailed { .. } if refund.state == RefundState::Succeeded => {
+            let nothing = Money::zero(refund.amount.currency());
+            (CaseKind::Contradiction, nothing, format!("{} had succeeded, the channel now says it failed", refund.id))
+        }
+        Observation::RefundSucceeded { .. }
+        | Observation::RefundFailed { .. }
+        | Observation::RefundProcessing { .. }
+        | Observation::Accepted { .. }
+        | Observation::NotPaid
+        | Observation::Paid(_)
+        | Observation::Closed
+        | Observation::Declined { .. }
+        | Observation::NotFound
+        | Observation::Refused { .. }
+        | Observation::Unknown { .. } => return None,
+    };
+    Some(Difference { kind, expected: refund.amount, seen, suspense: false, detail })
+}
+
+/// Applies what the channel said about a refund: the answer to its follow-up, which is over with this commit, or a
+/// notification, which leaves the plan of questions as it is unless it tells the end.
 pub fn observe(
     tx: &mut WriteTx<'_>,
     scope: Scope,
@@ -234,19 +267,47 @@ pub fn observe(
     moment: &mut Moment,
 ) -> Result<(), FlowError> {
     let mut refund = refund(tx, scope, id)?;
-    let lane = Lane::account(refund.account);
-    let effect = Effect::FollowRefund(scope, id);
+    if let Some(fact) = difference(&refund, observation) {
+        cases::open(tx, scope, &About::refund(&refund), fact, moment)?;
+    }
     if refund.state.is_final() {
-        if let Some(at) = refund.follow_up.take() {
-            unschedule(tx, lane, at, effect)?;
-            save_refund(tx, scope, Some(refund.state), &refund)?;
-        }
         return Ok(());
     }
     let (event, step) = follow::after_refund(refund.step, heard(&refund, observation));
+    note(&mut refund, observation);
+    let before = refund.state;
+    if let Some(state) = before.next(event) {
+        refund.state = state;
+        refund.version += 1;
+    }
     if follow_up {
         refund.queries = refund.queries.saturating_add(1);
     }
+    if follow_up || event == RefundEvent::Accepted {
+        refund.step = step;
+    }
+    let (lane, effect) = (Lane::account(refund.account), Effect::FollowRefund(scope, id));
+    if (follow_up || refund.state.is_final())
+        && let Some(old) = refund.follow_up.take()
+    {
+        unschedule(tx, lane, old, effect)?;
+    }
+    match refund.state {
+        RefundState::Pending | RefundState::Processing => {
+            if follow_up {
+                let at = follow::refund_due(&refund, moment.now);
+                schedule(tx, lane, at, effect)?;
+                refund.follow_up = Some(at);
+            }
+            Ok(save_refund(tx, scope, Some(before), &refund)?)
+        }
+        RefundState::Succeeded => succeeded(tx, scope, refund, before, moment),
+        RefundState::Failed => failed(tx, scope, refund, before, moment),
+    }
+}
+
+/// Keeps the channel's number and its reasons.
+fn note(refund: &mut Refund, observation: &Observation) {
     match observation {
         Observation::RefundProcessing { channel_refund_id }
         | Observation::RefundSucceeded { channel_refund_id, .. } => {
@@ -263,25 +324,6 @@ pub fn observe(
         | Observation::Paid(_)
         | Observation::Closed
         | Observation::NotFound => {}
-    }
-    let before = refund.state;
-    if let Some(state) = before.next(event) {
-        refund.state = state;
-        refund.version += 1;
-    }
-    refund.step = step;
-    if let Some(old) = refund.follow_up.take() {
-        unschedule(tx, lane, old, effect)?;
-    }
-    match refund.state {
-        RefundState::Pending | RefundState::Processing => {
-            let at = follow::refund_due(&refund, moment.now);
-            schedule(tx, lane, at, effect)?;
-            refund.follow_up = Some(at);
-            Ok(save_refund(tx, scope, Some(before), &refund)?)
-        }
-        RefundState::Succeeded => succeeded(tx, scope, refund, before, moment),
-        RefundState::Failed => failed(tx, scope, refund, before, moment),
     }
 }
 
@@ -344,8 +386,8 @@ fn succeeded(
         }
         RefundSource::Suspense(id) => {
             let mut case = case(tx, scope, id)?;
-            let attempt = record::attempt(tx, scope, refund.attempt)?;
-            books::post(tx, scope, rules::long_paid_back(&unexpected(&case, &attempt), &at_channel, moment.now)?)?;
+            let fact = unexpected(&case, refund.account);
+            books::post(tx, scope, rules::long_paid_back(&fact, &at_channel, moment.now)?)?;
             case.state = CaseState::Refunded(refund.id);
             case.suspense_minor = 0;
             case.closed_at = Some(moment.now);
@@ -410,8 +452,4 @@ fn finish(
     let kind = if succeeded { EventType::RefundSucceeded } else { EventType::RefundFailed };
     emit(tx, scope, moment, kind, EventObject::Refund(Box::new(refund)))?;
     Ok(())
-}
-
-fn case(tx: &impl Read, scope: Scope, id: crate::domain::ids::CaseId) -> Result<Case, FlowError> {
-    tx.get(&CASES, &(scope, id))?.ok_or_else(|| FlowError::Books(format!("{id} has no record")))
 }

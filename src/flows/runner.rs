@@ -467,7 +467,9 @@ fn refund_order(gateway: &Gateway, refund: &Refund, attempt: &Attempt) -> Channe
             reason: refund.reason.clone(),
             notify_url: notify_url(gateway, attempt),
         }),
-        RefundStep::Ask => ChannelOrder::QueryRefund { refund: refund.id, order: order_ref(attempt) },
+        RefundStep::Ask | RefundStep::AskRefused => {
+            ChannelOrder::QueryRefund { refund: refund.id, order: order_ref(attempt) }
+        }
     }
 }
 

@@ -50,8 +50,9 @@ pub const REFUNDS_BY_STATE: Table<(Scope, u8, RefundId), Unit> = Table::new("ref
 pub const REFUND_BY_NUMBER: Table<(Scope, String), RefundId> = Table::new("refund_by_number", 1);
 
 pub const CASES: Table<(Scope, CaseId), Case> = Table::new("cases", 1);
-/// Attempt and kind (its place in `CaseKind::ALL`): one difference is one case, however often it is seen.
-pub const CASE_BY_CAUSE: Table<(Scope, AttemptId, u8), CaseId> = Table::new("case_by_cause", 1);
+/// Bytes of the attempt's or refund's id, and the kind (its place in `CaseKind::ALL`): one difference is one case, however
+/// often it is seen.
+pub const CASE_BY_CAUSE: Table<(Scope, [u8; 16], u8), CaseId> = Table::new("case_by_cause", 1);
 pub const CASES_OPEN: Table<(Scope, CaseId), Unit> = Table::new("cases_open", 1);
 
 /// Sequence numbers begin with 1 and have no gaps.

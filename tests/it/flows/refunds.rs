@@ -216,3 +216,86 @@ fn a_refund_takes_money_of_other_payments_before_it_makes_a_debt() {
         ",
     );
 }
+
+#[test]
+fn a_channel_that_takes_back_a_refunds_end_opens_a_case() {
+    check(
+        "
+        pay p1 100.00 by wechat -> processing
+        notify p1 paid 100.00 -> paid
+        refund r1 p1 60.00 -> pending
+        answer r1 refused -> failed
+        notify r1 failed -> nothing
+        notify r1 succeeded -> case contradiction
+        notify r1 succeeded -> nothing
+        books 1001 100.00, 2001 100.00
+        refund r2 p1 50.00 -> pending
+        answer r2 succeeded -> succeeded
+        notify r2 processing -> nothing
+        notify r2 failed -> case contradiction
+        shows p1 paid, refunded 50.00
+        cases p1 contradiction open, contradiction open
+        ",
+    );
+}
+
+#[test]
+fn a_success_over_another_amount_is_not_the_success_of_this_refund() {
+    check(
+        "
+        pay p1 100.00 by wechat -> processing
+        notify p1 paid 100.00 -> paid
+        refund r1 p1 60.00 -> pending
+        answer r1 succeeded 6.00 -> case wrong_amount
+        shows p1 paid, refunding 60.00
+        books 1001 100.00, 2001 40.00, 2006 60.00
+        notify r1 succeeded 6.00 -> nothing
+        answer r1 succeeded 60.00 -> succeeded
+        cases p1 wrong_amount open
+        ",
+    );
+}
+
+#[test]
+fn messages_that_say_nothing_do_not_put_off_the_next_question() {
+    check(
+        "
+        pay p1 100.00 by wechat -> processing
+        notify p1 paid 100.00 -> paid
+        refund r1 p1 -> pending
+        answer r1 processing -> processing
+        next r1 ask in 5s
+        wait 4s
+        notify r1 processing -> nothing
+        next r1 ask in 1s
+        notify r1 unknown -> nothing
+        next r1 ask in 1s
+        ",
+    );
+}
+
+/// A refusal of the second sending says nothing about the first one, until the channel does not know that either.
+#[test]
+fn a_refund_refused_when_it_was_sent_again_fails_when_the_channel_does_not_know_it() {
+    check(
+        "
+        pay p1 100.00 by wechat -> processing
+        notify p1 paid 100.00 -> paid
+        refund r1 p1 -> pending
+        answer r1 unknown -> nothing
+        answer r1 not_found -> nothing
+        answer r1 refused -> nothing
+        next r1 ask_refused in 1m
+        answer r1 unknown -> nothing
+        answer r1 not_found -> failed
+        books 1001 100.00, 2001 100.00
+        refund r2 p1 -> pending
+        answer r2 unknown -> nothing
+        answer r2 not_found -> nothing
+        answer r2 refused -> nothing
+        answer r2 processing -> processing
+        next r2 ask in 5m
+        answer r2 succeeded -> succeeded
+        ",
+    );
+}
