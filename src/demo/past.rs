@@ -208,7 +208,7 @@ impl World {
                 let attempt = record::attempt(tx, scope, id)?;
                 let answer = self.answer(&attempt);
                 let kind = ChannelKind::TestWallet;
-                observe::observe(tx, scope, id, kind, &answer, Source::FollowUp, &mut self.moment())
+                observe::observe(tx, scope, id, kind, &answer, Source::FollowUp(attempt.step), &mut self.moment())
             }
             Effect::FollowRefund(scope, id) => {
                 self.pass(60, 240);
@@ -422,10 +422,12 @@ impl World {
         let channel_refund_id = Some(format!("TWR{}", &refund.id.bare()[8..]));
         match refund.step {
             RefundStep::Send => Observation::RefundProcessing { channel_refund_id },
-            RefundStep::Ask if self.hopeless.contains(&refund.payment) => {
+            RefundStep::Ask | RefundStep::AskRefused if self.hopeless.contains(&refund.payment) => {
                 Observation::RefundFailed { detail: "用户账户已注销，原路退回失败".to_owned() }
             }
-            RefundStep::Ask => Observation::RefundSucceeded { channel_refund_id, amount: refund.amount },
+            RefundStep::Ask | RefundStep::AskRefused => {
+                Observation::RefundSucceeded { channel_refund_id, amount: refund.amount }
+            }
         }
     }
 
