@@ -105,6 +105,8 @@ actions! {
     FormRefused = "access.form_refused",
     MerchantSwitched = "session.merchant_switched",
     SessionEnded = "user.session_ended",
+    MerchantCreated = "merchant.created",
+    MasterKeyChanged = "master_key.changed",
 }
 
 /// What is said about an action: names and values, cut to size, secrets and personal data masked.

@@ -3,12 +3,16 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::Config;
 use super::failure::{Exit, Failure};
-use super::place::{open_store, socket_file};
-use super::{Teller, Terminal, backup};
+use super::place::{open_store, open_vault, socket_file};
+use super::{Teller, Terminal, backup, key, user};
+use crate::console::auth::records::{SetupPurpose, SetupToken};
+use crate::console::auth::setup;
+use crate::crypto::Vault;
 use crate::env::Env;
 use crate::flows::gateway::Gateway;
 use crate::store::Store;
@@ -23,7 +27,11 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Operation {
     /// `to` is absolute: the server runs in another folder.
-    Backup { to: Option<PathBuf> },
+    Backup {
+        to: Option<PathBuf>,
+    },
+    User(user::Command),
+    Key(key::Command),
 }
 
 /// What operations work on.
@@ -31,12 +39,38 @@ pub struct Workbench {
     pub store: Store,
     pub env: Env,
     pub data_dir: PathBuf,
+    /// What links begin with.
+    pub base_url: String,
+    /// Not every operation needs it, and a backup is possible without the key.
+    vault: Result<Arc<Vault>, Failure>,
 }
 
 impl Workbench {
     /// What the running server has open.
-    pub fn of_server(gateway: &Gateway, data_dir: &Path) -> Self {
-        Self { store: gateway.store.clone(), env: gateway.env.clone(), data_dir: data_dir.to_owned() }
+    pub fn of_server(gateway: &Gateway, config: &Config) -> Self {
+        Self {
+            store: gateway.store.clone(),
+            env: gateway.env.clone(),
+            data_dir: config.data_dir.clone(),
+            base_url: config.base_url().to_string(),
+            vault: Ok(gateway.vault.clone()),
+        }
+    }
+
+    /// Opens what no server has open.
+    fn open(config: &Config) -> Result<Self, Failure> {
+        let store = open_store(config)?;
+        Ok(Self {
+            vault: open_vault(config, &store),
+            store,
+            env: Env::system(),
+            data_dir: config.data_dir.clone(),
+            base_url: config.base_url().to_string(),
+        })
+    }
+
+    pub fn vault(&self) -> Result<&Vault, Failure> {
+        self.vault.as_deref().map_err(Failure::clone)
     }
 }
 
@@ -58,9 +92,8 @@ impl Operation {
     /// Does it here, or has the running server do it.
     pub fn run(&self, config: &Config) -> Result<(), Failure> {
         let mut terminal = Terminal::default();
-        match open_store(config) {
-            Ok(store) => {
-                let bench = Workbench { store, env: Env::system(), data_dir: config.data_dir.clone() };
+        match Workbench::open(config) {
+            Ok(bench) => {
                 let done = self.perform(&bench, &mut terminal);
                 bench.store.close();
                 done
@@ -70,12 +103,23 @@ impl Operation {
         }
     }
 
+    /// For logs, which do not name people.
+    fn name(&self) -> &'static str {
+        match self {
+            Operation::Backup { .. } => "backup",
+            Operation::User(_) => "user",
+            Operation::Key(_) => "key",
+        }
+    }
+
     /// Blocks; not for threads of the async runtime.
     pub fn perform(&self, bench: &Workbench, teller: &mut dyn Teller) -> Result<(), Failure> {
         match self {
             Operation::Backup { to } => {
                 backup::backup(&bench.store, &bench.data_dir, to.as_deref(), bench.env.now(), teller)
             }
+            Operation::User(command) => command.perform(bench, teller),
+            Operation::Key(command) => command.perform(bench, teller),
         }
     }
 
@@ -122,7 +166,7 @@ pub fn take_orders(socket: &Path, bench: Workbench) -> std::io::Result<()> {
                 stream.set_read_timeout(Some(SILENCE_MAX))?;
                 stream.set_write_timeout(Some(SILENCE_MAX))?;
                 let operation: Operation = read_line(&mut BufReader::new(&stream))?;
-                tracing::info!(?operation, "an order from the command line");
+                tracing::info!(operation = operation.name(), "an order from the command line");
                 let end = match operation.perform(&bench, &mut Remote(&stream)) {
                     Ok(()) => Answer::Done,
                     Err(failure) => Answer::Failed(failure),
@@ -153,6 +197,12 @@ impl<W: Write> Teller for Remote<W> {
     fn progress(&mut self, label: &str, done: u64, total: u64) {
         drop(write_line(&mut self.0, &Answer::Progress { label: label.to_owned(), done, total }));
     }
+}
+
+/// A one-time link: its address to print, and the row to store under its hash.
+pub fn setup_link(purpose: SetupPurpose, env: &Env, base_url: &str) -> (String, [u8; 32], SetupToken) {
+    let (token, setup) = setup::issue(purpose, env.entropy.as_ref(), env.now());
+    (format!("{base_url}{}", setup::path(&token)), token.hash(), setup)
 }
 
 fn write_line(mut to: impl Write, value: &impl serde::Serialize) -> std::io::Result<()> {

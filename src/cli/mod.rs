@@ -4,9 +4,12 @@ mod admin;
 mod backup;
 pub mod config;
 mod failure;
+mod init;
+mod key;
 mod place;
 mod progress;
 mod serve;
+mod user;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -45,6 +48,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Set up a new data folder and print once what is needed to go on
+    Init(init::Options),
     /// Run the server
     Serve {
         /// Address and port to listen on
@@ -61,6 +66,12 @@ enum Command {
         /// The backup
         file: PathBuf,
     },
+    /// Manage the people who log in to the console
+    #[command(subcommand)]
+    User(user::Command),
+    /// Manage API keys
+    #[command(subcommand)]
+    Key(key::Command),
     /// Print the effective configuration and where each value comes from
     Config,
     /// Print completions for a shell
@@ -82,6 +93,13 @@ pub fn run() -> ExitCode {
 fn dispatch(arguments: Arguments) -> Result<(), Failure> {
     let mut inputs = Inputs { data_dir: arguments.data, file: arguments.config, ..Inputs::from_process() };
     match arguments.command {
+        Command::Init(options) => {
+            inputs.overrides.extend(init::overrides(&options));
+            print(&init::run(&inputs.load()?.config, &options)?);
+            Ok(())
+        }
+        Command::User(command) => Operation::User(command).run(&inputs.load()?.config),
+        Command::Key(command) => Operation::Key(command).run(&inputs.load()?.config),
         Command::Serve { listen } => {
             inputs.overrides.extend(listen.map(|address| ("server.listen", address.to_string())));
             serve::run(inputs.load()?.config)

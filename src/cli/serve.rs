@@ -71,7 +71,7 @@ async fn serve(
     };
     let listening = server::listen(&config.server, listener, certificates.clone(), signals, routes)
         .map_err(|error| Failure::of(Exit::Failed, &error))?;
-    let bench = Workbench::of_server(gateway, &config.data_dir);
+    let bench = Workbench::of_server(gateway, config);
     if let Err(error) = admin::take_orders(&socket_file(config), bench) {
         tracing::warn!(%error, "commands such as backup cannot reach this server while it runs");
     }

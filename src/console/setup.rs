@@ -94,7 +94,7 @@ pub async fn first_owner_link(console: &Console, merchant: MerchantId) -> Result
     let (token, setup) = links::issue(purpose, console.env().entropy.as_ref(), console.env().now());
     let hash = token.hash();
     console.store().write(move |tx| tx.put(&SETUP_TOKENS, &hash, &setup)).await?;
-    Ok(console.link(&format!("/console/setup/{}", token.to_text().as_str())))
+    Ok(console.link(&links::path(&token)))
 }
 
 async fn find(visit: &Visit) -> Result<Link, Problem> {

@@ -14,6 +14,11 @@ pub fn issue(purpose: SetupPurpose, entropy: &dyn Entropy, now: Timestamp) -> (T
     (Token::generate(entropy), SetupToken { purpose, created_at: now, expires_at: now.plus(SETUP_WITHIN) })
 }
 
+/// Where the link's page is.
+pub fn path(token: &Token) -> String {
+    format!("/console/setup/{}", token.to_text().as_str())
+}
+
 /// Whether a stored link is still good. `users_exist` closes the first owner's door for ever.
 pub fn is_good(setup: &SetupToken, users_exist: bool, now: Timestamp) -> bool {
     let open = match setup.purpose {

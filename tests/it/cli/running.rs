@@ -5,11 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use coffer::crypto::master_key::KEY_FILE;
-use coffer::crypto::{KeyCheck, MasterKey, Vault};
 use coffer::env::{SystemEntropy, random};
-use coffer::store::tables::KEY_CHECK;
-use coffer::store::{Store, StoreOptions};
 
 /// A data folder that is removed at the end of the test.
 pub struct Folder(PathBuf);
@@ -36,16 +32,16 @@ impl Folder {
         Self(path)
     }
 
-    /// With a master key and an empty store.
-    pub fn with_store() -> Self {
+    /// Set up by `init`.
+    pub fn set_up() -> Self {
         let folder = Self::new();
-        let key = MasterKey::generate(&SystemEntropy);
-        key.create(&folder.path(KEY_FILE)).unwrap();
-        let check = KeyCheck::new(&Vault::new(&key), &SystemEntropy);
-        let store = Store::open(&folder.path("coffer.db"), StoreOptions::default()).unwrap();
-        store.write_blocking(move |tx| tx.put(&KEY_CHECK, &0, &check)).unwrap();
-        store.close();
+        folder.init();
         folder
+    }
+
+    /// Sets the folder up; what was shown once.
+    pub fn init(&self) -> serde_json::Value {
+        serde_json::from_str(&self.run(&["init", "--json"]).fine()).unwrap()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -59,7 +55,10 @@ impl Folder {
     /// A command with this data folder and nothing else in its environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_coffer"));
-        command.env_clear().current_dir(&self.0).args(arguments).arg("--data").arg(&self.0);
+        command.env_clear().args(arguments).arg("--data").arg(&self.0);
+        if self.0.exists() {
+            command.current_dir(&self.0);
+        }
         command
     }
 

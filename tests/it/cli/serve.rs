@@ -20,7 +20,7 @@ fn a_server_without_data_says_how_to_begin() {
 
 #[test]
 fn a_wrong_or_missing_master_key_is_named_at_start() {
-    let folder = Folder::with_store();
+    let folder = Folder::set_up();
     let right = MasterKey::read(&folder.path(KEY_FILE)).unwrap().version().to_string();
     let wrong = "00".repeat(32);
     let serve = ["serve", "--listen", "127.0.0.1:0"];
@@ -33,7 +33,7 @@ fn a_wrong_or_missing_master_key_is_named_at_start() {
 
 #[test]
 fn a_terminated_server_stops_in_order() {
-    let folder = Folder::with_store();
+    let folder = Folder::set_up();
     let server = folder.serve();
     assert_eq!(server.get("/healthz"), (200, "ok\n".to_owned()));
     assert_eq!(server.get("/readyz"), (200, "ready\n".to_owned()));
@@ -49,7 +49,7 @@ fn a_terminated_server_stops_in_order() {
 
 #[test]
 fn two_servers_do_not_share_a_folder() {
-    let folder = Folder::with_store();
+    let folder = Folder::set_up();
     let _server = folder.serve();
     let err = folder.run(&["serve", "--listen", "127.0.0.1:0"]).refused(5);
     assert!(err.contains("another process has the data"), "{err}");
@@ -58,14 +58,14 @@ fn two_servers_do_not_share_a_folder() {
 #[test]
 fn a_port_that_is_taken_is_an_answer_and_not_a_trace() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let folder = Folder::with_store();
+    let folder = Folder::set_up();
     let err = folder.run(&["serve", "--listen", &taken.local_addr().unwrap().to_string()]).refused(1);
     assert!(err.contains("another program listens on"), "{err}");
 }
 
 #[test]
 fn a_backup_is_taken_with_and_without_a_running_server_and_is_never_overwritten() {
-    let folder = Folder::with_store();
+    let folder = Folder::set_up();
     let out = folder.run(&["backup", "cold.db"]).fine();
     assert!(out.contains("cold.db"), "{out}");
     let server = folder.serve();
@@ -90,7 +90,7 @@ fn a_backup_is_taken_with_and_without_a_running_server_and_is_never_overwritten(
 #[test]
 fn nobody_else_can_give_orders_to_a_running_server() {
     use std::os::unix::fs::PermissionsExt;
-    let folder = Folder::with_store();
+    let folder = Folder::set_up();
     let _server = folder.serve();
     let mode = std::fs::metadata(folder.path("coffer.sock")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -98,7 +98,7 @@ fn nobody_else_can_give_orders_to_a_running_server() {
 
 #[test]
 fn metrics_are_for_this_machine() {
-    let folder = Folder::with_store();
+    let folder = Folder::set_up();
     let server = folder.serve();
     server.get("/readyz");
     let (status, text) = server.get("/metrics");
@@ -108,7 +108,7 @@ fn metrics_are_for_this_machine() {
 
 #[test]
 fn a_new_certificate_is_taken_over_and_one_that_does_not_fit_is_not() {
-    let folder = Folder::with_store();
+    let folder = Folder::set_up();
     let copy = |from: &str, to: &str| std::fs::copy(fixture(from), folder.path(to)).unwrap();
     copy("one.cert.pem", "cert.pem");
     copy("one.key.pem", "key.pem");
