@@ -140,7 +140,8 @@ fn fill(
     name: &str,
     zone: &str,
 ) -> Result<(String, NewMerchant, crate::crypto::Secret), Failure> {
-    let enrolment = wallet::enrol(store, env, vault.clone()).map_err(|error| Failure::of(Exit::Failed, &error))?;
+    let enrolment =
+        wallet::enrol(store, env, vault.clone(), name).map_err(|error| Failure::of(Exit::Failed, &error))?;
     let new = NewMerchant::prepare(env, vault, name, zone, |_| enrolment.credentials().to_secret());
     let key = NewKey {
         scope: new.scope(Mode::Test),
