@@ -8,6 +8,7 @@ use actix_web::web;
 use ipnet::IpNet;
 
 use crate::cli::config::Config;
+use crate::console::{self, Console};
 use crate::crypto::Vault;
 use crate::env::Env;
 use crate::env::http::HttpTransport;
@@ -29,6 +30,7 @@ pub struct House {
     pub runner: Runner,
     /// The simulated provider of test mode.
     pub wallet: Wallet,
+    pub console: Console,
 }
 
 impl House {
@@ -90,7 +92,9 @@ pub fn build(config: &Config, env: Env, vault: Arc<Vault>, store: Store) -> Resu
         Gateway::build(store, env, vault, Arc::new(transport), settings, render).map_err(BuildError::Gateway)?;
     let runner = Runner::new(gateway.clone()).map_err(BuildError::Store)?;
     let wallet = Wallet::open(&gateway).map_err(BuildError::Gateway)?;
-    Ok(House { gateway, runner, wallet })
+    let console = Console::new(gateway.clone(), config.server.trusted_proxies.clone())
+        .expect("the public address was read from an address");
+    Ok(House { gateway, runner, wallet, console })
 }
 
 fn settings(config: &Config) -> Settings {
@@ -141,5 +145,6 @@ pub fn routes(house: &House, config: &mut web::ServiceConfig) {
         .app_data(web::Data::new(house.wallet.clone()))
         .configure(crate::web::asset_routes)
         .configure(crate::notifications::routes)
-        .configure(wallet::routes);
+        .configure(wallet::routes)
+        .configure(console::configure(house.console.clone()));
 }

@@ -164,7 +164,7 @@ mod tests {
     fn broken_by(change: impl Fn(&mut WriteTx<'_>) -> Result<(), StoreError> + Send + 'static) -> Option<(u64, Fault)> {
         let store = filled();
         store.write_blocking(change).unwrap();
-        match store.read_blocking(|tx| verify_all(tx)) {
+        match store.read_blocking(verify_all) {
             Err(VerifyError::Broken(broken)) => Some((broken.seq, broken.fault)),
             Ok(_) | Err(VerifyError::Store(_)) => None,
         }
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn chains_grow_separately_and_verify() {
         let store = filled();
-        let verified = store.read_blocking(|tx| verify_all(tx)).unwrap();
+        let verified = store.read_blocking(verify_all).unwrap();
         assert_eq!(verified, Verified { chains: 2, records: 6 });
         let newest = store.read_blocking(|tx| newest(tx, SHOP, Some(3), 10)).unwrap();
         assert_eq!(newest.iter().map(|r| r.object.as_str()).collect::<Vec<_>>(), ["b", "a"]);

@@ -1,7 +1,321 @@
-//! Where a login arrives.
+//! The first page: what needs attention, today against the same weekday, thirty days as a chart. Everything comes from
+//! one row per day and method, so the page costs the same after five million payments.
+
+use std::collections::BTreeMap;
+
+use actix_web::http::StatusCode;
+use askama::Template;
+
+use super::auth::roles::Permission;
+use super::days::date_of;
 use super::visit::{Member, Reply};
-use actix_web::HttpResponse;
+use super::words;
+use crate::domain::case::Case;
+use crate::domain::endpoint::{ENDPOINTS_MAX, Endpoint, EndpointState};
+use crate::domain::ids::Scope;
+use crate::domain::method::Method;
+use crate::domain::money::{Currency, Money};
+use crate::domain::refund::{Refund, RefundState};
+use crate::domain::time::{Duration, Timestamp};
+use crate::flows::record::{day_in_zone, method_key};
+use crate::store::tables::{CASES, CASES_OPEN, DAYS, DayTotals, ENDPOINTS, KEYS, PAYMENTS, REFUNDS, REFUNDS_BY_STATE};
+use crate::store::{Order, Read, Span, StoreError};
+use crate::web::{Day, DayChart, Frame, Icon, Page, Room, Share, Shares};
+
+/// Days of the chart, today included.
+const CHART_DAYS: u32 = 30;
+/// Rows of [`CHART_DAYS`] at most: every method and the row without one.
+const ROWS_MAX: usize = CHART_DAYS as usize * 64;
+/// Differences that are named one by one.
+const CASES_SHOWN: usize = 3;
+/// Methods named one by one; the rest is added up.
+const SHARES_MAX: usize = 6;
+/// A refund whose outcome is unknown for this long deserves a look.
+const REFUND_SLOW: Duration = Duration::from_hours(24);
+/// Refunds under way that are looked through for slow ones.
+const REFUNDS_MAX: usize = 200;
+
+#[derive(Template)]
+#[template(path = "console/home.html")]
+struct HomePage {
+    page: Page,
+    frame: Frame,
+    currency: Currency,
+    attention: Vec<Attention>,
+    today: DayTotals,
+    /// The same weekday a week ago, the whole of it.
+    then: DayTotals,
+    chart: DayChart,
+    shares: Option<Shares>,
+    /// Found paid by asking, in [`CHART_DAYS`].
+    healed: u64,
+    /// No payment was ever made here.
+    is_new: bool,
+    has_key: bool,
+    may_see_settings: bool,
+}
+
+/// One thing that a person should look at.
+struct Attention {
+    bad: bool,
+    icon: Icon,
+    what: String,
+    why: String,
+    href: String,
+    way: String,
+}
+
+impl HomePage {
+    fn takings(&self) -> i128 {
+        i128::from(self.today.paid_minor)
+    }
+
+    fn refunds(&self) -> i128 {
+        i128::from(self.today.refunded_minor)
+    }
+
+    fn takings_then(&self) -> i128 {
+        i128::from(self.then.paid_minor)
+    }
+
+    /// In whole per cent against the same weekday; nothing when there is nothing to compare with.
+    fn delta(&self) -> Option<(&'static str, String)> {
+        let (now, then) = (i128::from(self.today.paid_minor), i128::from(self.then.paid_minor));
+        if then == 0 {
+            return None;
+        }
+        let percent = (now - then) * 100 / then;
+        let shape = match percent {
+            1.. => "up",
+            0 => "same",
+            _ => "down",
+        };
+        Some((shape, format!("{}%", percent.abs())))
+    }
+
+    /// Of what ended today, how much ended paid.
+    fn success(&self) -> String {
+        let ended = self.today.paid + self.today.ended;
+        match (self.today.paid * 1000).checked_div(ended) {
+            Some(permille) => format!("{}.{}%", permille / 10, permille % 10),
+            None => "—".to_owned(),
+        }
+    }
+}
+
+/// What one snapshot tells.
+struct Facts {
+    days: BTreeMap<u32, DayTotals>,
+    methods: BTreeMap<u8, DayTotals>,
+    endpoints: Vec<Endpoint>,
+    cases: Vec<Case>,
+    slow_refunds: Vec<Refund>,
+    is_new: bool,
+    has_key: bool,
+}
+
 pub(super) async fn page(member: Member) -> Reply {
-    let f = member.frame(crate::web::Room::Home);
-    Ok(HttpResponse::Ok().body(format!("home {}", f.user_name)))
+    let (scope, now) = (member.scope(), member.now);
+    let today = day_in_zone(&member.merchant.zone, now);
+    let facts = member.console.store().read(move |tx| read(tx, scope, today, now)).await?;
+    let currency = member.merchant.currency;
+    let page = member.page.clone();
+    let of = |day: u32| facts.days.get(&day).copied().unwrap_or_default();
+    let home = HomePage {
+        frame: member.frame(Room::Home),
+        currency,
+        attention: attention(&member, &facts),
+        today: of(today),
+        then: of(today.saturating_sub(7)),
+        chart: chart(&page, &facts, today, currency),
+        shares: shares(&page, &facts, currency),
+        healed: facts.days.values().map(|day| day.healed).sum(),
+        is_new: facts.is_new,
+        has_key: facts.has_key,
+        may_see_settings: member.may(Permission::ViewSettings),
+        page,
+    };
+    Ok(member.render(StatusCode::OK, &home))
+}
+
+fn read(tx: &impl Read, scope: Scope, today: u32, now: Timestamp) -> Result<Facts, StoreError> {
+    let first = today.saturating_sub(CHART_DAYS - 1);
+    let span = Span::prefix(&scope).from(&(scope, first));
+    let (mut days, mut methods) = (BTreeMap::new(), BTreeMap::new());
+    for ((_, day, method), totals) in tx.scan(&DAYS, &span, Order::Ascending, ROWS_MAX)? {
+        add(days.entry(day).or_default(), &totals);
+        add(methods.entry(method).or_default(), &totals);
+    }
+    let of_scope = Span::prefix(&scope);
+    let endpoints = tx.scan(&ENDPOINTS, &of_scope, Order::Ascending, ENDPOINTS_MAX)?;
+    let mut cases = Vec::new();
+    for ((_, id), ()) in tx.scan(&CASES_OPEN, &of_scope, Order::Descending, CASES_SHOWN + 1)? {
+        cases.extend(tx.get(&CASES, &(scope, id))?);
+    }
+    let mut slow_refunds = Vec::new();
+    for (place, state) in (0u8..).zip(RefundState::ALL) {
+        if state.is_final() {
+            continue;
+        }
+        // Ids begin with their time, so the oldest come first.
+        let rows = tx.scan(&REFUNDS_BY_STATE, &Span::prefix(&(scope, place)), Order::Ascending, REFUNDS_MAX)?;
+        for ((_, _, id), ()) in rows.into_iter().filter(|((_, _, id), ())| now.since(id.created_at()) >= REFUND_SLOW) {
+            slow_refunds.extend(tx.get(&REFUNDS, &(scope, id))?);
+        }
+    }
+    Ok(Facts {
+        days,
+        methods,
+        endpoints: endpoints.into_iter().map(|(_, endpoint)| endpoint).collect(),
+        cases,
+        slow_refunds,
+        is_new: tx.scan(&PAYMENTS, &of_scope, Order::Ascending, 1)?.is_empty(),
+        has_key: !tx.scan(&KEYS, &of_scope, Order::Ascending, 1)?.is_empty(),
+    })
+}
+
+fn add(sum: &mut DayTotals, more: &DayTotals) {
+    sum.created += more.created;
+    sum.paid += more.paid;
+    sum.paid_minor = sum.paid_minor.saturating_add(more.paid_minor);
+    sum.ended += more.ended;
+    sum.refunded += more.refunded;
+    sum.refunded_minor = sum.refunded_minor.saturating_add(more.refunded_minor);
+    sum.healed += more.healed;
+    sum.late += more.late;
+}
+
+fn chart(page: &Page, facts: &Facts, today: u32, currency: Currency) -> DayChart {
+    let first = today.saturating_sub(CHART_DAYS - 1);
+    let days = (first..=today).map(|day| {
+        let totals = facts.days.get(&day).copied().unwrap_or_default();
+        let amount = Money::new(totals.paid_minor, currency).to_display();
+        let count = totals.paid;
+        Day {
+            label: date_of(day).strftime("%m-%d").to_string(),
+            value: totals.paid_minor,
+            shown: match page.zh() {
+                true => format!("{amount} · {count} 笔"),
+                false => format!("{amount} · {count} paid"),
+            },
+        }
+    });
+    DayChart {
+        lang: page.lang,
+        title: page.t("近 30 天收款", "Takings of the last 30 days").to_owned(),
+        heads: [page.t("日期", "Day").to_owned(), page.t("收款", "Takings").to_owned()],
+        days: days.collect(),
+        last_is_open: true,
+        axis: if currency.digits() == 0 { short_number } else { short_hundredths },
+    }
+}
+
+fn short_hundredths(minor: u64) -> String {
+    short_number(minor / 100)
+}
+
+/// `800`, `12k`, `3M`.
+fn short_number(whole: u64) -> String {
+    match whole {
+        0..=9_999 => whole.to_string(),
+        10_000..=9_999_999 => format!("{}k", whole / 1_000),
+        10_000_000.. => format!("{}M", whole / 1_000_000),
+    }
+}
+
+fn shares(page: &Page, facts: &Facts, currency: Currency) -> Option<Shares> {
+    let mut parts: Vec<Share> = Method::ALL
+        .iter()
+        .filter_map(|method| {
+            let totals = facts.methods.get(&method_key(Some(*method))).filter(|totals| totals.paid_minor > 0)?;
+            Some(Share {
+                name: words::method_word(method, page.lang).to_owned(),
+                value: totals.paid_minor,
+                shown: Money::new(totals.paid_minor, currency).to_display(),
+            })
+        })
+        .collect();
+    parts.sort_by_key(|part| std::cmp::Reverse(part.value));
+    if parts.len() > SHARES_MAX {
+        let rest: u64 = parts.drain(SHARES_MAX - 1..).fold(0, |sum, part| sum.saturating_add(part.value));
+        let shown = Money::new(rest, currency).to_display();
+        parts.push(Share { name: page.t("其他", "Others").to_owned(), value: rest, shown });
+    }
+    let title = page.t("按付款方式", "By method").to_owned();
+    (!parts.is_empty()).then_some(Shares { title, parts })
+}
+
+fn attention(member: &Member, facts: &Facts) -> Vec<Attention> {
+    let page = &member.page;
+    let mut list = Vec::new();
+    for case in facts.cases.iter().take(CASES_SHOWN) {
+        list.push(Attention {
+            bad: true,
+            icon: Icon::Alert,
+            what: words::case_word(case.kind, page.lang).to_owned(),
+            why: match page.zh() {
+                true => format!("应收 {}，渠道报告 {}", case.expected.to_display(), case.seen.to_display()),
+                false => {
+                    format!("Expected {}, the channel reports {}", case.expected.to_display(), case.seen.to_display())
+                }
+            },
+            href: format!("/console/payments/{}", case.payment),
+            way: page.t("去看", "Look").to_owned(),
+        });
+    }
+    for endpoint in &facts.endpoints {
+        let what = match endpoint.state {
+            EndpointState::Suspended => page.t("回调地址已自动停用", "An endpoint was switched off by us"),
+            EndpointState::Enabled if words::is_failing(endpoint) => {
+                page.t("网店收不到通知", "Your shop does not receive its callbacks")
+            }
+            EndpointState::Enabled | EndpointState::Disabled => continue,
+        };
+        let failures = endpoint.breaker.failures;
+        list.push(Attention {
+            bad: endpoint.state == EndpointState::Suspended,
+            icon: Icon::Callbacks,
+            what: what.to_owned(),
+            why: match page.zh() {
+                true => format!("{} · 连续失败 {failures} 次", endpoint.url),
+                false => format!("{} · {failures} failures in a row", endpoint.url),
+            },
+            href: format!("/console/callbacks/{}", endpoint.id),
+            way: page.t("看诊断", "See why").to_owned(),
+        });
+    }
+    if let Some(oldest) = facts.slow_refunds.first() {
+        let count = facts.slow_refunds.len();
+        list.push(Attention {
+            bad: false,
+            icon: Icon::Refunds,
+            what: match page.zh() {
+                true => format!("{count} 笔退款超过一天没有结果"),
+                false => format!("{count} refunds without an outcome for more than a day"),
+            },
+            why: page
+                .t(
+                    "系统会继续查询；也可以到渠道后台核对。",
+                    "They are still being asked about; you can also look at the channel.",
+                )
+                .to_owned(),
+            href: format!("/console/refunds/{}", oldest.id),
+            way: page.t("去看", "Look").to_owned(),
+        });
+    }
+    let left = member.user.recovery.left();
+    if left <= 2 {
+        list.push(Attention {
+            bad: false,
+            icon: Icon::Key,
+            what: match page.zh() {
+                true => format!("只剩 {left} 个恢复码"),
+                false => format!("Only {left} recovery codes are left"),
+            },
+            why: page.t("手机丢失时要靠它登录。", "They let you in when your phone is lost.").to_owned(),
+            href: "/console/settings/me".to_owned(),
+            way: page.t("换一组", "Renew").to_owned(),
+        });
+    }
+    list
 }

@@ -15,13 +15,30 @@ pub mod visit;
 
 /// Asking again for the second factor before a step that moves money or rights.
 mod confirm;
+/// Days as people type them.
+mod days;
 /// Enrolling an authenticator, and the recovery codes.
 mod enrol;
 /// Password, then second factor.
 mod home;
 mod login;
+/// Cursor paging.
+mod paging;
+/// One payment.
+mod payment;
+/// The list of payments.
+mod payments;
+/// The form that gives money back.
+mod refund_form;
+/// Refunds.
+mod refunds;
 /// One-time links: the first owner, people who were invited, people who lost access.
 pub mod setup;
+
+/// A payment's story in sentences.
+mod story;
+/// Words and shapes for states.
+mod words;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};

@@ -15,12 +15,14 @@ use super::auth::session::{Token, is_own_origin};
 use super::auth::sessions;
 use super::fields::{BadFields, FORM_BYTES_MAX, Fields};
 use super::routes::{Door, Route, allowed_rooms};
+use super::words;
 use crate::audit::log::Stamp;
 use crate::audit::{Action, Actor, Detail, INSTALLATION};
 use crate::domain::ids::{MerchantId, RequestId, Scope};
 use crate::domain::merchant::Merchant;
 use crate::domain::time::Timestamp;
 use crate::env::client_address::{client_address, rate_network};
+use crate::flows::{FlowError, Refusal};
 use crate::store::tables::MERCHANTS;
 use crate::store::{Read, StoreError};
 use crate::web::{ErrorPage, Frame, MerchantChoice, Page, Room, Trouble};
@@ -60,6 +62,18 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Busy => Problem::Busy,
             other => Problem::Internal(chain_of(&other)),
+        }
+    }
+}
+
+impl From<FlowError> for Problem {
+    fn from(error: FlowError) -> Self {
+        match error {
+            FlowError::Store(error) => error.into(),
+            FlowError::Refused(Refusal::PaymentNotFound | Refusal::RefundNotFound)
+            | FlowError::Refused(Refusal::EventNotFound | Refusal::EndpointNotFound) => Problem::NotFound,
+            // Pages that can be refused for other reasons say so themselves.
+            refused @ (FlowError::Refused(_) | FlowError::Books(_)) => Problem::Internal(chain_of(&refused)),
         }
     }
 }
@@ -272,6 +286,26 @@ impl Member {
             failing_callbacks: 0,
             search: String::new(),
         }
+    }
+
+    /// What the request before this one did, told once.
+    pub fn done(&self) -> Option<&'static str> {
+        words::done_text(self.query.text("done"), self.page.lang)
+    }
+
+    /// Says why a flow refused, with the way back; other failures are problems.
+    pub fn refuse(&self, error: FlowError, back: &str) -> Reply {
+        let refusal = match error {
+            FlowError::Refused(refusal) => refusal,
+            other => return Err(other.into()),
+        };
+        if let Problem::NotFound = Problem::from(FlowError::Refused(refusal.clone())) {
+            return Err(Problem::NotFound);
+        }
+        let why = words::refusal_text(&refusal, &self.page);
+        let title = self.page.t("没有执行", "Nothing was done");
+        let notice = Notice::new(&self.page, title, &why, self.page.t("返回", "Back"), back);
+        Ok(notice.respond(&self.page, StatusCode::CONFLICT))
     }
 
     async fn seen(&self) -> Result<(), StoreError> {

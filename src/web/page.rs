@@ -126,9 +126,14 @@ impl Page {
 
     /// This address with one parameter set: for filters, tabs and pages.
     pub fn with(&self, name: &str, value: &str) -> String {
+        self.with_instead(name, value, &[])
+    }
+
+    /// As [`Page::with`], and without parameters that make no sense beside it: a filter ends the paging.
+    pub fn with_instead(&self, name: &str, value: &str, without: &[&str]) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         for (other, value) in url::form_urlencoded::parse(self.query.as_bytes()) {
-            if other != name {
+            if other != name && !without.contains(&other.as_ref()) {
                 query.append_pair(&other, &value);
             }
         }

@@ -1,0 +1,203 @@
+//! One payment: a timeline of everything that happened, the money box with its journal entries, and what can be done.
+
+use std::collections::BTreeMap;
+
+use actix_web::http::StatusCode;
+use askama::Template;
+
+use super::auth::roles::Permission;
+use super::story::{self, Line};
+use super::visit::{Member, Problem, Reply};
+use super::words;
+use crate::audit::{Action, Detail};
+use crate::domain::case::Case;
+use crate::domain::endpoint::{Delivery, DeliveryAttempt};
+use crate::domain::event::{Actor, Event, TimelineEntry};
+use crate::domain::ids::{PaymentId, Scope, UserId};
+use crate::domain::money::Money;
+use crate::domain::payment::{Attempt, Ending, Payment, PaymentState};
+use crate::domain::refund::Refund;
+use crate::flows::payments as flows;
+use crate::flows::{FlowError, Moment};
+use crate::ledger::Chained;
+use crate::store::tables::{
+    ATTEMPTS, CASES, CASES_OPEN, DELIVERIES, DELIVERY_ATTEMPTS, EVENTS, EVENTS_BY_PAYMENT, JOURNAL, JOURNAL_BY_PAYMENT,
+    PAYMENTS, REFUNDS, TIMELINE, USERS,
+};
+use crate::store::{Order, Read, Span, StoreError};
+use crate::web::{Frame, Page, Room};
+
+/// Lines of a timeline that are shown; a payment with more has been asked about for days.
+const TIMELINE_MAX: usize = 500;
+/// Events of one payment that are shown, the newest.
+const EVENTS_MAX: usize = 100;
+/// Places one event went to.
+const DELIVERIES_MAX: usize = 30;
+/// Journal entries of one payment that are shown.
+const ENTRIES_MAX: usize = 200;
+/// Open cases that are looked through for those of this payment.
+const CASES_MAX: usize = 500;
+
+/// Everything about one payment, read in one snapshot.
+pub(super) struct Dossier {
+    pub payment: Payment,
+    pub attempts: Vec<Attempt>,
+    pub timeline: Vec<TimelineEntry>,
+    pub refunds: Vec<Refund>,
+    pub events: Vec<Told>,
+    pub entries: Vec<Chained>,
+    pub cases: Vec<Case>,
+    /// Names of the people who did something.
+    pub people: BTreeMap<UserId, String>,
+}
+
+/// An event, where it went, and the last attempt of each.
+pub(super) struct Told {
+    pub event: Event,
+    pub deliveries: Vec<(Delivery, Option<DeliveryAttempt>)>,
+}
+
+#[derive(Template)]
+#[template(path = "console/payment.html")]
+struct PaymentPage {
+    page: Page,
+    frame: Frame,
+    dossier: Dossier,
+    lines: Vec<Line>,
+    checkout_url: String,
+    may_refund: bool,
+    may_work: bool,
+    may_see_books: bool,
+    done: Option<&'static str>,
+}
+
+impl PaymentPage {
+    fn payment(&self) -> &Payment {
+        &self.dossier.payment
+    }
+
+    fn money(&self, minor: &u64) -> Money {
+        Money::new(*minor, self.payment().amount.currency())
+    }
+
+    fn is_refundable(&self) -> bool {
+        !self.payment().refundable().is_zero()
+    }
+
+    fn is_open(&self) -> bool {
+        !self.payment().state.is_final() && self.payment().ending.is_none()
+    }
+
+    /// What is left of the money after fee and refunds.
+    fn net(&self) -> i128 {
+        let payment = self.payment();
+        let kept_fee = i128::from(payment.fee_minor) - i128::from(payment.fee_returned_minor);
+        i128::from(payment.amount_paid().minor()) - i128::from(payment.refunded_minor) - kept_fee
+    }
+
+    fn is_paid(&self) -> bool {
+        self.payment().state == PaymentState::Paid
+    }
+
+    fn is_late(&self) -> bool {
+        self.payment().late
+    }
+}
+
+pub(super) async fn page(member: Member) -> Reply {
+    let id: PaymentId = member.part("payment")?;
+    let scope = member.scope();
+    let dossier = member.console.store().read(move |tx| read(tx, scope, id)).await?.ok_or(Problem::NotFound)?;
+    let page = PaymentPage {
+        lines: story::tell(&dossier, &member.page),
+        checkout_url: member.console.gateway().checkout_url(scope, id),
+        dossier,
+        may_refund: member.may(Permission::Refund),
+        may_work: member.may(Permission::WorkPayments),
+        may_see_books: member.may(Permission::ViewBooks),
+        done: member.done(),
+        page: member.page.clone(),
+        frame: member.frame(Room::Payments),
+    };
+    Ok(member.render(StatusCode::OK, &page))
+}
+
+/// Reads everything about a payment of this merchant and mode.
+pub(super) fn read(tx: &impl Read, scope: Scope, id: PaymentId) -> Result<Option<Dossier>, StoreError> {
+    let Some(payment) = tx.get(&PAYMENTS, &(scope, id))? else { return Ok(None) };
+    let attempts = payment.attempts.iter().map(|id| tx.get(&ATTEMPTS, &(scope, *id)));
+    let attempts = attempts.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    let refunds = payment.refunds.iter().map(|id| tx.get(&REFUNDS, &(scope, *id)));
+    let refunds: Vec<Refund> = refunds.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    let of_payment = Span::prefix(&(scope, id));
+    let timeline = tx.scan(&TIMELINE, &of_payment, Order::Descending, TIMELINE_MAX)?;
+    let timeline: Vec<TimelineEntry> = timeline.into_iter().rev().map(|(_, entry)| entry).collect();
+    let mut events = Vec::new();
+    for ((_, _, event), ()) in tx.scan(&EVENTS_BY_PAYMENT, &of_payment, Order::Descending, EVENTS_MAX)? {
+        let Some(event) = tx.get(&EVENTS, &(scope, event))? else { continue };
+        let mut deliveries = Vec::new();
+        let span = Span::prefix(&(scope, event.id));
+        for (_, delivery) in tx.scan(&DELIVERIES, &span, Order::Ascending, DELIVERIES_MAX)? {
+            let span = Span::prefix(&(scope, event.id, delivery.endpoint));
+            let last = tx.scan(&DELIVERY_ATTEMPTS, &span, Order::Descending, 1)?.pop().map(|(_, attempt)| attempt);
+            deliveries.push((delivery, last));
+        }
+        events.push(Told { event, deliveries });
+    }
+    let entries = tx.scan(&JOURNAL_BY_PAYMENT, &of_payment, Order::Ascending, ENTRIES_MAX)?;
+    let entries = entries.into_iter().map(|((_, _, seq), ())| tx.get(&JOURNAL, &(scope, seq)));
+    let entries = entries.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    let mut cases = Vec::new();
+    for ((_, case), ()) in tx.scan(&CASES_OPEN, &Span::prefix(&scope), Order::Descending, CASES_MAX)? {
+        cases.extend(tx.get(&CASES, &(scope, case))?.filter(|case| case.payment == id));
+    }
+    let mut people = BTreeMap::new();
+    for entry in &timeline {
+        if let Some(Actor::User(user)) = story::actor(&entry.what)
+            && let Some(user) = tx.get(&USERS, user)?
+        {
+            people.insert(user.id, user.name);
+        }
+    }
+    Ok(Some(Dossier { payment, attempts, timeline, refunds, events, entries, cases, people }))
+}
+
+/// Asks the channel now.
+pub(super) async fn sync(member: Member) -> Reply {
+    let id: PaymentId = member.part("payment")?;
+    let (scope, stamp, moment) = (member.scope(), member.stamp(), Moment::new(member.console.env()));
+    member
+        .console
+        .store()
+        .write(move |tx| {
+            let mut moment = moment;
+            let asked = flows::ask_now(tx, scope, id, &mut moment)?;
+            let detail = Detail::new().with("attempts", asked.len());
+            stamp.record(tx, scope.merchant, Action::PaymentSynced, id, detail)?;
+            Ok::<_, FlowError>(asked)
+        })
+        .await
+        .map_err(Problem::from)?;
+    Ok(member.go(&format!("/console/payments/{id}?done=synced")))
+}
+
+/// Asks for the end of an open payment; the channel has the last word.
+pub(super) async fn cancel(member: Member) -> Reply {
+    let id: PaymentId = member.part("payment")?;
+    let (scope, stamp, moment) = (member.scope(), member.stamp(), Moment::new(member.console.env()));
+    let by = Actor::User(member.user.id);
+    let ended = member
+        .console
+        .store()
+        .write(move |tx| {
+            let mut moment = moment;
+            flows::end(tx, scope, id, Ending::CancelByMerchant, by.clone(), &mut moment)?;
+            stamp.record(tx, scope.merchant, Action::PaymentCanceled, id, Detail::new())?;
+            Ok::<_, FlowError>(())
+        })
+        .await;
+    match ended {
+        Ok(()) => Ok(member.go(&format!("/console/payments/{id}?done=canceled"))),
+        Err(error) => member.refuse(error, &format!("/console/payments/{id}")),
+    }
+}

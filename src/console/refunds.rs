@@ -1,0 +1,122 @@
+//! The list of refunds and one refund.
+
+use std::collections::BTreeMap;
+
+use actix_web::http::StatusCode;
+use askama::Template;
+
+use super::paging::{Cursor, Pager, Rows, page as page_of};
+use super::visit::{Member, Problem, Reply};
+use super::words;
+use crate::domain::ids::{PaymentId, RefundId, Scope};
+use crate::domain::payment::Payment;
+use crate::domain::refund::{Refund, RefundState};
+use crate::store::tables::{PAYMENTS, REFUNDS, REFUNDS_BY_STATE};
+use crate::store::{Read, Span, StoreError};
+use crate::web::{Frame, Page, Room};
+
+#[derive(Template)]
+#[template(path = "console/refunds.html")]
+struct RefundsPage {
+    page: Page,
+    frame: Frame,
+    refunds: Vec<Refund>,
+    /// Order numbers of the payments they belong to.
+    orders: BTreeMap<PaymentId, String>,
+    pager: Pager,
+    state: Option<RefundState>,
+}
+
+impl RefundsPage {
+    fn is_state(&self, state: &RefundState) -> bool {
+        self.state.as_ref() == Some(state)
+    }
+
+    fn order(&self, refund: &Refund) -> &str {
+        self.orders.get(&refund.payment).map_or("", String::as_str)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "console/refund.html")]
+struct RefundPage {
+    page: Page,
+    frame: Frame,
+    refund: Refund,
+    payment: Payment,
+}
+
+impl RefundPage {
+    fn is_under_way(&self) -> bool {
+        !self.refund.state.is_final()
+    }
+
+    fn is_failed(&self) -> bool {
+        self.refund.state == RefundState::Failed
+    }
+}
+
+pub(super) async fn list_page(member: Member) -> Reply {
+    let state = RefundState::parse(member.query.text("status"));
+    let cursor = Cursor::read(member.query.text("after"), member.query.text("before"));
+    let scope = member.scope();
+    let (rows, orders) = member
+        .console
+        .store()
+        .read(move |tx| {
+            let rows = list(tx, scope, state, &cursor)?;
+            let mut orders = BTreeMap::new();
+            for refund in &rows.rows {
+                if let Some(payment) = tx.get(&PAYMENTS, &(scope, refund.payment))? {
+                    orders.insert(payment.id, payment.order_id);
+                }
+            }
+            Ok::<_, StoreError>((rows, orders))
+        })
+        .await?;
+    let pager = Pager::new(&member.page, &rows, |refund| refund.id.to_string());
+    let page = RefundsPage {
+        page: member.page.clone(),
+        frame: member.frame(Room::Refunds),
+        refunds: rows.rows,
+        orders,
+        pager,
+        state,
+    };
+    Ok(member.render(StatusCode::OK, &page))
+}
+
+fn list(
+    tx: &impl Read,
+    scope: Scope,
+    state: Option<RefundState>,
+    cursor: &Cursor<RefundId>,
+) -> Result<Rows<Refund>, StoreError> {
+    let Some(state) = state else {
+        let rows = page_of(tx, &REFUNDS, Span::prefix(&scope), cursor, |id| (scope, id))?;
+        return Ok(rows.map(|(_, refund)| refund));
+    };
+    let place = RefundState::ALL.iter().position(|one| *one == state).and_then(|place| u8::try_from(place).ok());
+    let place = place.expect("ALL lists every state");
+    let rows = page_of(tx, &REFUNDS_BY_STATE, Span::prefix(&(scope, place)), cursor, |id| (scope, place, id))?;
+    let Rows { rows, has_newer, has_older } = rows;
+    let refunds = rows.into_iter().map(|((_, _, id), ())| tx.get(&REFUNDS, &(scope, id)));
+    let rows = refunds.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    Ok(Rows { rows, has_newer, has_older })
+}
+
+pub(super) async fn page(member: Member) -> Reply {
+    let id: RefundId = member.part("refund")?;
+    let scope = member.scope();
+    let found = member
+        .console
+        .store()
+        .read(move |tx| {
+            let Some(refund) = tx.get(&REFUNDS, &(scope, id))? else { return Ok::<_, StoreError>(None) };
+            Ok(tx.get(&PAYMENTS, &(scope, refund.payment))?.map(|payment| (refund, payment)))
+        })
+        .await?;
+    let (refund, payment) = found.ok_or(Problem::NotFound)?;
+    let page = RefundPage { page: member.page.clone(), frame: member.frame(Room::Refunds), refund, payment };
+    Ok(member.render(StatusCode::OK, &page))
+}

@@ -1,0 +1,218 @@
+//! A payment's story: its own lines, its callbacks and its bookings, merged in time and told in sentences.
+
+use super::payment::{Dossier, Told};
+use super::words;
+use crate::callbacks::diagnosis::diagnose;
+use crate::domain::endpoint::DeliveryState;
+use crate::domain::event::{Actor, Happening, PaidSource};
+use crate::domain::payment::Ending;
+use crate::domain::time::Timestamp;
+use crate::web::Page;
+
+/// One line of a timeline.
+pub(super) struct Line {
+    pub at: Timestamp,
+    /// `ok`, `warn`, `bad`, `idle` or `now`.
+    pub shape: &'static str,
+    pub what: String,
+    pub why: String,
+    /// What the line speaks of, and its name.
+    pub link: Option<(String, String)>,
+}
+
+impl Line {
+    fn new(at: Timestamp, shape: &'static str, what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { at, shape, what: what.into(), why: why.into(), link: None }
+    }
+
+    fn linked(self, href: String, name: impl Into<String>) -> Self {
+        Self { link: Some((href, name.into())), ..self }
+    }
+}
+
+/// Newest first, as a person looks for what happened last.
+pub(super) fn tell(dossier: &Dossier, page: &Page) -> Vec<Line> {
+    let payment = &dossier.payment;
+    let mut lines = vec![Line::new(
+        payment.created_at,
+        "idle",
+        page.t("网店创建了订单", "The shop created the order"),
+        format!("{} · {}", payment.order_id, payment.amount.to_display()),
+    )];
+    lines.extend(dossier.timeline.iter().map(|entry| happened(dossier, page, entry.at, &entry.what)));
+    callbacks(dossier, page, &mut lines);
+    for chained in &dossier.entries {
+        let what = words::posting_word(chained.entry.reason(), page.lang);
+        let why = match page.zh() {
+            true => format!("账本第 {} 号分录", chained.seq),
+            false => format!("Entry {} of the ledger", chained.seq),
+        };
+        let href = format!("/console/ledger/entries/{}", chained.seq);
+        lines.push(Line::new(chained.entry.at(), "ok", what, "").linked(href, why));
+    }
+    // Stable: what happened in one millisecond stays in the order it was told.
+    lines.sort_by_key(|line| line.at);
+    lines.reverse();
+    lines
+}
+
+fn callbacks(dossier: &Dossier, page: &Page, lines: &mut Vec<Line>) {
+    for Told { event, deliveries } in &dossier.events {
+        for (delivery, last) in deliveries {
+            let name = words::event_word(event.kind, page.lang);
+            let (shape, what) = match delivery.state {
+                DeliveryState::Delivered => ("ok", page.t("已通知网店", "The shop was told")),
+                DeliveryState::Pending if delivery.attempts == 0 => ("now", page.t("正在通知网店", "Telling the shop")),
+                DeliveryState::Pending => {
+                    ("warn", page.t("通知失败，稍后重试", "Telling the shop failed and is repeated"))
+                }
+                DeliveryState::Dead => ("bad", page.t("通知多次失败，已放弃", "Telling the shop failed too often")),
+                DeliveryState::Held => ("warn", page.t("回调地址停用，通知暂存", "Held: the endpoint is off")),
+            };
+            let why = match last {
+                Some(attempt) if delivery.state != DeliveryState::Delivered => diagnose(&attempt.transcript, page.lang),
+                Some(_) | None => String::new(),
+            };
+            let at = last.as_ref().map_or(delivery.created_at, |attempt| attempt.transcript.started_at);
+            let href = format!("/console/callbacks/{}/{}", delivery.endpoint, delivery.event);
+            lines.push(
+                Line::new(at, shape, format!("{what} · {name}"), why)
+                    .linked(href, page.t("查看请求", "See the request")),
+            );
+        }
+    }
+}
+
+/// Who did it, for looking up names.
+pub(super) fn actor(what: &Happening) -> Option<&Actor> {
+    match what {
+        Happening::EndRequested { by, .. } | Happening::RefundRequested { by, .. } | Happening::Changed { by, .. } => {
+            Some(by)
+        }
+        Happening::AttemptStarted { .. }
+        | Happening::CodeShown { .. }
+        | Happening::Asked { .. }
+        | Happening::Notified { .. }
+        | Happening::NotificationRefused { .. }
+        | Happening::ChannelTrouble { .. }
+        | Happening::Paid { .. }
+        | Happening::AttemptEnded { .. }
+        | Happening::Ended { .. }
+        | Happening::RefundFinished { .. }
+        | Happening::CaseOpened { .. }
+        | Happening::CaseChanged { .. } => None,
+    }
+}
+
+fn by_whom(dossier: &Dossier, page: &Page, by: &Actor) -> String {
+    match by {
+        Actor::Api(key) => match page.zh() {
+            true => format!("网店，用密钥 {key}"),
+            false => format!("The shop, with key {key}"),
+        },
+        Actor::User(user) => words::person(&dossier.people, *user),
+        Actor::Customer => page.t("顾客", "The customer").to_owned(),
+        Actor::System => page.t("系统自动", "By itself").to_owned(),
+    }
+}
+
+fn happened(dossier: &Dossier, page: &Page, at: Timestamp, what: &Happening) -> Line {
+    let line = |shape, zh, en, why: String| Line::new(at, shape, page.t(zh, en), why);
+    match what {
+        Happening::AttemptStarted { method, .. } => line(
+            "now",
+            "顾客选择了付款方式",
+            "The customer chose a method",
+            words::method_word(method, page.lang).into(),
+        ),
+        Happening::CodeShown { .. } => {
+            line("now", "渠道已受理，等顾客付款", "The channel accepted it, waiting for the customer", String::new())
+        }
+        Happening::Asked { answer, .. } => line("idle", "主动查询渠道", "Asked the channel", answered(answer, page)),
+        Happening::Notified { status, .. } => line(
+            "now",
+            "收到渠道通知，签名有效",
+            "The channel told us, and its signature is right",
+            answered(status, page),
+        ),
+        Happening::NotificationRefused { reason, from } => {
+            let from = from.map_or_else(String::new, |ip| format!(" · {ip}"));
+            line("bad", "拒绝了一条可疑通知", "A doubtful notification was refused", format!("{reason}{from}"))
+        }
+        Happening::ChannelTrouble { detail, .. } => {
+            line("warn", "联系渠道出错，会重试", "Talking to the channel failed and is repeated", detail.clone())
+        }
+        Happening::Paid { source, late, .. } => {
+            let why = match source {
+                PaidSource::Notification => page.t("由渠道通知得知。", "The channel told us."),
+                PaidSource::Query => {
+                    page.t("通知没有到，由系统主动查到。", "No notification came; it was found by asking.")
+                }
+            };
+            let (zh, en) =
+                if *late { ("过期后收到付款", "Paid after the end") } else { ("收款成功", "Paid") };
+            line("ok", zh, en, why.to_owned())
+        }
+        Happening::AttemptEnded { reason, .. } => {
+            line("idle", "这次付款尝试结束", "This attempt ended", words::reason_word(reason, page.lang).to_owned())
+        }
+        Happening::EndRequested { by, ending } => {
+            let (zh, en) = match ending {
+                Ending::Expire => ("付款时限已到，向渠道确认关闭", "Time is over, asking the channel to close"),
+                Ending::CancelByMerchant | Ending::CancelByCustomer => {
+                    ("请求取消，向渠道确认关闭", "Cancellation asked for, closing at the channel")
+                }
+                Ending::Fail => ("不再尝试，向渠道确认关闭", "No further attempt, closing at the channel"),
+            };
+            line("idle", zh, en, by_whom(dossier, page, by))
+        }
+        Happening::Ended { reason } => {
+            line("idle", "订单结束，没有收款", "Ended without money", words::reason_word(reason, page.lang).to_owned())
+        }
+        Happening::RefundRequested { refund, by } => {
+            line("now", "退款已受理", "Refund accepted", by_whom(dossier, page, by))
+                .linked(format!("/console/refunds/{refund}"), page.t("看退款", "See the refund"))
+        }
+        Happening::RefundFinished { refund, succeeded } => {
+            let (shape, zh, en) = if *succeeded {
+                ("ok", "退款成功", "Refunded")
+            } else {
+                ("bad", "退款失败", "The refund failed")
+            };
+            let why = dossier.refunds.iter().find(|one| one.id == *refund).and_then(|one| one.failure.clone());
+            line(shape, zh, en, why.unwrap_or_default())
+                .linked(format!("/console/refunds/{refund}"), page.t("看退款", "See the refund"))
+        }
+        Happening::CaseOpened { .. } => line(
+            "bad",
+            "发现差异，没有入账",
+            "A difference was found and not booked",
+            page.t("见页首的说明。", "See the note at the top.").to_owned(),
+        ),
+        Happening::CaseChanged { .. } => line("idle", "差异有了新进展", "The difference moved on", String::new()),
+        Happening::Changed { by, fields } => line(
+            "idle",
+            "订单内容被修改",
+            "The order was changed",
+            format!("{} · {}", fields.join(", "), by_whom(dossier, page, by)),
+        ),
+    }
+}
+
+/// The channel's word, in ours where we know it.
+fn answered(answer: &str, page: &Page) -> String {
+    let known = match answer {
+        "accepted" => page.t("订单有效，还没付款", "The order stands, not paid yet"),
+        "not_paid" => page.t("还没付款", "Not paid yet"),
+        "paid" => page.t("已付款", "Paid"),
+        "closed" => page.t("已关闭", "Closed"),
+        "declined" => page.t("付款被拒绝", "Declined"),
+        "not_found" => page.t("渠道没有这笔订单", "The channel does not know the order"),
+        "unknown" => page.t("没有得到明确答复，会再问", "No clear answer; it will be asked again"),
+        "refund_processing" => page.t("退款处理中", "The refund is on its way"),
+        "refund_succeeded" => page.t("退款成功", "Refunded"),
+        "refund_failed" => page.t("退款失败", "The refund failed"),
+        other => return other.to_owned(),
+    };
+    known.to_owned()
+}

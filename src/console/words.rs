@@ -1,0 +1,279 @@
+//! Words and shapes for states: one place, so that every room says the same thing about the same state.
+//!
+//! Functions take `impl Borrow<T>`, because a template hands over its fields by reference and results by value.
+
+use std::borrow::Borrow;
+use std::fmt;
+
+use askama::filters::HtmlSafe;
+
+use crate::domain::case::CaseKind;
+use crate::domain::endpoint::{DeliveryState, Endpoint, EndpointState};
+use crate::domain::event::EventType;
+use crate::domain::ids::UserId;
+use crate::domain::method::Method;
+use crate::domain::payment::{AttemptState, Payment, PaymentState, Reason};
+use crate::domain::refund::RefundState;
+use crate::flows::Refusal;
+use crate::lang::{Lang, Text};
+use crate::ledger;
+use crate::web::Page;
+
+/// A state as a word, a shape and a colour. Only words of this file get in, so nothing has to be escaped.
+#[derive(Clone, Copy)]
+pub struct Badge {
+    shape: &'static str,
+    word: &'static str,
+}
+
+impl fmt::Display for Badge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, r#"<span class="badge {}">{}</span>"#, self.shape, self.word)
+    }
+}
+
+impl HtmlSafe for Badge {}
+
+const fn badge(lang: Lang, shape: &'static str, zh: &'static str, en: &'static str) -> Badge {
+    Badge { shape, word: lang.t(zh, en) }
+}
+
+pub fn state_word(state: impl Borrow<PaymentState>, lang: impl Borrow<Lang>) -> &'static str {
+    let (state, lang) = (*state.borrow(), *lang.borrow());
+    match state {
+        PaymentState::Open => lang.t("待付款", "Open"),
+        PaymentState::Processing => lang.t("付款中", "Processing"),
+        PaymentState::Paid => lang.t("已收款", "Paid"),
+        PaymentState::Expired => lang.t("已过期", "Expired"),
+        PaymentState::Canceled => lang.t("已取消", "Canceled"),
+        PaymentState::Failed => lang.t("未成功", "Failed"),
+    }
+}
+
+/// A payment's state, with what was given back.
+pub fn payment_badge(payment: &Payment, lang: impl Borrow<Lang>) -> Badge {
+    let lang = *lang.borrow();
+    let shape = match payment.state {
+        PaymentState::Open | PaymentState::Expired | PaymentState::Canceled => "idle",
+        PaymentState::Processing => "now",
+        PaymentState::Failed => "bad",
+        PaymentState::Paid if payment.refunded_minor == 0 => "ok",
+        PaymentState::Paid if payment.refunded_minor >= payment.amount.minor() => {
+            return badge(lang, "idle", "已全额退款", "Refunded");
+        }
+        PaymentState::Paid => return badge(lang, "ok", "部分退款", "Partly refunded"),
+    };
+    Badge { shape, word: state_word(payment.state, lang) }
+}
+
+pub fn attempt_badge(state: impl Borrow<AttemptState>, lang: impl Borrow<Lang>) -> Badge {
+    let lang = *lang.borrow();
+    match *state.borrow() {
+        AttemptState::Created => badge(lang, "now", "提交中", "Being sent"),
+        AttemptState::Pending => badge(lang, "now", "等待付款", "Waiting"),
+        AttemptState::Paid => badge(lang, "ok", "已付款", "Paid"),
+        AttemptState::Failed => badge(lang, "bad", "被拒绝", "Declined"),
+        AttemptState::Closed => badge(lang, "idle", "已关闭", "Closed"),
+    }
+}
+
+pub fn refund_word(state: impl Borrow<RefundState>, lang: impl Borrow<Lang>) -> &'static str {
+    let (state, lang) = (*state.borrow(), *lang.borrow());
+    match state {
+        RefundState::Pending => lang.t("已受理", "Accepted"),
+        RefundState::Processing => lang.t("退款中", "On its way"),
+        RefundState::Succeeded => lang.t("已退款", "Refunded"),
+        RefundState::Failed => lang.t("退款失败", "Failed"),
+    }
+}
+
+pub fn refund_badge(state: impl Borrow<RefundState>, lang: impl Borrow<Lang>) -> Badge {
+    let (state, lang) = (*state.borrow(), *lang.borrow());
+    let shape = match state {
+        RefundState::Pending | RefundState::Processing => "now",
+        RefundState::Succeeded => "ok",
+        RefundState::Failed => "bad",
+    };
+    Badge { shape, word: refund_word(state, lang) }
+}
+
+pub fn delivery_word(state: impl Borrow<DeliveryState>, lang: impl Borrow<Lang>) -> &'static str {
+    let (state, lang) = (*state.borrow(), *lang.borrow());
+    match state {
+        DeliveryState::Pending => lang.t("待送达", "Waiting"),
+        DeliveryState::Delivered => lang.t("已送达", "Delivered"),
+        DeliveryState::Dead => lang.t("已放弃", "Given up"),
+        DeliveryState::Held => lang.t("已暂存", "Held"),
+    }
+}
+
+pub fn delivery_badge(state: impl Borrow<DeliveryState>, lang: impl Borrow<Lang>) -> Badge {
+    let (state, lang) = (*state.borrow(), *lang.borrow());
+    let shape = match state {
+        DeliveryState::Pending => "now",
+        DeliveryState::Delivered => "ok",
+        DeliveryState::Dead => "bad",
+        DeliveryState::Held => "warn",
+    };
+    Badge { shape, word: delivery_word(state, lang) }
+}
+
+pub fn endpoint_badge(state: impl Borrow<EndpointState>, failing: impl Borrow<bool>, lang: impl Borrow<Lang>) -> Badge {
+    let (state, failing, lang) = (*state.borrow(), *failing.borrow(), *lang.borrow());
+    match (state, failing) {
+        (EndpointState::Enabled, false) => badge(lang, "ok", "正常", "Healthy"),
+        (EndpointState::Enabled, true) => badge(lang, "warn", "连续失败", "Failing"),
+        (EndpointState::Disabled, _) => badge(lang, "idle", "已停用", "Off"),
+        (EndpointState::Suspended, _) => badge(lang, "bad", "已自动停用", "Stopped by us"),
+    }
+}
+
+/// Whether an endpoint that is on has failed often enough in a row that somebody should look.
+pub fn is_failing(endpoint: &Endpoint) -> bool {
+    endpoint.breaker.failures >= crate::callbacks::breaker::OPEN_AFTER
+}
+
+pub fn method_word(method: impl Borrow<Method>, lang: impl Borrow<Lang>) -> &'static str {
+    let (method, lang) = (*method.borrow(), *lang.borrow());
+    lang.t(method.name_zh(), method.name_en())
+}
+
+/// The name of a fact as it is sent, and what it means.
+pub fn event_word(kind: impl Borrow<EventType>, lang: impl Borrow<Lang>) -> &'static str {
+    let (kind, lang) = (*kind.borrow(), *lang.borrow());
+    match kind {
+        EventType::PaymentCreated => lang.t("订单已创建", "Payment created"),
+        EventType::PaymentProcessing => lang.t("顾客正在付款", "Customer is paying"),
+        EventType::PaymentPaid => lang.t("收款成功", "Payment paid"),
+        EventType::PaymentFailed => lang.t("收款未成功", "Payment failed"),
+        EventType::PaymentExpired => lang.t("订单已过期", "Payment expired"),
+        EventType::PaymentCanceled => lang.t("订单已取消", "Payment canceled"),
+        EventType::PaymentLate => lang.t("过期后到账", "Paid late"),
+        EventType::RefundCreated => lang.t("退款已受理", "Refund accepted"),
+        EventType::RefundSucceeded => lang.t("退款成功", "Refund succeeded"),
+        EventType::RefundFailed => lang.t("退款失败", "Refund failed"),
+        EventType::WebhookPing => lang.t("测试通知", "Test event"),
+    }
+}
+
+/// Why a payment or an attempt ended without money.
+pub fn reason_word(reason: impl Borrow<Reason>, lang: impl Borrow<Lang>) -> &'static str {
+    let (reason, lang) = (*reason.borrow(), *lang.borrow());
+    match reason {
+        Reason::Expired => {
+            lang.t("超过付款时限，渠道已确认关闭。", "Its time was over, and the channel confirmed that it is closed.")
+        }
+        Reason::CanceledByMerchant => lang.t("商户取消了订单。", "The shop canceled it."),
+        Reason::CanceledByCustomer => lang.t("顾客放弃了付款。", "The customer gave up."),
+        Reason::Declined => lang.t("顾客的付款被拒绝。", "The customer's payment was declined."),
+        Reason::ChannelRefused => lang.t("渠道拒绝了这笔订单。", "The channel refused the order."),
+    }
+}
+
+pub fn case_word(kind: impl Borrow<CaseKind>, lang: impl Borrow<Lang>) -> &'static str {
+    let (kind, lang) = (*kind.borrow(), *lang.borrow());
+    match kind {
+        CaseKind::WrongAmount => lang.t("渠道报告的金额不符", "The channel reports another amount"),
+        CaseKind::WrongIdentity => {
+            lang.t("渠道报告的币种或商户号不符", "The channel reports a currency or merchant that is not ours")
+        }
+        CaseKind::SecondPayment => lang.t("同一订单付了两次", "One order was paid twice"),
+        CaseKind::LatePayment => lang.t("过期后到账，等您决定", "Paid after the end, waiting for your decision"),
+        CaseKind::Contradiction => lang.t("渠道前后说法不一", "The channel contradicts itself"),
+    }
+}
+
+pub fn posting_word(reason: impl Borrow<ledger::Reason>, lang: impl Borrow<Lang>) -> &'static str {
+    let (reason, lang) = (*reason.borrow(), *lang.borrow());
+    match reason {
+        ledger::Reason::Paid => lang.t("收款入账", "Payment booked"),
+        ledger::Reason::Cleared => lang.t("清算", "Cleared"),
+        ledger::Reason::RefundAccepted => lang.t("退款占用", "Refund reserved"),
+        ledger::Reason::RefundSucceeded => lang.t("退款完成", "Refund completed"),
+        ledger::Reason::RefundFailed => lang.t("退款失败，金额退回余额", "Refund failed, money back in the balance"),
+        ledger::Reason::LongReceived => lang.t("长款挂账", "Unexplained money received"),
+        ledger::Reason::LongBooked => lang.t("长款补单", "Unexplained money booked"),
+        ledger::Reason::LongPaidBack => lang.t("长款退回", "Unexplained money paid back"),
+        ledger::Reason::Reversal => lang.t("冲正", "Reversal"),
+    }
+}
+
+/// Why a use case did not do what was asked, and what to do.
+pub fn refusal_text(refusal: &Refusal, page: &Page) -> String {
+    let fixed = |zh, en| page.t(zh, en).to_owned();
+    match refusal {
+        Refusal::PaymentNotFound | Refusal::RefundNotFound | Refusal::EventNotFound | Refusal::EndpointNotFound => {
+            fixed("它已经不在了。", "It is no longer there.")
+        }
+        Refusal::OrderIdReused { .. } | Refusal::RefundIdReused { .. } => fixed(
+            "这张表单已经提交过，内容不同。请回到订单看一看。",
+            "This form was sent before with other content. Look at the payment.",
+        ),
+        Refusal::PaymentEnded { state } => match page.zh() {
+            true => format!("订单已经是“{}”，不能再改。", state_word(*state, page.lang)),
+            false => format!("The payment is “{}” and cannot be changed any more.", state_word(*state, page.lang)),
+        },
+        Refusal::PaymentNotPaid { .. } => {
+            fixed("还没有收到钱，没有可退的。", "No money has been received, so there is nothing to give back.")
+        }
+        Refusal::RefundTooLarge { left } => match page.zh() {
+            true => format!("最多还能退 {}。", left.to_display()),
+            false => format!("At most {} can still be refunded.", left.to_display()),
+        },
+        Refusal::RefundNothingLeft => fixed("已经全部退完或正在退。", "All of it is refunded or on its way."),
+        Refusal::CurrencyMismatch { expected } => match page.zh() {
+            true => format!("币种应为 {expected}。"),
+            false => format!("The currency must be {expected}."),
+        },
+        Refusal::TooManyRefunds => fixed("一笔收款最多退 50 次。", "One payment can be refunded at most 50 times."),
+        Refusal::RefundWindowOver => fixed("已超过渠道允许退款的期限。", "The channel's time for refunds is over."),
+        Refusal::TooManyAttempts => fixed("换付款方式的次数太多。", "The method was changed too often."),
+        Refusal::TooManyEndpoints => fixed("最多 20 个回调地址。", "At most 20 endpoints."),
+        Refusal::MethodUnavailable => fixed("没有可用的渠道。", "No channel is available."),
+        Refusal::EndpointDisabled { .. } => {
+            fixed("回调地址已停用，请先启用。", "The endpoint is off. Switch it on first.")
+        }
+        Refusal::ExpiryOutOfRange => fixed("有效期超出范围。", "The expiry is out of range."),
+        Refusal::RefundFinished { .. } => fixed("退款已经结束。", "The refund has ended."),
+    }
+}
+
+/// What was just done, told once after the redirect: `?done=` carries the code, and only these codes say anything.
+pub fn done_text(code: &str, lang: Lang) -> Option<&'static str> {
+    const DONE: [(&str, Text); 22] = [
+        ("refunded", Text::new("退款已受理", "Refund accepted")),
+        ("synced", Text::new("已向渠道查询", "The channel is being asked")),
+        ("canceled", Text::new("已请求取消", "Cancellation requested")),
+        ("resent", Text::new("已重新发送", "Sent again")),
+        ("tested", Text::new("测试通知已发出", "Test event sent")),
+        ("endpoint_saved", Text::new("回调地址已保存", "Endpoint saved")),
+        ("endpoint_removed", Text::new("回调地址已删除", "Endpoint removed")),
+        ("key_revoked", Text::new("密钥已吊销", "Key revoked")),
+        ("saved", Text::new("已保存", "Saved")),
+        ("fees_saved", Text::new("费率已保存", "Fees saved")),
+        ("role_changed", Text::new("角色已更改", "Role changed")),
+        ("person_removed", Text::new("已移除", "Removed")),
+        ("password_changed", Text::new("密码已更改，其他设备已退出", "Password changed; other devices are logged out")),
+        ("sessions_ended", Text::new("其他设备已退出", "Other devices are logged out")),
+        ("session_ended", Text::new("该设备已退出", "That device is logged out")),
+        ("language", Text::new("语言已更改", "Language changed")),
+        (
+            "recovery_used",
+            Text::new(
+                "已用掉一个恢复码。手机若已丢失，请重新绑定验证器",
+                "One recovery code is used up. If your phone is lost, set up the authenticator again",
+            ),
+        ),
+        ("endpoint_on", Text::new("回调地址已启用", "Endpoint switched on")),
+        ("endpoint_off", Text::new("回调地址已停用", "Endpoint switched off")),
+        ("verified", Text::new("账本核对完成", "The books were verified")),
+        ("nothing", Text::new("没有需要处理的", "Nothing to do")),
+        ("link_revoked", Text::new("链接已作废", "The link no longer works")),
+    ];
+    DONE.iter().find(|(known, _)| *known == code).map(|(_, text)| text.get(lang))
+}
+
+/// A person's name by id, or the id when nobody knows it any more.
+pub fn person(names: &std::collections::BTreeMap<UserId, String>, id: UserId) -> String {
+    names.get(&id).cloned().unwrap_or_else(|| id.to_string())
+}
