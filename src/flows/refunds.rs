@@ -194,6 +194,7 @@ pub(super) fn give_back_suspense(
         metadata: BTreeMap::new(),
         fingerprint: [0; 16],
     };
+    payment.version += 1;
     let refund = begin(tx, scope, payment, attempt, id, case.seen, RefundSource::Suspense(case.id), &new, moment)?;
     case.state = CaseState::Refunding(refund.id);
     tx.put(&CASES, &(scope, case.id), &case)?;

@@ -278,3 +278,63 @@ fn the_transaction_of_one_attempt_pays_no_other_attempt_of_the_same_payment() {
         ",
     );
 }
+
+#[test]
+fn money_of_a_second_attempt_is_refunded_out_of_suspense() {
+    check(
+        "
+        merchant fee=0.6%
+        pay p1 100.00 -> open
+        choose p1 wechat -> processing p1/1
+        answer p1/1 accepted -> nothing
+        choose p1 alipay -> processing p1/2
+        answer p1/2 accepted -> nothing
+        notify p1/2 paid 100.00 -> paid
+        answer p1/1 paid 100.00 -> case second_payment, refund
+        notify p1/1 paid 100.00 -> nothing
+        books 1001 200.00, 2001 99.40, 2201 100.00, 4001 0.60
+        cases p1 second_payment refunding
+        answer p1.r1 processing -> processing
+        answer p1.r1 succeeded -> succeeded
+        cases p1 second_payment refunded
+        books 1001 100.00, 2001 99.40, 4001 0.60
+        shows p1 paid, fee 0.60
+        events p1 created, processing, paid, refund.created, refund.succeeded
+        days day 1 alipay paid 1 100.00, day 1 any created 1
+        ",
+    );
+}
+
+#[test]
+fn a_refund_out_of_suspense_that_fails_opens_the_case_again() {
+    check(
+        "
+        pay p1 100.00 -> open
+        choose p1 wechat -> processing p1/1
+        choose p1 alipay -> processing p1/2
+        notify p1/2 paid 100.00 -> paid
+        notify p1/1 paid 100.00 -> case second_payment, refund
+        answer p1.r1 refused -> failed
+        cases p1 second_payment open
+        books 1001 200.00, 2001 100.00, 2201 100.00
+        events p1 created, processing, paid, refund.created, refund.failed
+        ",
+    );
+}
+
+#[test]
+fn a_second_attempt_that_pays_late_is_a_second_payment() {
+    check(
+        "
+        pay p1 100.00 -> open
+        choose p1 wechat -> processing p1/1
+        answer p1 declined -> open
+        choose p1 alipay -> processing p1/2
+        answer p1 declined -> open
+        cancel p1 -> canceled
+        notify p1/1 paid 100.00 -> paid late
+        notify p1/2 paid 100.00 -> case second_payment, refund
+        books 1001 200.00, 2001 100.00, 2201 100.00
+        ",
+    );
+}
