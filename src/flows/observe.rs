@@ -6,7 +6,7 @@
 use super::cases::{self, About, Difference};
 use super::effect::{Effect, Lane, unschedule};
 use super::payments::{close_live_attempts, conclude, finish, reschedule};
-use super::record::{self, count, day_of, emit_payment, save_payment, tell};
+use super::record::{self, count, day_of, emit_payment, save_payment, sum_minor, tell};
 use super::{FlowError, Moment, books, refunds};
 use crate::channels::{Observation, PaidFacts};
 use crate::domain::case::CaseKind;
@@ -276,7 +276,7 @@ fn paid(
     };
     count(tx, scope, day_of(&merchant, moment.now), Some(attempt.method), |day| {
         day.paid += 1;
-        day.paid_minor = day.paid_minor.saturating_add(payment.amount.minor());
+        day.paid_minor = day.paid_minor.saturating_add(sum_minor(&merchant, payment.amount));
         day.healed += u64::from(source == PaidSource::Query);
         day.late += u64::from(late);
     })?;

@@ -50,7 +50,8 @@ impl Created {
     }
 }
 
-/// Books the order. `account` is the channel account for `new.method`; both or neither are given.
+/// Books the order. `account` is the channel account for `new.method`, if one offers it; an order that exists already
+/// needs none.
 pub fn create(
     tx: &mut WriteTx<'_>,
     scope: Scope,
@@ -66,6 +67,9 @@ pub fn create(
         } else {
             Err(Refusal::OrderIdReused { payment: id }.into())
         };
+    }
+    if new.method.is_some() != account.is_some() {
+        return Err(Refusal::MethodUnavailable.into());
     }
     let merchant = record::merchant(tx, scope)?;
     let mut payment = Payment {
@@ -121,6 +125,9 @@ pub fn choose_method(
     let mut payment = record::payment(tx, scope, id)?;
     if payment.state.is_final() || payment.ending.is_some() || payment.expires_at <= moment.now {
         return Err(Refusal::PaymentEnded { state: payment.state }.into());
+    }
+    if payment.method.is_some_and(|fixed| fixed != method) {
+        return Err(Refusal::MethodUnavailable.into());
     }
     if let Some(current) = payment.current {
         let attempt = record::attempt(tx, scope, current)?;
@@ -299,10 +306,14 @@ pub(super) fn finish(
 /// The payment's time is over. The clock only asks; the channel ends attempts.
 pub fn expire(tx: &mut WriteTx<'_>, scope: Scope, id: PaymentId, moment: &mut Moment) -> Result<(), FlowError> {
     let payment = record::payment(tx, scope, id)?;
-    unschedule(tx, Lane::OWN, payment.expires_at, Effect::Expire(scope, id))?;
     if payment.state.is_final() {
         return Ok(());
     }
+    if moment.now < payment.expires_at {
+        // It was moved while the runner had its old row, which may have been the new one too.
+        return Ok(schedule(tx, Lane::OWN, payment.expires_at, Effect::Expire(scope, id))?);
+    }
+    unschedule(tx, Lane::OWN, payment.expires_at, Effect::Expire(scope, id))?;
     end(tx, scope, id, Ending::Expire, Actor::System, moment).map(drop)
 }
 

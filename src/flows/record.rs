@@ -5,6 +5,7 @@ use crate::domain::event::{Event, EventObject, EventType, Happening, TimelineEnt
 use crate::domain::ids::{AttemptId, EventId, PaymentId, Scope};
 use crate::domain::merchant::Merchant;
 use crate::domain::method::Method;
+use crate::domain::money::Money;
 use crate::domain::payment::{Attempt, Payment, PaymentState};
 use crate::domain::refund::Refund;
 use crate::domain::time::Timestamp;
@@ -97,6 +98,10 @@ pub fn emit_payment(
     emit(tx, scope, moment, kind, object)
 }
 
+/// Lines of questions and messages in one payment's story. Later ones take the place of the last, so that neither a
+/// channel nor a forger fills the file.
+pub const TIMELINE_CHATTER_MAX: u32 = 1_000;
+
 /// Adds a line to the payment's story.
 pub fn tell(
     tx: &mut WriteTx<'_>,
@@ -107,11 +112,39 @@ pub fn tell(
 ) -> Result<(), StoreError> {
     let span = Span::prefix(&(scope, payment));
     let last = tx.scan(&TIMELINE, &span, Order::Descending, 1)?;
-    let number = last.first().map_or(0, |((_, _, number), _)| number.saturating_add(1));
-    // Repeated questions with the same answer are one line: the last one tells when it was asked last.
-    let repeated = last.first().is_some_and(|(_, entry)| entry.what == what);
-    let number = if repeated { number - 1 } else { number };
+    let number = match last.first() {
+        None => 0,
+        // Repeated questions with the same answer are one line: it tells when the last one was asked.
+        Some(((_, _, number), last)) if is_chatter(&what) && last.what == what => *number,
+        Some(((_, _, number), last))
+            if is_chatter(&what) && is_chatter(&last.what) && *number >= TIMELINE_CHATTER_MAX =>
+        {
+            *number
+        }
+        Some(((_, _, number), _)) => number.checked_add(1).expect("what is not chatter is bounded by other limits"),
+    };
     tx.put(&TIMELINE, &(scope, payment, number), &TimelineEntry { at, what })
+}
+
+/// Questions and messages come as often as a channel, or a stranger, likes.
+fn is_chatter(what: &Happening) -> bool {
+    match what {
+        Happening::Asked { .. }
+        | Happening::Notified { .. }
+        | Happening::NotificationRefused { .. }
+        | Happening::ChannelTrouble { .. } => true,
+        Happening::AttemptStarted { .. }
+        | Happening::CodeShown { .. }
+        | Happening::Paid { .. }
+        | Happening::AttemptEnded { .. }
+        | Happening::EndRequested { .. }
+        | Happening::Ended { .. }
+        | Happening::RefundRequested { .. }
+        | Happening::RefundFinished { .. }
+        | Happening::CaseOpened { .. }
+        | Happening::CaseChanged { .. }
+        | Happening::Changed { .. } => false,
+    }
 }
 
 pub fn merchant(tx: &impl Read, scope: Scope) -> Result<Merchant, FlowError> {
@@ -133,6 +166,11 @@ pub fn day_in_zone(zone: &str, at: Timestamp) -> u32 {
 /// The method's place in the key of a day's totals; 255 when no method is known.
 pub fn method_key(method: Option<Method>) -> u8 {
     method.map_or(255, |method| position(Method::ALL, &method))
+}
+
+/// What counts in a day's sums: they are in the merchant's currency, and other currencies are counted but not added.
+pub fn sum_minor(merchant: &Merchant, amount: Money) -> u64 {
+    if amount.currency() == merchant.currency { amount.minor() } else { 0 }
 }
 
 /// Counts in the row of a day and method, in the same commit as the change itself.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::cases::{self, About, Difference, case, unexpected};
 use super::effect::{Effect, Lane, schedule, unschedule};
-use super::record::{self, count, day_of, emit, save_payment, save_refund, tell};
+use super::record::{self, count, day_of, emit, save_payment, save_refund, sum_minor, tell};
 use super::{FlowError, Moment, Refusal, books};
 use crate::channels::Observation;
 use crate::domain::case::{Case, CaseKind, CaseState};
@@ -382,7 +382,7 @@ fn succeeded(
             let method = payment.paid_by.as_ref().map(|by| by.method);
             count(tx, scope, day_of(&merchant, moment.now), method, |day| {
                 day.refunded += 1;
-                day.refunded_minor = day.refunded_minor.saturating_add(refund.amount.minor());
+                day.refunded_minor = day.refunded_minor.saturating_add(sum_minor(&merchant, refund.amount));
             })?;
         }
         RefundSource::Suspense(id) => {

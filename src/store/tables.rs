@@ -160,7 +160,7 @@ pub enum AnswerState {
 pub struct DayTotals {
     pub created: u64,
     pub paid: u64,
-    /// Minor units of the merchant's currency.
+    /// Minor units of the merchant's currency; payments in others are counted and not added.
     pub paid_minor: u64,
     /// Ended without money.
     pub ended: u64,

@@ -1,6 +1,9 @@
 //! The ladder of questions, and answers that arrive when something else has happened meanwhile.
 
+use coffer::flows::record::TIMELINE_CHATTER_MAX;
+
 use super::check;
+use super::world::World;
 
 #[test]
 fn an_order_that_did_not_arrive_is_told_again() {
@@ -245,4 +248,22 @@ fn a_notification_of_the_end_crosses_the_question_about_it() {
         next p1 ask_late in 1m
         ",
     );
+}
+
+/// Somebody who sends messages without end fills neither the file nor the page, and hides nothing that matters.
+#[test]
+fn the_story_of_a_payment_has_room_for_a_thousand_messages_and_for_everything_else() {
+    let mut world = World::new();
+    world.step("pay p1 100.00 by wechat");
+    for _ in 0..=TIMELINE_CHATTER_MAX / 2 {
+        world.step("notify p1 not_paid");
+        world.step("notify p1 unknown");
+    }
+    world.step("notify p1 paid 100.00");
+    world.step("notify p1 not_paid");
+    world.step("notify p1 paid 100.00");
+    let told = world.told("p1");
+    let lines: Vec<&str> = told.split(", ").collect();
+    assert_eq!(lines.len(), TIMELINE_CHATTER_MAX as usize + 3);
+    assert_eq!(lines[lines.len() - 3..], ["/1 notified paid", "/1 paid by notification", "/1 notified paid"]);
 }

@@ -192,3 +192,62 @@ fn a_payment_with_a_method_tells_its_channel_at_once() {
         ",
     );
 }
+
+#[test]
+fn a_change_is_one_line_and_one_version() {
+    check(
+        "
+        pay p1 100.00 -> open
+        patch p1 text=two_mugs -> open
+        patch p1 note=gift text=three_mugs -> open
+        patch p1 text=four_mugs -> open
+        patch p1 text=five_mugs -> open
+        patch p1 -> open
+        told p1 changed description, changed description metadata, changed description, changed description
+        cancel p1 -> canceled
+        patch p1 text=x -> refused payment_ended canceled
+        ",
+    );
+}
+
+#[test]
+fn a_shop_that_fixed_the_method_gets_no_other() {
+    check(
+        "
+        pay p1 100.00 by wechat -> processing
+        choose p1 alipay -> refused method_unavailable
+        choose p1 wechat -> processing p1/1
+        ",
+    );
+}
+
+/// The runner had taken the row when the shop moved the expiry.
+#[test]
+fn an_expiry_that_was_moved_in_the_last_moment_does_not_end_the_payment() {
+    check(
+        "
+        pay p1 100.00 for 10m -> open
+        patch p1 for=20m -> open
+        expire p1
+        shows p1 open
+        wait 20m
+        shows p1 expired expired
+        ",
+    );
+}
+
+#[test]
+fn totals_add_no_foreign_currency_to_the_merchants_own() {
+    check(
+        "
+        pay p1 100.00 by wechat -> processing
+        pay p2 30.00 USD by wechat -> processing
+        notify p1 paid 100.00 -> paid
+        notify p2 paid 30.00 USD -> paid
+        refund r1 p2 -> pending
+        answer r1 succeeded -> succeeded
+        days day 1 wechat paid 2 100.00 refunded 1, day 1 any created 2
+        books 1001 100.00, 2001 100.00
+        ",
+    );
+}

@@ -565,7 +565,7 @@ impl World {
         codes.collect::<Vec<_>>().join(", ")
     }
 
-    fn told(&self, name: &str) -> String {
+    pub fn told(&self, name: &str) -> String {
         let payment = self.payment(name);
         let rows = self.read(|tx| tx.scan(&TIMELINE, &Span::prefix(&(SCOPE, payment.id)), Order::Ascending, ROWS));
         let number = |id: &AttemptId| payment.attempts.iter().position(|a| a == id).unwrap() + 1;
