@@ -8,6 +8,8 @@ pub mod app;
 pub mod audit;
 /// Messages to merchants: signature, retry schedule, circuit breaker, what is kept of an attempt and its explanation.
 pub mod callbacks;
+/// The page that the customer pays on.
+pub mod cashier;
 /// The providers: one narrow trait, a folder each.
 pub mod channels;
 /// Commands: the only place that reads the configuration and builds the real environment.

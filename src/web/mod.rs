@@ -26,4 +26,4 @@ pub use frame::{Frame, MerchantChoice, Room};
 pub use icon::Icon;
 pub use page::{IdTag, MoneyTag, Page, Theme, TimeTag};
 pub use qr::{QrCode, QrTooLong};
-pub use security_headers::security_headers;
+pub use security_headers::{csp_with_form_target, security_headers};

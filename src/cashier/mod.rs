@@ -1,0 +1,16 @@
+//! The page that the customer pays on, at a payment's `checkout_url`.
+//!
+//! It shows what the store says and nothing else: no parameter, no return from a wallet and no message from the browser
+//! can make a payment look paid. Every page works without script; the script only saves reloading.
+//!
+//! Needs `web::Data<Gateway>` among the application's data, and `web::Data<Stopping>` to let live pages go when the server
+//! stops.
+
+mod device;
+mod handlers;
+mod live;
+mod page;
+mod stage;
+mod wallet;
+
+pub use handlers::routes;

@@ -1,0 +1,197 @@
+//! What the templates print.
+
+use askama::Template;
+
+use super::stage::{Note, Stage, is_web_address};
+use super::wallet::Wallet;
+use crate::domain::ids::Mode;
+use crate::domain::merchant::Merchant;
+use crate::domain::money::Money;
+use crate::domain::payment::Payment;
+use crate::domain::time::Timestamp;
+use crate::web::{Page, QrCode};
+
+/// From this many characters on, an amount is set smaller so that it stays on one line.
+const LONG_AMOUNT_CHARS: usize = 11;
+
+/// The page at `/c/{token}`.
+#[derive(Template)]
+#[template(path = "cashier/page.html")]
+pub(super) struct CashierPage {
+    page: Page,
+    bill: Bill,
+    links: Links,
+    stage: Stage,
+    /// Of the method being paid with.
+    wallet: Option<Wallet>,
+    /// What can be chosen.
+    rows: Vec<Wallet>,
+    qr: Option<QrCode>,
+    /// The simulated phone, in test mode.
+    test_phone: Option<String>,
+    /// The page is on a phone, which cannot scan itself.
+    phone: bool,
+    /// Changes whenever the page would look different.
+    mark: String,
+}
+
+/// What is paid, and to whom.
+pub(super) struct Bill {
+    merchant: String,
+    amount: Money,
+    description: String,
+    order_id: String,
+    expires_at: Timestamp,
+    paid_at: Option<Timestamp>,
+    test: bool,
+}
+
+/// Where one can go from here. The shop's addresses are left out when they are not web addresses.
+pub(super) struct Links {
+    here: String,
+    /// The query that live status repeats, so that it describes the very page that asks.
+    query: String,
+    /// After success.
+    shop: Option<String>,
+    /// Without success.
+    back: Option<String>,
+    can_change: bool,
+}
+
+impl Bill {
+    pub fn of(merchant: &Merchant, payment: &Payment, mode: Mode) -> Bill {
+        Bill {
+            merchant: merchant.name.clone(),
+            amount: payment.amount,
+            description: payment.description.clone(),
+            order_id: payment.order_id.clone(),
+            expires_at: payment.expires_at,
+            paid_at: payment.paid_at,
+            test: mode == Mode::Test,
+        }
+    }
+
+    /// The first character of the name stands for the logo.
+    fn initial(&self) -> String {
+        self.merchant.chars().next().map_or_else(|| "·".to_owned(), |c| c.to_uppercase().collect())
+    }
+
+    fn is_long(&self) -> bool {
+        self.amount.to_display().chars().count() >= LONG_AMOUNT_CHARS
+    }
+}
+
+impl Links {
+    pub fn of(here: String, query: String, payment: &Payment) -> Links {
+        let web = |address: &Option<String>| address.clone().filter(|address| is_web_address(address));
+        let shop = web(&payment.return_url);
+        let back = web(&payment.cancel_url).or_else(|| shop.clone());
+        Links { here, query, shop, back, can_change: payment.method.is_none() }
+    }
+}
+
+impl CashierPage {
+    pub fn new(page: Page, bill: Bill, links: Links, stage: Stage, phone: bool, mark: String) -> CashierPage {
+        let lang = page.lang;
+        let wallet = match &stage {
+            Stage::Preparing { method, .. }
+            | Stage::Scan { method, .. }
+            | Stage::Leave { method, .. }
+            | Stage::Post { method, .. }
+            | Stage::InApp { method }
+            | Stage::Paid { method: Some(method), .. } => Some(Wallet::of(*method, lang)),
+            Stage::Choose { .. }
+            | Stage::Ending { .. }
+            | Stage::Held
+            | Stage::Paid { method: None, .. }
+            | Stage::LateHeld
+            | Stage::Expired
+            | Stage::Canceled
+            | Stage::Failed => None,
+        };
+        let mut rows = Vec::new();
+        if let Stage::Choose { methods, .. } = &stage {
+            rows.extend(methods.iter().map(|method| Wallet::of(*method, lang)));
+        }
+        let (mut qr, mut test_phone) = (None, None);
+        if let Stage::Scan { data, .. } = &stage {
+            let label = wallet.as_ref().map_or("", |wallet| wallet.scan);
+            // A code that cannot be drawn leaves its place empty; the other ways to pay stand below it.
+            qr = QrCode::draw(data, label).inspect_err(|why| tracing::error!("no code to show: {why}")).ok();
+            test_phone = Some(data.clone()).filter(|data| bill.test && is_web_address(data));
+        }
+        CashierPage { page, bill, links, stage, wallet, rows, qr, test_phone, phone, mark }
+    }
+
+    /// Name of the wallet in a sentence.
+    fn wallet_name(&self) -> &'static str {
+        self.wallet.as_ref().map_or(self.page.lang.t("支付渠道", "the wallet"), |wallet| wallet.name)
+    }
+
+    /// The customer may still give up.
+    fn can_cancel(&self) -> bool {
+        match self.stage {
+            Stage::Choose { .. }
+            | Stage::Preparing { .. }
+            | Stage::Scan { .. }
+            | Stage::Leave { .. }
+            | Stage::Post { .. }
+            | Stage::InApp { .. } => true,
+            Stage::Ending { .. }
+            | Stage::Held
+            | Stage::Paid { .. }
+            | Stage::LateHeld
+            | Stage::Expired
+            | Stage::Canceled
+            | Stage::Failed => false,
+        }
+    }
+
+    /// The wallet was opened or a code shown, so the money may be on its way.
+    fn may_have_paid(&self) -> bool {
+        self.can_cancel() && !matches!(self.stage, Stage::Choose { .. } | Stage::Preparing { .. })
+    }
+
+    /// Another way to pay can be chosen.
+    fn can_change(&self) -> bool {
+        self.links.can_change && self.can_cancel() && !matches!(self.stage, Stage::Choose { .. })
+    }
+
+    /// Back to the shop where the order ended without success.
+    fn way_back(&self) -> Option<&str> {
+        let paid = matches!(self.stage, Stage::Paid { .. });
+        self.links.back.as_deref().filter(|_| !paid)
+    }
+
+    /// Where the browser goes by itself, and after how many seconds.
+    fn forward(&self) -> Option<(u32, &str)> {
+        if let Stage::Leave { url, forward: true, .. } = &self.stage {
+            return Some((1, url));
+        }
+        let done = matches!(self.stage, Stage::Paid { fresh: true, late: false, .. });
+        self.links.shop.as_deref().filter(|_| done).map(|shop| (3, shop))
+    }
+}
+
+/// A page without a payment: a wrong link, or trouble on our side.
+#[derive(Template)]
+#[template(path = "cashier/lost.html")]
+pub(super) struct LostPage {
+    pub page: Page,
+    pub lost: Lost,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// The address names no payment.
+    NoSuchLink,
+    /// Too much at once.
+    Busy,
+    /// Something broke.
+    Broken,
+}
+
+/// Where this face's form leads, when that is not to us.
+pub(super) fn form_target(stage: &Stage) -> Option<&str> {
+    if let Stage::Post { url, .. } = stage { Some(url) } else { None }
+}
