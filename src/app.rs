@@ -144,6 +144,7 @@ pub fn routes(house: &House, config: &mut web::ServiceConfig) {
         .app_data(web::Data::new(house.runner.clone()))
         .app_data(web::Data::new(house.wallet.clone()))
         .configure(crate::web::asset_routes)
+        .configure(crate::cashier::routes)
         .configure(crate::notifications::routes)
         .configure(wallet::routes)
         .configure(console::configure(house.console.clone()));

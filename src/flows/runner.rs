@@ -385,7 +385,7 @@ async fn follow_attempt(gateway: &Gateway, scope: Scope, id: AttemptId, at: Time
     }
     let account = gateway.channels.get(attempt.account);
     let observation = match &account {
-        Some(open) => call(gateway, open, &attempt_order(gateway, &attempt, &payment)).await,
+        Some(open) => call(gateway, open, &attempt_order(gateway, scope, &attempt, &payment)).await,
         None => Observation::Unknown { detail: "the channel account cannot be used".to_owned() },
     };
     let kind = account.map_or(ChannelKind::TestWallet, |open| open.account.kind);
@@ -415,7 +415,7 @@ fn notify_url(gateway: &Gateway, attempt: &Attempt) -> String {
     format!("{base}/notify/{}", attempt.account)
 }
 
-fn attempt_order(gateway: &Gateway, attempt: &Attempt, payment: &Payment) -> ChannelOrder {
+fn attempt_order(gateway: &Gateway, scope: Scope, attempt: &Attempt, payment: &Payment) -> ChannelOrder {
     match attempt.step {
         Step::Create => ChannelOrder::Create(CreateOrder {
             attempt: attempt.id,
@@ -425,7 +425,8 @@ fn attempt_order(gateway: &Gateway, attempt: &Attempt, payment: &Payment) -> Cha
             created_at: attempt.created_at,
             expires_at: attempt.expires_at,
             notify_url: notify_url(gateway, attempt),
-            return_url: payment.return_url.clone().unwrap_or_default(),
+            // Through the cashier, which asks the channel: coming back from a wallet proves nothing.
+            return_url: format!("{}/return", gateway.checkout_url(scope, payment.id)),
             customer_ip: payment.customer.ip,
             openid: payment.customer.openid.clone(),
         }),

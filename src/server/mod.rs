@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::cli::config;
 use crate::signals::{Signals, request};
+use crate::web::security_headers;
 use tls::Certificates;
 
 /// The largest request body in bytes that is read where a handler sets no limit of its own.
@@ -92,6 +93,7 @@ where
             .app_data(web::FormConfig::default().limit(BODY_MAX_BYTES))
             .configure(routes.clone())
             .default_service(web::to(HttpResponse::NotFound))
+            .wrap(from_fn(security_headers))
             .wrap(from_fn(request::observe))
     });
     let workers = usize::try_from(config.workers).expect("bounded by the configuration");
