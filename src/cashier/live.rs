@@ -63,7 +63,7 @@ pub(super) async fn events(
         _place: place,
     };
     let stopping = stopping.map(|stopping| stopping.get_ref().clone());
-    actix_web::rt::spawn(async move {
+    tokio::spawn(async move {
         let stopped = async {
             match stopping {
                 Some(mut stopping) => stopping.wait().await,

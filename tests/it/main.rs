@@ -1,4 +1,5 @@
 //! One test binary; a module per feature.
+mod cashier;
 mod cli;
 mod console;
 mod flows;

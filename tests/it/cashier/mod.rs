@@ -1,0 +1,6 @@
+//! The page that the customer pays on: what it shows is what is stored, whoever says something else.
+
+mod faces;
+mod live;
+pub mod shop;
+mod trust;
