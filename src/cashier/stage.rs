@@ -291,6 +291,7 @@ mod tests {
             next_action,
             transaction_id: None,
             paid_at: None,
+            ended_at: None,
             queries: 0,
             follow_up: None,
             step,

@@ -107,7 +107,7 @@ impl Shop {
         let store = Store::open_memory(StoreOptions::default()).unwrap();
         let render = Arc::new(|_: &Gateway, _, _: &_| b"{}".to_vec());
         let gateway = Gateway::build(store, env, vault, Arc::new(NoNetwork), settings, render).unwrap();
-        let enrolment = Wallet::open(&gateway).unwrap().enrol();
+        let enrolment = Wallet::open(&gateway).unwrap().enrol(name);
         let credentials = enrolment.credentials().to_secret();
         let new = NewMerchant::prepare(&gateway.env, &gateway.vault, name, "Asia/Shanghai", |_| credentials);
         let scope = new.scope(Mode::Test);
@@ -203,10 +203,10 @@ impl Bought<'_> {
     /// What the channel says about the current attempt.
     pub async fn hear(&self, observation: Observation) {
         let (scope, moment) = (self.shop.scope, Moment::new(&self.shop.gateway.env));
-        let attempt = self.attempt().await.id;
+        let Attempt { id: attempt, step, .. } = self.attempt().await;
         let write = self.shop.gateway.store.write(move |tx| {
             let kind = ChannelKind::TestWallet;
-            observe(tx, scope, attempt, kind, &observation, Source::FollowUp, &mut moment.clone())
+            observe(tx, scope, attempt, kind, &observation, Source::FollowUp(step), &mut moment.clone())
         });
         write.await.unwrap();
     }
