@@ -1,8 +1,11 @@
 //! Lives through the story with the real flows: time jumps from what somebody does to what is due, the queue's rows are
-//! handled as the runner would, and the channel and the shop answer from memory.
+//! handled as the runner would, and channel and shop answer without a network. The simulated provider keeps its own
+//! records of it all, so that what was paid then can be refunded now.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use data_encoding::BASE64URL_NOPAD;
 
 use super::random::Dice;
 use super::story::{self, Conduct, RefundWish, Visit};
@@ -12,7 +15,7 @@ use crate::callbacks::breaker::State;
 use crate::callbacks::{Outcome, Transcript, Trigger, USER_AGENT};
 use crate::channels::{Observation, PaidFacts};
 use crate::domain::event::Actor;
-use crate::domain::follow::{RefundStep, Step};
+use crate::domain::follow::Step;
 use crate::domain::ids::{AccountId, AttemptId, EndpointId, EventId, KeyId, PaymentId, RefundId, Scope, UserId};
 use crate::domain::merchant::ChannelKind;
 use crate::domain::method::{Flow, Method};
@@ -25,8 +28,13 @@ use crate::flows::observe::{self, Source};
 use crate::flows::payments::{self, NewPayment};
 use crate::flows::refunds::{self, NewRefund};
 use crate::flows::{FlowError, Moment, deliveries, record};
-use crate::store::tables::DUE;
-use crate::store::{Order, Read, Span, Store, WriteTx};
+use crate::sandbox::wallet::PAY_PATH;
+use crate::sandbox::wallet::fault::{Fault, Faults};
+use crate::sandbox::wallet::model::{
+    Deed, NewOrder, NewRefund as WalletRefundAsked, REFUND_TAKES, RefundStatus, Refusal, TradeState, WalletOrder,
+};
+use crate::store::tables::{DUE, WALLET_ORDERS, WALLET_REFUNDS};
+use crate::store::{Order, Read, Span, Store, StoreError, WriteTx};
 
 /// The shop lets its customers pay for so long.
 const EXPIRES_IN: Duration = Duration::from_minutes(15);
@@ -41,7 +49,12 @@ const OUTAGE: (Duration, Duration) = (Duration::from_minutes(14 * 60 + 10), Dura
 pub struct Cast {
     pub scope: Scope,
     pub account: AccountId,
+    /// The merchant's numbers at the simulated provider.
+    pub mch_id: String,
+    pub app_id: String,
     pub endpoint: EndpointId,
+    /// Where the server was reached then, without a slash at the end.
+    pub base_url: String,
     pub shop_url: String,
     pub callback_url: String,
     pub person: UserId,
@@ -88,35 +101,19 @@ enum Act {
     Comes(Arc<Visit>),
     /// The first or the second method of a visit.
     Chooses(PaymentId, Arc<Visit>, Choice),
-    Pays(AttemptId, Paying),
-    Refuses(AttemptId),
-    /// The channel's notification of a payment arrives.
+    /// The customer does something on the phone; whether the channel's notification arrives.
+    Does(AttemptId, Deed, bool),
+    /// The channel's notification arrives.
     Told(AttemptId),
     Cancels(PaymentId),
     Refunds(PaymentId, RefundWish, String),
     RefundTold(RefundId),
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Paying {
-    amount: Money,
-    /// Whether the notification arrives.
-    told: bool,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Choice {
     First,
     Second,
-}
-
-/// What the channel knows about an attempt.
-#[derive(Clone, Debug)]
-enum Till {
-    Waiting,
-    Paid(PaidFacts),
-    Refused,
-    Closed,
 }
 
 #[derive(Clone)]
@@ -126,7 +123,6 @@ struct World {
     dice: Dice,
     agenda: BTreeMap<(Timestamp, u64), Act>,
     acts: u64,
-    tills: BTreeMap<AttemptId, Till>,
     /// Refunds that the channel will refuse.
     hopeless: BTreeSet<PaymentId>,
     outage: (Timestamp, Timestamp),
@@ -141,7 +137,6 @@ impl World {
             dice: Dice::new(story::SEED, u64::MAX),
             agenda: BTreeMap::new(),
             acts: 0,
-            tills: BTreeMap::new(),
             hopeless: BTreeSet::new(),
             outage: (that_day.plus(OUTAGE.0), that_day.plus(OUTAGE.1)),
         }
@@ -206,14 +201,14 @@ impl World {
             Effect::FollowAttempt(scope, id) => {
                 self.pass(40, 190);
                 let attempt = record::attempt(tx, scope, id)?;
-                let answer = self.answer(&attempt);
+                let answer = self.answer(tx, &attempt)?;
                 let kind = ChannelKind::TestWallet;
                 observe::observe(tx, scope, id, kind, &answer, Source::FollowUp(attempt.step), &mut self.moment())
             }
             Effect::FollowRefund(scope, id) => {
                 self.pass(60, 240);
                 let refund = refunds::refund(tx, scope, id)?;
-                let answer = self.refund_answer(&refund);
+                let answer = self.refund_answer(tx, &refund)?;
                 refunds::observe(tx, scope, id, &answer, true, &mut self.moment())
             }
             Effect::Expire(scope, id) => payments::expire(tx, scope, id, &mut self.moment()),
@@ -238,25 +233,21 @@ impl World {
         match act {
             Act::Comes(visit) => self.comes(tx, visit),
             Act::Chooses(payment, visit, choice) => self.chooses(tx, payment, &visit, choice),
-            Act::Pays(attempt, Paying { amount, told }) => {
-                let transaction_id = self.transaction();
-                let facts = PaidFacts { amount, transaction_id, paid_at: self.now, identity: Ok(()) };
-                self.tills.insert(attempt, Till::Paid(facts));
+            Act::Does(attempt, deed, told) => {
+                let order = self.order(tx, attempt)?;
+                let order = order.advance(self.now).order.act(deed, self.now).map_err(refused)?.order;
+                keep(tx, &order)?;
                 if told {
                     let after = Duration::from_millis(self.dice.between(250, 1_400));
                     self.plan(self.now.plus(after), Act::Told(attempt));
                 }
                 Ok(())
             }
-            Act::Refuses(attempt) => {
-                self.tills.insert(attempt, Till::Refused);
-                let refused = Observation::Declined { detail: "余额不足".to_owned() };
-                self.tell(tx, attempt, &refused)
+            Act::Told(attempt) => {
+                let news = seen(&self.order(tx, attempt)?);
+                let kind = ChannelKind::TestWallet;
+                observe::observe(tx, scope, attempt, kind, &news, Source::Notification, &mut self.moment())
             }
-            Act::Told(attempt) => match self.tills.get(&attempt).cloned() {
-                Some(Till::Paid(facts)) => self.tell(tx, attempt, &Observation::Paid(facts)),
-                Some(Till::Waiting | Till::Refused | Till::Closed) | None => Ok(()),
-            },
             Act::Cancels(payment) => {
                 payments::end(tx, scope, payment, Ending::CancelByCustomer, Actor::Customer, &mut self.moment())
                     .map(drop)
@@ -264,15 +255,10 @@ impl World {
             Act::Refunds(payment, wish, number) => self.refunds(tx, payment, wish, number),
             Act::RefundTold(id) => {
                 let refund = refunds::refund(tx, scope, id)?;
-                let news = self.refund_answer(&refund);
+                let news = self.refund_answer(tx, &refund)?;
                 refunds::observe(tx, scope, id, &news, false, &mut self.moment())
             }
         }
-    }
-
-    fn tell(&mut self, tx: &mut WriteTx<'_>, attempt: AttemptId, news: &Observation) -> Result<(), FlowError> {
-        let kind = ChannelKind::TestWallet;
-        observe::observe(tx, self.cast.scope, attempt, kind, news, Source::Notification, &mut self.moment())
     }
 
     fn comes(&mut self, tx: &mut WriteTx<'_>, visit: Arc<Visit>) -> Result<(), FlowError> {
@@ -305,7 +291,7 @@ impl World {
         let created = payments::create(tx, self.cast.scope, &new, account, &mut self.moment())?;
         let payment = created.payment().id;
         if let (Some(attempt), Conduct::Declined(_)) = (created.payment().current, visit.conduct) {
-            self.plan(self.now.plus(visit.acts_after), Act::Refuses(attempt));
+            self.plan(self.now.plus(visit.acts_after), Act::Does(attempt, Deed::Refuse, true));
         }
         if !matches!(visit.conduct, Conduct::Declined(_) | Conduct::NeverChooses) {
             self.plan(self.now.plus(visit.chooses_after), Act::Chooses(payment, visit, Choice::First));
@@ -325,35 +311,31 @@ impl World {
         let account = self.cast.account;
         let attempt = payments::choose_method(tx, self.cast.scope, payment, method, account, &mut self.moment())?;
         let acts_at = self.now.plus(visit.acts_after);
-        let amount = attempt.amount;
-        let pays = |told| Act::Pays(attempt.id, Paying { amount, told });
+        let does = |deed, told| Act::Does(attempt.id, deed, told);
         let soon = self.now.plus(Duration::from_millis(self.dice.between(9_000, 35_000)));
         let again = Act::Chooses(payment, visit.clone(), Choice::Second);
         match (visit.conduct, choice) {
-            (Conduct::Pays { told, .. }, _) => self.plan(acts_at, pays(told)),
+            (Conduct::Pays { told, .. }, _) => self.plan(acts_at, does(Deed::Pay, told)),
             (Conduct::NeverChooses | Conduct::Declined(_) | Conduct::Leaves(_), _) => {}
             (Conduct::Cancels(_), _) => self.plan(acts_at, Act::Cancels(payment)),
             (Conduct::ChangesWallet(..), Choice::First) => self.plan(soon, again),
             (Conduct::DeclinedOnce(..), Choice::First) => {
-                self.plan(soon, Act::Refuses(attempt.id));
+                self.plan(soon, does(Deed::Refuse, true));
                 self.plan(soon.plus(Duration::from_seconds(15)), again);
             }
             (Conduct::PaysTwice(..), Choice::First) => {
                 // The wallet takes the money of a code that it has confirmed to be closed.
                 self.plan(soon, again);
-                self.plan(soon.plus(Duration::from_minutes(3)), pays(true));
+                self.plan(soon.plus(Duration::from_minutes(3)), does(Deed::PayLate, true));
             }
             (Conduct::ChangesWallet(..) | Conduct::DeclinedOnce(..) | Conduct::PaysTwice(..), Choice::Second) => {
-                self.plan(acts_at.min(soon), pays(true));
+                self.plan(acts_at.min(soon), does(Deed::Pay, true));
             }
             (Conduct::PaysLate(_), _) => {
                 let late = attempt.expires_at.plus(Duration::from_seconds(self.dice.between(100, 230)));
-                self.plan(late, pays(false));
+                self.plan(late, does(Deed::PayLate, false));
             }
-            (Conduct::WrongAmount(_), _) => {
-                let amount = Money::new(amount.minor() - 1, amount.currency());
-                self.plan(soon, Act::Pays(attempt.id, Paying { amount, told: true }));
-            }
+            (Conduct::WrongAmount(_), _) => self.plan(soon, does(Deed::PayWrongAmount, true)),
         }
         if let Some(wish) = visit.refund {
             let number = format!("{}-R1", visit.order_id);
@@ -394,47 +376,98 @@ impl World {
             let detail = Detail::new().with("amount", refund.amount).with("payment", payment);
             stamp.record(tx, scope.merchant, Action::RefundCreated, refund.id, detail)?;
         }
-        let after = Duration::from_millis(self.dice.between(1_500, 40_000));
-        self.plan(self.now.plus(after), Act::RefundTold(refund.id));
+        self.plan(self.now.plus(REFUND_TAKES).plus(Duration::from_millis(900)), Act::RefundTold(refund.id));
         Ok(())
     }
 
     /// What the channel answers to the step that is due.
-    fn answer(&mut self, attempt: &Attempt) -> Observation {
-        let till = self.tills.entry(attempt.id).or_insert(Till::Waiting);
-        match (attempt.step, &till) {
-            (Step::Create, Till::Waiting) => Observation::Accepted { next_action: shown(attempt, &self.cast.shop_url) },
-            (Step::Close, Till::Waiting) => {
-                *till = Till::Closed;
-                Observation::Closed
+    fn answer(&mut self, tx: &mut WriteTx<'_>, attempt: &Attempt) -> Result<Observation, FlowError> {
+        match attempt.step {
+            Step::Create => {
+                let order = WalletOrder::create(self.asked(attempt), self.dice.bytes(), Faults::NONE, self.now).order;
+                keep(tx, &order)?;
+                Ok(Observation::Accepted { next_action: self.shown(&order) })
             }
-            (_, Till::Waiting) => Observation::NotPaid,
-            (_, Till::Closed) => Observation::Closed,
-            (_, Till::Refused) => Observation::Declined { detail: "余额不足".to_owned() },
-            (Step::Close, Till::Paid(_)) => {
-                Observation::Refused { code: "ORDER_PAID".to_owned(), detail: "the order is paid".to_owned() }
-            }
-            (_, Till::Paid(facts)) => Observation::Paid(facts.clone()),
-        }
-    }
-
-    fn refund_answer(&mut self, refund: &Refund) -> Observation {
-        let channel_refund_id = Some(format!("TWR{}", &refund.id.bare()[8..]));
-        match refund.step {
-            RefundStep::Send => Observation::RefundProcessing { channel_refund_id },
-            RefundStep::Ask | RefundStep::AskRefused if self.hopeless.contains(&refund.payment) => {
-                Observation::RefundFailed { detail: "用户账户已注销，原路退回失败".to_owned() }
-            }
-            RefundStep::Ask | RefundStep::AskRefused => {
-                Observation::RefundSucceeded { channel_refund_id, amount: refund.amount }
+            Step::Close => match self.order(tx, attempt.id)?.advance(self.now).order.close(self.now) {
+                Ok(change) => {
+                    keep(tx, &change.order)?;
+                    Ok(Observation::Closed)
+                }
+                Err(why) => Ok(Observation::Refused { code: "ORDERPAID".to_owned(), detail: format!("{why:?}") }),
+            },
+            Step::Ask | Step::AskBeforeClose | Step::AskAfterClose | Step::AskLate | Step::Hold => {
+                Ok(seen(&self.order(tx, attempt.id)?.advance(self.now).order))
             }
         }
     }
 
-    /// A transaction number as channels make them: the date and many digits.
-    fn transaction(&mut self) -> String {
-        let date = self.now.in_zone(story::ZONE).strftime("%Y%m%d").to_string();
-        format!("TW{date}{:012}", self.dice.between(0, 999_999_999_999))
+    fn order(&self, tx: &WriteTx<'_>, attempt: AttemptId) -> Result<WalletOrder, FlowError> {
+        let order = tx.get(&WALLET_ORDERS, &attempt.bare())?;
+        order.ok_or_else(|| FlowError::Books(format!("the simulated provider does not know {attempt}")))
+    }
+
+    fn asked(&self, attempt: &Attempt) -> NewOrder {
+        NewOrder {
+            mch_id: self.cast.mch_id.clone(),
+            app_id: self.cast.app_id.clone(),
+            out_trade_no: attempt.id.bare(),
+            method: attempt.method,
+            description: String::new(),
+            amount: attempt.amount,
+            expires_at: attempt.expires_at,
+            notify_url: format!("{}/notify/{}", self.cast.base_url, attempt.account),
+            return_url: self.cast.shop_url.clone(),
+        }
+    }
+
+    /// What the customer saw.
+    fn shown(&self, order: &WalletOrder) -> NextAction {
+        let url = format!("{}{PAY_PATH}/{}", self.cast.base_url, BASE64URL_NOPAD.encode(&order.code));
+        match order.asked.method.flow() {
+            Flow::QrCode | Flow::BarCode => NextAction::QrCode { data: url },
+            Flow::Redirect | Flow::App | Flow::JsApi => NextAction::Redirect { url },
+        }
+    }
+
+    fn refund_answer(&mut self, tx: &mut WriteTx<'_>, refund: &Refund) -> Result<Observation, FlowError> {
+        let number = refund.id.bare();
+        let refund = match tx.get(&WALLET_REFUNDS, &number)? {
+            Some(known) => known.advance(self.now),
+            None => {
+                let order = self.order(tx, refund.attempt)?;
+                let asked = WalletRefundAsked {
+                    mch_id: self.cast.mch_id.clone(),
+                    out_trade_no: refund.attempt.bare(),
+                    out_refund_no: number.clone(),
+                    amount: refund.amount,
+                    total: order.asked.amount,
+                    reason: refund.reason.clone().unwrap_or_default(),
+                    notify_url: order.asked.notify_url.clone(),
+                };
+                let fails = self.hopeless.contains(&refund.payment);
+                let fault = if fails { Fault::RefundAbnormal } else { Fault::RefundSlow };
+                let slow = WalletOrder { faults: Faults::NONE.with(fault), ..order };
+                let (order, change) = slow.refund(asked, self.now).map_err(refused)?;
+                keep(tx, &WalletOrder { faults: Faults::NONE, ..order })?;
+                change
+            }
+        };
+        if refund.released_minor > 0
+            && let Some(order) = tx.get(&WALLET_ORDERS, &refund.refund.asked.out_trade_no)?
+        {
+            keep(tx, &order.release(refund.released_minor))?;
+        }
+        tx.put(&WALLET_REFUNDS, &number, &refund.refund)?;
+        let channel_refund_id = Some(refund.refund.refund_id);
+        Ok(match refund.refund.status {
+            RefundStatus::Processing => Observation::RefundProcessing { channel_refund_id },
+            RefundStatus::Success => {
+                Observation::RefundSucceeded { channel_refund_id, amount: refund.refund.asked.amount }
+            }
+            RefundStatus::Abnormal => {
+                Observation::RefundFailed { detail: "the wallet could not return the money".to_owned() }
+            }
+        })
     }
 
     /// The shop takes the callback, unless its server is down.
@@ -486,13 +519,30 @@ fn methods(conduct: Conduct) -> (Option<Method>, Option<Method>) {
     }
 }
 
-/// What the customer saw; the code behind it has long lost its meaning.
-fn shown(attempt: &Attempt, url: &str) -> NextAction {
-    let url = format!("{url}?code={}", attempt.id.bare());
-    match attempt.method.flow() {
-        Flow::QrCode | Flow::BarCode => NextAction::QrCode { data: url },
-        Flow::Redirect | Flow::App | Flow::JsApi => NextAction::Redirect { url },
+/// What the channel says about an order, as its adapter reads it.
+fn seen(order: &WalletOrder) -> Observation {
+    match (order.state, &order.received) {
+        (TradeState::NotPay | TradeState::UserPaying, _) | (TradeState::Success, None) => Observation::NotPaid,
+        (TradeState::Closed, _) => Observation::Closed,
+        (TradeState::PayError, _) => {
+            Observation::Declined { detail: "the payer's wallet refused the payment".to_owned() }
+        }
+        (TradeState::Success, Some(received)) => Observation::Paid(PaidFacts {
+            amount: received.amount,
+            transaction_id: received.transaction_id.clone(),
+            paid_at: received.at,
+            identity: Ok(()),
+        }),
     }
+}
+
+fn keep(tx: &mut WriteTx<'_>, order: &WalletOrder) -> Result<(), StoreError> {
+    tx.put(&WALLET_ORDERS, &order.asked.out_trade_no, order)
+}
+
+/// The story asks the provider for nothing that it refuses.
+fn refused(why: Refusal) -> FlowError {
+    FlowError::Books(format!("the simulated provider refused the story: {why:?}"))
 }
 
 #[cfg(test)]
@@ -506,8 +556,8 @@ mod tests {
     use crate::domain::payment::PaymentState;
     use crate::env::Env;
     use crate::flows::setup::NewMerchant;
+    use crate::store::StoreOptions;
     use crate::store::tables::{CASES, DAYS, DELIVERIES, ENDPOINTS, PAYMENTS, TIMELINE};
-    use crate::store::{StoreError, StoreOptions};
     use std::ops::ControlFlow;
 
     const NOW: Timestamp = Timestamp::from_seconds(1_795_432_000);
@@ -541,7 +591,10 @@ mod tests {
         let cast = Cast {
             scope,
             account,
+            mch_id: "1600".to_owned(),
+            app_id: "wx".to_owned(),
             endpoint: id,
+            base_url: "http://127.0.0.1:1".to_owned(),
             shop_url: "http://127.0.0.1:1/shop".to_owned(),
             callback_url: "http://127.0.0.1:1/callback".to_owned(),
             person: UserId::from_bytes([7; 16]),

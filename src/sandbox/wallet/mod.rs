@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 
 pub use keys::{Enrolment, enrol};
 pub use messenger::LADDER;
-pub use server::{Incoming, Outgoing, routes};
+pub use server::{Incoming, Outgoing, PAY_PATH, routes};
 
 use self::fault::Faults;
 use self::keys::Keys;
