@@ -7,6 +7,8 @@ use std::sync::Arc;
 use actix_web::web;
 use ipnet::IpNet;
 
+use crate::api::rate::Rate;
+use crate::api::{Api, ApiSettings};
 use crate::cli::config::Config;
 use crate::console::{self, Console};
 use crate::crypto::Vault;
@@ -31,6 +33,7 @@ pub struct House {
     /// The simulated provider of test mode.
     pub wallet: Wallet,
     pub console: Console,
+    pub api: Arc<Api>,
 }
 
 impl House {
@@ -94,7 +97,10 @@ pub fn build(config: &Config, env: Env, vault: Arc<Vault>, store: Store) -> Resu
     let wallet = Wallet::open(&gateway).map_err(BuildError::Gateway)?;
     let console = Console::new(gateway.clone(), config.server.trusted_proxies.clone())
         .expect("the public address was read from an address");
-    Ok(House { gateway, runner, wallet, console })
+    let rate = Rate { per_second: config.limits.api_per_second, burst: config.limits.api_burst };
+    let rules = ApiSettings { rate, trusted_proxies: config.server.trusted_proxies.clone() };
+    let api = Api::new(gateway.clone(), rules).map_err(BuildError::Gateway)?;
+    Ok(House { gateway, runner, wallet, console, api })
 }
 
 fn settings(config: &Config) -> Settings {
@@ -139,6 +145,8 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 
 /// The rooms of the HTTP server; runs once in each worker.
 pub fn routes(house: &House, config: &mut web::ServiceConfig) {
+    // Rooms are tried in this order, and the API has the most visitors.
+    crate::api::routes(config, &house.api);
     config
         .app_data(web::Data::new(house.gateway.clone()))
         .app_data(web::Data::new(house.runner.clone()))

@@ -108,6 +108,22 @@ error_codes! { // variant, code, status, title (zh, en), help (zh, en)
         "只能在测试模式使用" "Only available in test mode",
         "模拟类接口只接受测试密钥。"
         "Simulations accept test keys only.";
+    PaymentNotFound "payment_not_found" 404,
+        "没有这笔支付" "There is no such payment",
+        "请核对编号，并确认密钥属于同一商户和同一模式（test / live）。"
+        "Check the id, and that the key belongs to the same merchant and the same mode (test or live).";
+    RefundNotFound "refund_not_found" 404,
+        "没有这笔退款" "There is no such refund",
+        "请核对编号，并确认密钥属于同一商户和同一模式（test / live）。"
+        "Check the id, and that the key belongs to the same merchant and the same mode (test or live).";
+    EventNotFound "event_not_found" 404,
+        "没有这个事件" "There is no such event",
+        "请核对编号，并确认密钥属于同一商户和同一模式（test / live）。"
+        "Check the id, and that the key belongs to the same merchant and the same mode (test or live).";
+    WebhookEndpointNotFound "webhook_endpoint_not_found" 404,
+        "没有这个回调地址" "There is no such webhook endpoint",
+        "请核对编号，并确认密钥属于同一商户和同一模式（test / live）。"
+        "Check the id, and that the key belongs to the same merchant and the same mode (test or live).";
     UnknownPath "unknown_path" 404,
         "没有这个接口" "There is no such endpoint",
         "请对照 /docs/api 检查路径；路径区分大小写，末尾不带斜杠。"
@@ -120,6 +136,54 @@ error_codes! { // variant, code, status, title (zh, en), help (zh, en)
         "请求体传输太慢" "The body arrived too slowly",
         "什么也没有执行，可以放心重发。"
         "Nothing was done; send the request again.";
+    IdempotencyInProgress "idempotency_in_progress" 409,
+        "相同的请求正在处理" "The same request is still being answered",
+        "第一次请求的结果还没有出来。请在 Retry-After 给出的秒数后，用同一个 Idempotency-Key 再问一次。"
+        "The first request has no result yet. Ask again with the same Idempotency-Key after the seconds given by Retry-After.";
+    OrderIdReused "order_id_reused" 409,
+        "order_id 已用于另一笔支付" "The order_id belongs to another payment",
+        "同一商户、同一模式下 order_id 永久唯一。内容相同会返回原支付；内容不同请换一个 order_id。"
+        "An order_id is unique for ever per merchant and mode. The same content returns the first payment; other content needs another order_id.";
+    RefundIdReused "refund_id_reused" 409,
+        "refund_id 已用于另一笔退款" "The refund_id belongs to another refund",
+        "同一商户、同一模式下 refund_id 永久唯一。内容相同会返回原退款；内容不同请换一个 refund_id。"
+        "A refund_id is unique for ever per merchant and mode. The same content returns the first refund; other content needs another refund_id.";
+    PaymentEnded "payment_ended" 409,
+        "支付已经结束" "The payment has ended",
+        "只有未结束的支付可以修改或取消。已支付的请用退款。"
+        "Only a payment that has not ended can be changed or canceled. Refund one that was paid.";
+    PaymentNotPaid "payment_not_paid" 409,
+        "支付尚未成功" "The payment is not paid",
+        "只有已支付的订单可以退款。未支付的请取消。"
+        "Only what was paid can be refunded. Cancel a payment that was not.";
+    RefundNothingLeft "refund_nothing_left" 409,
+        "没有可退金额" "Nothing is left to refund",
+        "已退和正在退的金额之和已等于支付金额。"
+        "Refunds that succeeded or are under way already add up to the payment.";
+    TooManyRefunds "too_many_refunds" 409,
+        "退款次数已达上限" "Too many refunds of one payment",
+        "一笔支付最多退款 50 次。"
+        "A payment can be refunded in at most 50 parts.";
+    RefundWindowOver "refund_window_over" 409,
+        "已过退款期限" "The time for refunds is over",
+        "渠道只在付款后的一定期限内受理退款，之后请线下处理。"
+        "The channel refunds only for some time after the payment. Settle it with the customer in another way.";
+    RefundFinished "refund_finished" 409,
+        "退款已经结束" "The refund has ended",
+        "已经成功或失败的退款不会再变。"
+        "A refund that succeeded or failed does not change any more.";
+    TooManyAttempts "too_many_attempts" 409,
+        "支付方式更换次数过多" "The method was changed too often",
+        "一笔支付最多尝试 20 次，请新建支付。"
+        "A payment has at most 20 attempts. Create a new one.";
+    TooManyWebhookEndpoints "too_many_webhook_endpoints" 409,
+        "回调地址数量已达上限" "Too many webhook endpoints",
+        "每个模式最多 20 个回调地址，请先删除不用的。"
+        "There can be 20 endpoints per mode. Delete one that is not needed.";
+    WebhookEndpointDisabled "webhook_endpoint_disabled" 409,
+        "回调地址已停用" "The webhook endpoint is disabled",
+        "请先启用该回调地址，再发送。"
+        "Enable the endpoint before sending to it.";
     BodyTooLarge "body_too_large" 413,
         "请求体过大" "The body is too large",
         "请求体上限为 64 kB。"
@@ -132,6 +196,26 @@ error_codes! { // variant, code, status, title (zh, en), help (zh, en)
         "字段的值不可接受" "A value is not acceptable",
         "格式正确，但值超出范围或没有意义。errors 里列出了每个字段的原因。"
         "The form is right, but a value is out of range or means nothing. `errors` gives the reason for each field.";
+    IdempotencyKeyReused "idempotency_key_reused" 422,
+        "Idempotency-Key 已用于其他内容" "The Idempotency-Key was used for other content",
+        "同一个 Idempotency-Key 只能对应同一个请求体。新的操作请使用新的键。"
+        "One Idempotency-Key stands for one body. Use a new key for a new operation.";
+    RefundTooLarge "refund_too_large" 422,
+        "退款金额超过可退金额" "The refund is larger than what is left",
+        "可退金额等于已支付金额减去已退和正在退的金额；不填 amount 即退全部剩余。"
+        "What is left is the amount paid less refunds that succeeded or are under way. Without `amount`, all of it is refunded.";
+    CurrencyMismatch "currency_mismatch" 422,
+        "币种不一致" "The currency differs",
+        "退款币种必须与支付一致。"
+        "A refund has the currency of its payment.";
+    MethodUnavailable "method_unavailable" 422,
+        "支付方式不可用" "The method is not available",
+        "当前商户没有可用的渠道支持该方式、币种或金额。GET /v1/payment_methods 列出可用的方式；不填 method 由顾客选择。"
+        "No active channel of the merchant takes this method for this currency and amount. GET /v1/payment_methods lists what is available; without `method` the customer chooses.";
+    ExpiryOutOfRange "expiry_out_of_range" 422,
+        "有效期超出范围" "The expiry is out of range",
+        "有效期须在 1 分钟到 7 天之间，从创建时起算最长 7 天。"
+        "A payment can be open from one minute to seven days, counted from its creation.";
     RateLimited "rate_limited" 429,
         "请求太频繁" "Too many requests",
         "请等待 Retry-After 给出的秒数后再试。"
@@ -140,6 +224,10 @@ error_codes! { // variant, code, status, title (zh, en), help (zh, en)
         "服务器内部错误" "Something went wrong on our side",
         "可以用同一个 Idempotency-Key 放心重试。如果反复出现，请附上 request_id 联系运营方。"
         "Retry with the same Idempotency-Key. If it stays, tell the operator the request_id.";
+    ChannelUnavailable "channel_unavailable" 502,
+        "支付渠道暂时没有应答" "The channel does not answer at the moment",
+        "结果未知不等于失败：系统会继续查询。请稍后再查看支付状态。"
+        "Unknown is not failed: Coffer goes on asking. Look at the payment again later.";
     Busy "busy" 503,
         "服务繁忙" "The server is busy",
         "什么也没有执行，请在 Retry-After 给出的秒数后重试。"

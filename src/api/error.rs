@@ -16,6 +16,8 @@ use crate::lang::{Lang, Text};
 /// Places named in one answer; a body with more faults is not worth listing further.
 pub const FIELD_ERRORS_MAX: usize = 50;
 
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
 /// A sentence in both languages that was put together for one occasion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Words {
@@ -115,6 +117,8 @@ struct More {
     retry_after_s: Option<u64>,
     headers: Vec<(HeaderName, HeaderValue)>,
     signature_base: Option<String>,
+    /// For the log, never for the client.
+    cause: Option<String>,
 }
 
 impl Problem {
@@ -164,6 +168,16 @@ impl Problem {
         self
     }
 
+    /// Why it is our fault; logged where the answer is made.
+    pub fn because(mut self, cause: impl fmt::Display) -> Self {
+        self.more.cause = Some(cause.to_string());
+        self
+    }
+
+    pub fn cause(&self) -> Option<&str> {
+        self.more.cause.as_deref()
+    }
+
     pub fn errors(&self) -> &[FieldError] {
         &self.more.errors
     }
@@ -171,7 +185,7 @@ impl Problem {
     /// The reply for a client that reads `lang`.
     pub fn respond(&self, lang: Lang, request_id: Option<&str>) -> HttpResponse {
         let mut reply = HttpResponse::build(self.code.status());
-        reply.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json")));
+        reply.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON)));
         reply.insert_header((header::CONTENT_LANGUAGE, HeaderValue::from_static(lang.tag())));
         reply.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
         if self.code.status() == StatusCode::UNAUTHORIZED {
@@ -212,14 +226,14 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// For handlers that answer with `?`; the edge renders it again once it knows language and request id.
+/// For handlers that answer with `?`.
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
         self.code.status()
     }
 
     fn error_response(&self) -> HttpResponse {
-        self.respond(Lang::En, None)
+        self.respond(Lang::Zh, None)
     }
 }
 

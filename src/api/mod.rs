@@ -1,14 +1,25 @@
 //! The merchant's API: parses requests, proves who sent them, calls one flow, renders the answer. It decides nothing.
 
+mod auth;
 mod card_number;
 mod codes;
+mod commit;
+pub mod endpoint;
 pub mod error;
 pub mod fields;
 pub mod json;
 pub mod keys;
 pub mod kinds;
 pub mod objects;
+mod page;
+mod payments;
 pub mod rate;
+mod refunds;
+mod refusals;
+pub mod service;
 pub mod signature;
+mod wait;
 
+pub use endpoint::routes;
 pub use objects::render_event;
+pub use service::{Api, ApiSettings};

@@ -66,12 +66,14 @@ pub struct PaymentObject<'a> {
     pub amount: Amount,
     pub amount_paid: Amount,
     pub amount_refunded: Amount,
+    /// What a further refund can take at most.
+    pub amount_refundable: Amount,
     /// The shop's own number, unique for ever.
     pub order_id: &'a str,
     pub description: &'a str,
     pub method: Option<&'static str>,
     /// The hosted page to send the customer to.
-    pub checkout_url: String,
+    pub checkout_url: &'a str,
     pub next_action: NextActionObject<'a>,
     pub expires_at: Moment,
     pub paid_at: Option<Moment>,
@@ -86,6 +88,9 @@ pub struct PaymentObject<'a> {
     /// Rises with every change; ignore an object with a lower one than you have.
     pub version: u32,
     pub created_at: Moment,
+    /// Only with `expand=refunds`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refunds: Option<Vec<RefundObject<'a>>>,
 }
 
 /// Who moved the money.
@@ -167,6 +172,11 @@ pub struct RefundObject<'a> {
     pub finished_at: Option<Moment>,
 }
 
+/// Writes a refund.
+pub fn write_refund(scope: Scope, refund: &Refund) -> Vec<u8> {
+    to_bytes(&refund_object(scope, refund))
+}
+
 /// Writes a payment. `attempt` is the payment's current one, where there is one.
 pub fn write_payment(gateway: &Gateway, scope: Scope, payment: &Payment, attempt: Option<&Attempt>) -> Vec<u8> {
     let url = gateway.checkout_url(scope, payment.id);
@@ -191,10 +201,11 @@ pub fn payment_object<'a>(
         amount: Amount(payment.amount),
         amount_paid: Amount(payment.amount_paid()),
         amount_refunded: Amount(payment.amount_refunded()),
+        amount_refundable: Amount(payment.refundable()),
         order_id: &payment.order_id,
         description: &payment.description,
         method: method.map(|method| method.code()),
-        checkout_url: checkout_url.to_owned(),
+        checkout_url,
         next_action: NextActionObject::of(payment, attempt, checkout_url),
         expires_at: Moment(payment.expires_at),
         paid_at: payment.paid_at.map(Moment),
@@ -210,6 +221,7 @@ pub fn payment_object<'a>(
         metadata: &payment.metadata,
         version: payment.version,
         created_at: Moment(payment.created_at),
+        refunds: None,
     }
 }
 
@@ -263,7 +275,12 @@ pub fn render_event(gateway: &Gateway, scope: Scope, event: &Event) -> Vec<u8> {
     to_bytes(&EventBody { r#type: event.kind.code(), timestamp: Moment(event.at), data })
 }
 
+/// Bytes that most objects fit into.
+const OBJECT_BYTES_USUAL: usize = 1536;
+
 /// Serialising these structs cannot fail: they have no maps with keys that are not strings.
 pub fn to_bytes(object: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(object).expect("objects of the API are always JSON")
+    let mut bytes = Vec::with_capacity(OBJECT_BYTES_USUAL);
+    serde_json::to_writer(&mut bytes, object).expect("objects of the API are always JSON");
+    bytes
 }

@@ -89,6 +89,8 @@ pub const ANSWERS_BY_EXPIRY: Table<(Timestamp, Scope, [u8; 16]), Unit> = Table::
 
 /// One row, 0: the key behind the cashier's links.
 pub const LINK_KEY: Table<u8, Sealed> = Table::new("link_key", 1);
+/// One row, 0: the seed of the Ed25519 key that signs replies of the API.
+pub const REPLY_KEY: Table<u8, Sealed> = Table::new("reply_key", 1);
 
 /// One row, 0: the seed of the key that signs checkpoints.
 pub const CHECKPOINT_KEY: Table<u8, Sealed> = Table::new("checkpoint_key", 1);

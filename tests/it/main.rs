@@ -1,5 +1,6 @@
 //! One test binary; a module per feature.
 mod cashier;
+mod api;
 mod cli;
 mod console;
 mod flows;

@@ -1,0 +1,222 @@
+//! One commit for a request that changes something: its nonce is spent, its effect happens, and its answer is stored
+//! under its idempotency key, all of it or nothing.
+
+use std::sync::Arc;
+
+use actix_web::http::header::HeaderMap;
+use ring::digest::{Context, SHA256, digest};
+
+use super::error::{ErrorCode, Problem};
+use super::service::{Api, Call, Reply, lang_of};
+use crate::domain::ids::{KeyId, PaymentId, Scope};
+use crate::domain::time::{Duration, Timestamp};
+use crate::flows::{FlowError, Moment};
+use crate::lang::Lang;
+use crate::signals::request_id;
+use crate::store::tables::{ANSWERS, ANSWERS_BY_EXPIRY, AnswerState, NONCES, NONCES_BY_EXPIRY, StoredAnswer};
+use crate::store::{Read, StoreError, WriteTx};
+
+/// How long an answer is kept for repetitions.
+pub const ANSWERS_KEPT: Duration = Duration::from_hours(72);
+/// Characters of an idempotency key.
+pub const IDEMPOTENCY_KEY_CHARS: std::ops::RangeInclusive<usize> = 1..=255;
+/// How long an answer may be in the making: as long as a handler waits for a channel, and time to write it down. After
+/// that its handler is gone, and whoever repeats the request gets the payment as it stands.
+const RUNNING_MAX: Duration = Duration::from_seconds(15);
+/// Seconds after which it makes sense to ask again for an answer in the making.
+const RUNNING_RETRY_S: u64 = 2;
+
+/// A nonce as it is remembered.
+#[derive(Clone, Copy, Debug)]
+pub struct NonceRow {
+    pub key: KeyId,
+    /// SHA-256, cut to 16 bytes.
+    pub hash: [u8; 16],
+    pub until: Timestamp,
+}
+
+/// What became of a request.
+pub enum Committed {
+    Answered(Reply),
+    /// The effect is durable and the answer still to be made, with [`Call::finish`].
+    Wait(PaymentId),
+}
+
+/// Why nothing was committed.
+pub(super) enum Undone {
+    Store(StoreError),
+    NonceReused,
+    Books(String),
+}
+
+impl From<StoreError> for Undone {
+    fn from(error: StoreError) -> Self {
+        Undone::Store(error)
+    }
+}
+
+impl From<Undone> for Problem {
+    fn from(undone: Undone) -> Self {
+        match undone {
+            Undone::Store(error) => error.into(),
+            Undone::NonceReused => Problem::new(ErrorCode::NonceReused),
+            Undone::Books(cause) => Problem::new(ErrorCode::InternalError).because(cause),
+        }
+    }
+}
+
+/// Spends a nonce. Refused when it was spent before, in this process or an earlier one.
+pub(super) fn use_nonce(tx: &mut WriteTx<'_>, nonce: &NonceRow) -> Result<(), Undone> {
+    let key = (nonce.key, nonce.hash);
+    if tx.contains(&NONCES, &key)? {
+        return Err(Undone::NonceReused);
+    }
+    tx.put(&NONCES, &key, &nonce.until)?;
+    tx.put(&NONCES_BY_EXPIRY, &(nonce.until, nonce.key, nonce.hash), &())?;
+    Ok(())
+}
+
+impl Call {
+    /// Runs an effect. `effect` may run again, so it has no side effects outside its transaction. It answers at once, or
+    /// `Running` when the channel has to be heard first. A refusal takes back what it wrote, and is stored as its answer.
+    pub async fn commit<F>(&self, effect: F) -> Result<Committed, Problem>
+    where
+        F: Fn(&Api, &mut WriteTx<'_>, &mut Moment) -> Result<AnswerState, FlowError> + Send + 'static,
+    {
+        let guard = Guard {
+            scope: self.scope(),
+            nonce: self.caller.nonce,
+            answer: self.answer_key()?,
+            now: self.now,
+            lang: lang_of(&self.request),
+            request_id: request_id(&self.request).map(|id| id.to_string()),
+        };
+        let moment = Moment::at(self.now, self.api.gateway.env.random());
+        let (api, answer) = (self.api.clone(), guard.answer);
+        let outcome = self.api.gateway.store.write(move |tx| guard.run(&api, tx, moment, &effect)).await?;
+        match outcome {
+            Outcome::New(AnswerState::Done { status, body }) => Ok(Committed::Answered(Reply::json(status, body))),
+            Outcome::New(AnswerState::Running(payment)) => Ok(Committed::Wait(payment)),
+            Outcome::Refused(problem) => Err(problem),
+            Outcome::Known(known) => repeat(known, answer, self.now),
+        }
+    }
+
+    /// Makes the answer of a request that had to wait, and stores it for repetitions.
+    pub async fn finish(&self, status: u16, body: Vec<u8>) -> Result<Reply, Problem> {
+        let Some(key) = self.answer_key()? else { return Ok(Reply::json(status, body)) };
+        let (scope, at) = (self.scope(), self.now);
+        let body = Arc::new(body);
+        let stored = body.clone();
+        self.api
+            .gateway
+            .store
+            .write(move |tx| {
+                let reply = AnswerState::Done { status, body: stored.as_ref().clone() };
+                tx.put(&ANSWERS, &(scope, key.hash), &StoredAnswer { fingerprint: key.fingerprint, at, reply })
+            })
+            .await
+            .map_err(|error: StoreError| Problem::from(error))?;
+        Ok(Reply::json(status, Arc::unwrap_or_clone(body)))
+    }
+
+    fn answer_key(&self) -> Result<Option<AnswerKey>, Problem> {
+        let Some(key) = idempotency_key(self.request.headers())? else { return Ok(None) };
+        let mut hash = Context::new(&SHA256);
+        // None of the three holds a line break.
+        for part in [self.request.method().as_str(), "\n", self.request.path(), "\n", key] {
+            hash.update(part.as_bytes());
+        }
+        let cut = |digest: ring::digest::Digest| *digest.as_ref().first_chunk().expect("SHA-256 has 32 bytes");
+        Ok(Some(AnswerKey { hash: cut(hash.finish()), fingerprint: cut(digest(&SHA256, &self.body)) }))
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let mut values = headers.get_all("idempotency-key");
+    let Some(value) = values.next() else { return Ok(None) };
+    let key = value
+        .to_str()
+        .ok()
+        .filter(|key| IDEMPOTENCY_KEY_CHARS.contains(&key.len()) && key.bytes().all(|b| (b' '..=b'~').contains(&b)));
+    match (key, values.next()) {
+        (Some(key), None) => Ok(Some(key)),
+        (Some(_) | None, _) => Err(Problem::new(ErrorCode::IdempotencyKeyInvalid)),
+    }
+}
+
+/// Where an answer is stored, and which body it answers.
+#[derive(Clone, Copy)]
+struct AnswerKey {
+    hash: [u8; 16],
+    fingerprint: [u8; 16],
+}
+
+/// What surrounds an effect in its commit.
+struct Guard {
+    scope: Scope,
+    nonce: Option<NonceRow>,
+    answer: Option<AnswerKey>,
+    now: Timestamp,
+    lang: Lang,
+    request_id: Option<String>,
+}
+
+enum Outcome {
+    New(AnswerState),
+    Refused(Problem),
+    Known(StoredAnswer),
+}
+
+impl Guard {
+    fn run<F>(&self, api: &Api, tx: &mut WriteTx<'_>, mut moment: Moment, effect: &F) -> Result<Outcome, Undone>
+    where
+        F: Fn(&Api, &mut WriteTx<'_>, &mut Moment) -> Result<AnswerState, FlowError>,
+    {
+        if let Some(nonce) = &self.nonce {
+            use_nonce(tx, nonce)?;
+        }
+        if let Some(key) = &self.answer
+            && let Some(known) = tx.get(&ANSWERS, &(self.scope, key.hash))?
+            && self.now < known.at.plus(ANSWERS_KEPT)
+        {
+            return Ok(Outcome::Known(known));
+        }
+        match tx.nested(|tx| effect(api, tx, &mut moment)) {
+            Ok(answer) => Ok(Outcome::New(self.remember(tx, answer)?)),
+            Err(FlowError::Refused(refusal)) => {
+                let problem = Problem::from(refusal);
+                if self.answer.is_some() {
+                    let body = problem.to_json(self.lang, self.request_id.as_deref());
+                    self.remember(tx, AnswerState::Done { status: problem.code.status().as_u16(), body })?;
+                }
+                Ok(Outcome::Refused(problem))
+            }
+            Err(FlowError::Store(error)) => Err(Undone::Store(error)),
+            Err(FlowError::Books(cause)) => Err(Undone::Books(cause)),
+        }
+    }
+
+    /// Gives the answer back, so that its body is not copied.
+    fn remember(&self, tx: &mut WriteTx<'_>, reply: AnswerState) -> Result<AnswerState, StoreError> {
+        let Some(key) = self.answer else { return Ok(reply) };
+        let answer = StoredAnswer { fingerprint: key.fingerprint, at: self.now, reply };
+        tx.put(&ANSWERS, &(self.scope, key.hash), &answer)?;
+        tx.put(&ANSWERS_BY_EXPIRY, &(self.now.plus(ANSWERS_KEPT), self.scope, key.hash), &())?;
+        Ok(answer.reply)
+    }
+}
+
+/// The answer to a request whose idempotency key is known.
+fn repeat(known: StoredAnswer, key: Option<AnswerKey>, now: Timestamp) -> Result<Committed, Problem> {
+    if key.is_none_or(|key| key.fingerprint != known.fingerprint) {
+        return Err(Problem::new(ErrorCode::IdempotencyKeyReused));
+    }
+    match known.reply {
+        AnswerState::Done { status, body } => Ok(Committed::Answered(Reply::stored(status, body))),
+        AnswerState::Running(_) if now < known.at.plus(RUNNING_MAX) => {
+            Err(Problem::new(ErrorCode::IdempotencyInProgress).retry_after_s(RUNNING_RETRY_S))
+        }
+        AnswerState::Running(payment) => Ok(Committed::Wait(payment)),
+    }
+}

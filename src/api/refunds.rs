@@ -1,0 +1,227 @@
+//! Refunds: ask for one, read, list.
+
+use actix_web::http::Method as Verb;
+use ring::digest::{Context, SHA256};
+
+use super::commit::Committed;
+use super::endpoint::{Endpoint, Group, ReplyDoc, schema_of};
+use super::error::{ErrorCode, Problem};
+use super::fields::{Fields, describe};
+use super::kinds::{Amount, Chars, IdOf, Metadata, OneOf};
+use super::objects::{RefundObject, refund_object, to_bytes, write_refund};
+use super::page::{ListReply, Page, Window};
+use super::service::{Call, Reply};
+use crate::domain::ids::{PaymentId, RefundId, Scope};
+use crate::domain::key::Permission;
+use crate::domain::refund::{Refund, RefundState};
+use crate::flows::refunds::{self as flow, NewRefund, Requested};
+use crate::lang::Text;
+use crate::store::tables::{AnswerState, PAYMENTS, REFUND_BY_NUMBER, REFUNDS, REFUNDS_BY_STATE};
+use crate::store::{Read, Span, StoreError};
+
+const REFUND_ID_CHARS_MAX: usize = 64;
+/// Source: WeChat Pay API v3, refund: `reason` has at most 80 bytes, which is 26 Chinese characters; longer ones are cut there.
+const REASON_CHARS_MAX: usize = 80;
+
+const REFUND: ReplyDoc = ReplyDoc::One(schema_of::<RefundObject<'static>>);
+
+pub const ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        id: "create_refund",
+        group: Group::Refunds,
+        method: Verb::POST,
+        path: "/v1/payments/{id}/refunds",
+        permission: Some(Permission::Refund),
+        summary: Text::new("申请退款", "Refund a payment"),
+        about: Text::new(
+            "金额在受理时即被占用，多笔退款之和不会超过支付金额。受理后的状态是 pending，最终结果以回调为准。不填 amount 即退全部剩余。",
+            "The amount is reserved when the refund is accepted, so refunds never add up to more than was paid. It begins as `pending`, and a callback \
+             tells the end. Without `amount`, all that is left is refunded.",
+        ),
+        query: None,
+        body: Some(|| describe(new_refund)),
+        status: 201,
+        reply: REFUND,
+        refusals: &[
+            ErrorCode::InvalidValue,
+            ErrorCode::PaymentNotFound,
+            ErrorCode::PaymentNotPaid,
+            ErrorCode::RefundIdReused,
+            ErrorCode::RefundTooLarge,
+            ErrorCode::RefundNothingLeft,
+            ErrorCode::CurrencyMismatch,
+            ErrorCode::TooManyRefunds,
+            ErrorCode::RefundWindowOver,
+            ErrorCode::IdempotencyKeyReused,
+        ],
+        handler: |call| Box::pin(create(call)),
+    },
+    Endpoint {
+        id: "get_refund",
+        group: Group::Refunds,
+        method: Verb::GET,
+        path: "/v1/refunds/{id}",
+        permission: Some(Permission::Read),
+        summary: Text::new("查询退款", "Get a refund"),
+        about: Text::new("退款的最终依据。", "The source of truth about a refund."),
+        query: None,
+        body: None,
+        status: 200,
+        reply: REFUND,
+        refusals: &[ErrorCode::RefundNotFound],
+        handler: |call| Box::pin(get(call)),
+    },
+    Endpoint {
+        id: "list_refunds",
+        group: Group::Refunds,
+        method: Verb::GET,
+        path: "/v1/refunds",
+        permission: Some(Permission::Read),
+        summary: Text::new("退款列表", "List refunds"),
+        about: Text::new("按创建时间从新到旧。", "Newest first."),
+        query: Some(|| describe(Filter::read)),
+        body: None,
+        status: 200,
+        reply: ReplyDoc::List(schema_of::<RefundObject<'static>>),
+        refusals: &[],
+        handler: |call| Box::pin(list(call)),
+    },
+];
+
+fn new_refund(f: &mut Fields<'_>) -> Option<NewRefund> {
+    let about = Text::new("退款金额；不填即退全部剩余。", "How much; without it, all that is left.");
+    let amount = f.optional("amount", about, Amount);
+    let about =
+        Text::new("您的退款单号，同一模式下永久唯一。", "Your own refund number, unique for ever within the mode.");
+    let refund_no = f.optional("refund_id", about, Chars::exact(1..=REFUND_ID_CHARS_MAX));
+    let about = Text::new("退款原因，顾客可能会看到。", "Why; the customer may see it.");
+    let reason = f.optional("reason", about, Chars::free(1..=REASON_CHARS_MAX));
+    let about = Text::new("您自己的键值对，随回调原样返回。", "Your own notes, returned with every callback.");
+    let metadata = f.optional("metadata", about, Metadata).unwrap_or_default();
+    let mut new = NewRefund { amount, refund_no, reason, metadata, fingerprint: [0; 16] };
+    new.fingerprint = fingerprint(&new);
+    Some(new)
+}
+
+fn fingerprint(new: &NewRefund) -> [u8; 16] {
+    let mut hash = Context::new(&SHA256);
+    let mut add = |part: Option<&str>| {
+        hash.update(&part.map_or(u64::MAX, |text| text.len() as u64).to_be_bytes());
+        hash.update(part.unwrap_or("").as_bytes());
+    };
+    add(new.amount.map(|amount| amount.to_string()).as_deref());
+    add(new.refund_no.as_deref());
+    add(new.reason.as_deref());
+    for (key, value) in &new.metadata {
+        add(Some(key));
+        add(Some(value));
+    }
+    *hash.finish().as_ref().first_chunk().expect("SHA-256 has 32 bytes")
+}
+
+async fn create(call: Call) -> Result<Reply, Problem> {
+    let payment: PaymentId = call.id(ErrorCode::PaymentNotFound)?;
+    let new = call.read_body(new_refund)?;
+    let (scope, by) = (call.scope(), call.actor());
+    let committed = call.commit(move |_, tx, moment| {
+        let requested = flow::request(tx, scope, payment, &new, by.clone(), moment)?;
+        let status = match requested {
+            Requested::New(_) => 201,
+            Requested::Existing(_) => 200,
+        };
+        Ok(AnswerState::Done { status, body: write_refund(scope, requested.refund()) })
+    });
+    match committed.await? {
+        Committed::Answered(reply) => Ok(reply),
+        Committed::Wait(_) => unreachable!("a refund is answered when it is accepted"),
+    }
+}
+
+async fn get(call: Call) -> Result<Reply, Problem> {
+    let id: RefundId = call.id(ErrorCode::RefundNotFound)?;
+    let scope = call.scope();
+    let refund = call.api.gateway.store.read_blocking(|tx| tx.get(&REFUNDS, &(scope, id)))?;
+    let refund = refund.ok_or_else(|| Problem::new(ErrorCode::RefundNotFound))?;
+    Ok(Reply::ok(write_refund(scope, &refund)))
+}
+
+struct Filter {
+    window: Window<RefundId>,
+    status: Option<RefundState>,
+    payment: Option<PaymentId>,
+    refund_no: Option<String>,
+}
+
+impl Filter {
+    fn read(f: &mut Fields<'_>) -> Option<Self> {
+        let states = || RefundState::ALL.iter().map(|state| state.code()).collect();
+        let about = Text::new("只要这个状态的。", "Only those with this status.");
+        let status = f.optional("status", about, OneOf::new(states, RefundState::parse));
+        let about = Text::new("只要这笔支付的。", "Only those of this payment.");
+        let payment = f.optional("payment", about, IdOf::new(PaymentId::PREFIX));
+        let about = Text::new("只要这个退款单号的。", "Only the one with this refund number.");
+        let refund_no = f.optional("refund_id", about, Chars::exact(1..=REFUND_ID_CHARS_MAX));
+        let window = Window::read(f);
+        Some(Self { window: window?, status, payment, refund_no })
+    }
+
+    fn rows(&self, tx: &impl Read, scope: Scope) -> Result<Page<Refund>, StoreError> {
+        let window = &self.window;
+        let load = |ids: Vec<RefundId>| -> Result<Vec<Refund>, StoreError> {
+            let found: Result<Vec<_>, _> = ids.into_iter().map(|id| tx.get(&REFUNDS, &(scope, id))).collect();
+            Ok(found?.into_iter().flatten().collect())
+        };
+        let fits = |refund: &Refund| {
+            self.status.is_none_or(|status| status == refund.state)
+                && self.payment.is_none_or(|payment| payment == refund.payment)
+        };
+        if let Some(number) = &self.refund_no {
+            let id = tx.get(&REFUND_BY_NUMBER, &(scope, number.clone()))?;
+            return Ok(Page::whole(load(id.into_iter().collect())?.into_iter().filter(fits).collect()));
+        }
+        if let Some(payment) = self.payment {
+            // A payment has at most fifty, so they are one page.
+            let mut ids = tx.get(&PAYMENTS, &(scope, payment))?.map(|payment| payment.refunds).unwrap_or_default();
+            ids.reverse();
+            return Ok(Page::whole(load(ids)?.into_iter().filter(fits).collect()));
+        }
+        let rows = match self.status {
+            None => {
+                let (span, order) = window.span(Span::prefix(&scope), |id| (scope, id));
+                let rows = tx.scan(&REFUNDS, &span, order, window.scan_limit())?;
+                rows.into_iter().map(|(_, refund)| refund).collect()
+            }
+            Some(status) => {
+                let state = state_key(status);
+                let (span, order) = window.span(Span::prefix(&(scope, state)), |id| (scope, state, id));
+                let ids = tx.scan(&REFUNDS_BY_STATE, &span, order, window.scan_limit())?;
+                load(ids.into_iter().map(|((_, _, id), ())| id).collect())?
+            }
+        };
+        Ok(window.page(rows))
+    }
+}
+
+/// The state's place in `RefundState::ALL`, as the index keys it.
+fn state_key(state: RefundState) -> u8 {
+    let place = RefundState::ALL.iter().position(|other| *other == state).expect("ALL lists every state");
+    u8::try_from(place).expect("there are few states")
+}
+
+async fn list(call: Call) -> Result<Reply, Problem> {
+    let filter = call.read_query(Filter::read)?;
+    let scope = call.scope();
+    let query = call.request.query_string().to_owned();
+    let body = call
+        .api
+        .gateway
+        .store
+        .read(move |tx| {
+            let page = filter.rows(tx, scope)?;
+            let next = page.next("/v1/refunds", &query, |refund| refund.id.to_string());
+            let data = page.rows.iter().map(|refund| refund_object(scope, refund)).collect();
+            Ok::<_, StoreError>(to_bytes(&ListReply::new(data, page.has_more, next)))
+        })
+        .await?;
+    Ok(Reply::ok(body))
+}

@@ -1,0 +1,5 @@
+//! The merchant's API as programs meet it.
+
+mod edge;
+mod payments;
+mod site;
