@@ -1,6 +1,6 @@
 //! One test binary; a module per feature.
-mod cashier;
 mod api;
+mod cashier;
 mod cli;
 mod console;
 mod flows;
