@@ -134,6 +134,16 @@ impl Runner {
         }
     }
 
+    /// Does one effect now, outside of the plan: for a simulation that decides the order of everything itself. Nothing else
+    /// may run meanwhile. Answers until when its lane rests, if it does.
+    pub async fn act_once(&self, lane: Lane, at: Timestamp, effect: Effect) -> Option<Timestamp> {
+        match self.0.act(lane, at, effect).await {
+            Outcome::RestLane(until) => Some(until),
+            Outcome::RestEffect(rest) => Some(self.0.gateway.env.now().plus(rest)),
+            Outcome::Done | Outcome::Probed { .. } => None,
+        }
+    }
+
     pub fn stats(&self) -> RunnerStats {
         let plan = self.0.plan();
         RunnerStats {

@@ -5,5 +5,6 @@ mod cli;
 mod console;
 mod flows;
 mod outgoing;
+mod simulation;
 mod store;
 mod wallet;
