@@ -1,5 +1,7 @@
-//! What integrators practise with: a simulated provider that misbehaves on request. Speaks to the rest of Coffer over
-//! HTTP only, as a real provider does.
+//! What integrators practise with: a simulated provider that misbehaves on request, and a small shop. Both speak to the
+//! rest of Coffer over HTTP only, as real ones do.
 
+/// A small shop that sells mugs through the API.
+pub mod shop;
 /// The provider behind the test wallet's channel.
 pub mod wallet;

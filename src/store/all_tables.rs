@@ -61,6 +61,8 @@ pub const ALL_TABLES: &[TableCheck] = &[
     WALLET_LETTERS.check(),
     WALLET_TROUBLES.check(),
     WALLET_FAULTS.check(),
+    SHOP_ORDERS.check(),
+    SHOP_BY_PAYMENT.check(),
 ];
 
 #[cfg(test)]

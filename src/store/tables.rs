@@ -22,6 +22,7 @@ use crate::domain::time::Timestamp;
 use crate::flows::effect::{Effect, Lane};
 use crate::ledger::{Account, Balance, Chained, EntryId, Head};
 use crate::proof::Checkpoint;
+use crate::sandbox::shop::order::ShopOrder;
 use crate::sandbox::wallet::fault::Faults;
 use crate::sandbox::wallet::model::{WalletOrder, WalletRefund};
 use crate::sandbox::wallet::records::{Letter, Subject, WalletMerchant};
@@ -137,6 +138,11 @@ pub const WALLET_LETTERS: Table<(Timestamp, [u8; 16]), Letter> = Table::new("wal
 pub const WALLET_TROUBLES: Table<String, u32> = Table::new("wallet_troubles", 1);
 /// One row, 0: the faults that new orders begin with.
 pub const WALLET_FAULTS: Table<u8, Faults> = Table::new("wallet_faults", 1);
+
+/// Orders of the demo's shop by their number, which begins with the time.
+pub const SHOP_ORDERS: Table<String, ShopOrder> = Table::new("shop_orders", 1);
+/// Which order of the demo's shop a payment belongs to: refunds name nothing else.
+pub const SHOP_BY_PAYMENT: Table<String, String> = Table::new("shop_by_payment", 1);
 
 /// The stored reply of an idempotent request.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -5,6 +5,7 @@ mod cli;
 mod console;
 mod flows;
 mod outgoing;
+mod shop;
 mod simulation;
 mod store;
 mod wallet;
