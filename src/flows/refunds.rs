@@ -205,20 +205,22 @@ pub fn refund(tx: &impl Read, scope: Scope, id: RefundId) -> Result<Refund, Flow
     tx.get(&REFUNDS, &(scope, id))?.ok_or(FlowError::Refused(Refusal::RefundNotFound))
 }
 
-fn heard(refund: &Refund, observation: &Observation) -> RefundHeard {
+fn heard(refund: &Refund, observation: &Observation, answered: bool) -> RefundHeard {
     match observation {
         Observation::RefundProcessing { .. } => RefundHeard::Processing,
         // A success over another amount is not the success of this refund: it stays unknown, with a case.
         Observation::RefundSucceeded { amount, .. } if *amount == refund.amount => RefundHeard::Succeeded,
         Observation::RefundFailed { .. } => RefundHeard::Failed,
         // "Refused for good" answers a sending. A refund that was sent before may have arrived all the same.
-        Observation::Refused { .. } => match refund.step {
+        Observation::Refused { .. } if answered => match refund.step {
             RefundStep::Send if refund.queries == 0 => RefundHeard::Failed,
             RefundStep::Send => RefundHeard::Refused,
             RefundStep::Ask | RefundStep::AskRefused => RefundHeard::Unknown,
         },
-        Observation::NotFound => RefundHeard::NotFound,
+        Observation::NotFound if answered => RefundHeard::NotFound,
         Observation::RefundSucceeded { .. }
+        | Observation::Refused { .. }
+        | Observation::NotFound
         | Observation::Accepted { .. }
         | Observation::NotPaid
         | Observation::Paid(_)
@@ -274,7 +276,7 @@ pub fn observe(
     if refund.state.is_final() {
         return Ok(());
     }
-    let (event, step) = follow::after_refund(refund.step, heard(&refund, observation));
+    let (event, step) = follow::after_refund(refund.step, heard(&refund, observation, follow_up));
     note(&mut refund, observation);
     let before = refund.state;
     if let Some(state) = before.next(event) {

@@ -3,8 +3,10 @@
 
 mod endings;
 mod following;
+mod model;
 mod money;
 mod payments;
+mod random;
 mod refunds;
 mod world;
 

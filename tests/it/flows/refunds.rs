@@ -299,3 +299,19 @@ fn a_refund_refused_when_it_was_sent_again_fails_when_the_channel_does_not_know_
         ",
     );
 }
+
+#[test]
+fn only_the_answer_to_its_sending_refuses_a_refund() {
+    check(
+        "
+        pay p1 100.00 by wechat -> processing
+        notify p1 paid 100.00 -> paid
+        refund r1 p1 -> pending
+        notify r1 refused -> nothing
+        notify r1 not_found -> nothing
+        next r1 send now
+        answer r1 processing -> processing
+        answer r1 refused -> nothing
+        ",
+    );
+}

@@ -529,7 +529,7 @@ impl World {
         if rows.is_empty() { "nothing".to_owned() } else { rows.join(", ") }
     }
 
-    fn shows(&self, name: &str) -> String {
+    pub fn shows(&self, name: &str) -> String {
         let payment = self.payment(name);
         let mut words = payment.state.code().to_owned();
         if payment.late {
@@ -559,7 +559,7 @@ impl World {
         })
     }
 
-    fn events(&self, name: &str) -> String {
+    pub fn events(&self, name: &str) -> String {
         let events = self.event_records(self.payments[name]);
         let codes = events.iter().map(|event| event.kind.code().trim_start_matches("payment.").to_owned());
         codes.collect::<Vec<_>>().join(", ")
@@ -600,7 +600,7 @@ impl World {
         rows.iter().map(|(_, entry)| line(&entry.what)).collect::<Vec<_>>().join(", ")
     }
 
-    fn cases(&self, name: &str) -> String {
+    pub fn cases(&self, name: &str) -> String {
         let cases = self.cases_of(self.payments[name]);
         let words: Vec<String> = cases.iter().map(|c| format!("{} {}", c.kind.code(), c.state.code())).collect();
         if words.is_empty() { "none".to_owned() } else { words.join(", ") }

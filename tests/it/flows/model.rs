@@ -1,0 +1,426 @@
+//! A plain model of what must become of payments and money, from the rules alone: it knows no tables, no ladder and no
+//! ledger. Of the gateway it takes only which question was asked, because what an answer means depends on that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use coffer::domain::follow::{RefundStep, Step};
+use coffer::domain::time::{Duration, Timestamp};
+
+/// What a channel may say about an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    Accepted,
+    NotPaid,
+    /// Wrong by so much, with one of a few transaction numbers, for us or for a stranger.
+    Paid {
+        off_by: u64,
+        transaction: u8,
+        stranger: bool,
+    },
+    Closed,
+    Declined,
+    NotFound,
+    Refused,
+    Unknown,
+}
+
+/// What a channel may say about a refund.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefundWord {
+    Processing,
+    Succeeded { off_by: u64 },
+    Failed,
+    NotFound,
+    Refused,
+    Unknown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    Book,
+    Refund,
+    Hold,
+}
+
+/// The merchant's choices.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    pub fee_ppm: u64,
+    pub fee_returned: bool,
+    pub late: Late,
+    pub second_refunded: bool,
+}
+
+#[derive(Debug)]
+pub struct Attempt {
+    pub wallet: usize,
+    live: bool,
+    accepted: bool,
+    /// Its close is wanted.
+    closing: bool,
+    disputed: bool,
+    paid_by: Option<u8>,
+}
+
+#[derive(Debug)]
+pub struct Refund {
+    pub amount: u64,
+    /// Out of suspense: of which attempt's money.
+    of_attempt: Option<usize>,
+    /// `None` while it is open.
+    success: Option<bool>,
+    answers: u32,
+    refused_again: bool,
+}
+
+#[derive(Debug)]
+pub struct Payment {
+    pub amount: u64,
+    pub fixed: Option<usize>,
+    expires_at: Timestamp,
+    pub attempts: Vec<Attempt>,
+    pub refunds: Vec<Refund>,
+    /// The end that is wanted.
+    wanted: Option<&'static str>,
+    over: Option<&'static str>,
+    /// The attempt whose money is the payment's.
+    payer: Option<usize>,
+    late: bool,
+    fee_returned: u64,
+    pub events: Vec<&'static str>,
+    /// Attempts whose money waits for an owner.
+    suspense: BTreeSet<usize>,
+    pub cases: BTreeSet<(String, &'static str)>,
+}
+
+pub struct Model {
+    policy: Policy,
+    pub payments: Vec<Payment>,
+    /// Which attempt of which payment a transaction has paid.
+    transactions: BTreeMap<u8, (usize, usize)>,
+}
+
+impl Payment {
+    pub fn state(&self) -> &'static str {
+        match (self.payer, self.over) {
+            (Some(_), _) => "paid",
+            (None, Some(over)) => over,
+            (None, None) if self.attempts.iter().any(|attempt| attempt.live) => "processing",
+            (None, None) => "open",
+        }
+    }
+
+    fn sum(&self, success: Option<bool>) -> u64 {
+        let own = self.refunds.iter().filter(|refund| refund.of_attempt.is_none() && refund.success == success);
+        own.map(|refund| refund.amount).sum()
+    }
+
+    fn refundable(&self) -> u64 {
+        if self.payer.is_none() { 0 } else { self.amount - self.sum(None) - self.sum(Some(true)) }
+    }
+
+    /// What the console would show, in the words of the stories.
+    pub fn shows(&self, policy: Policy) -> String {
+        let mut words = self.state().to_owned();
+        if self.late {
+            words += " late";
+        }
+        let fee = if self.payer.is_some() { fee(self.amount, policy.fee_ppm) } else { 0 };
+        let sums = [
+            ("fee", fee),
+            ("refunding", self.sum(None)),
+            ("refunded", self.sum(Some(true))),
+            ("fee back", self.fee_returned),
+        ];
+        for (what, minor) in sums {
+            if minor > 0 {
+                words += &format!(", {what} {}", spelt(minor));
+            }
+        }
+        words
+    }
+
+    /// Ends the payment if that is wanted and nothing can be paid any more.
+    fn settle(&mut self) {
+        let live = self.attempts.iter().any(|attempt| attempt.live);
+        if let Some(wanted) = self.wanted
+            && self.payer.is_none()
+            && self.over.is_none()
+            && !live
+        {
+            self.end(wanted);
+        }
+    }
+
+    fn end(&mut self, how: &'static str) {
+        self.over = Some(how);
+        self.events.push(how);
+    }
+
+    fn want(&mut self, end: &'static str) {
+        if self.wanted.is_none() {
+            self.wanted = Some(end);
+        }
+        self.attempts.iter_mut().for_each(|attempt| attempt.closing = true);
+        self.settle();
+    }
+}
+
+/// Rounded half up.
+pub fn fee(amount: u64, ppm: u64) -> u64 {
+    (amount * ppm + 500_000) / 1_000_000
+}
+
+pub fn spelt(minor: u64) -> String {
+    format!("{}.{:02}", minor / 100, minor % 100)
+}
+
+impl Model {
+    pub fn new(policy: Policy) -> Self {
+        Self { policy, payments: Vec::new(), transactions: BTreeMap::new() }
+    }
+
+    pub fn pay(&mut self, amount: u64, fixed: Option<usize>, delay: Duration, now: Timestamp) {
+        self.payments.push(Payment {
+            amount,
+            fixed,
+            expires_at: now.plus(delay),
+            attempts: Vec::new(),
+            refunds: Vec::new(),
+            wanted: None,
+            over: None,
+            payer: None,
+            late: false,
+            fee_returned: 0,
+            events: vec!["created"],
+            suspense: BTreeSet::new(),
+            cases: BTreeSet::new(),
+        });
+        if let Some(wallet) = fixed {
+            self.start(self.payments.len() - 1, wallet);
+        }
+    }
+
+    fn start(&mut self, p: usize, wallet: usize) {
+        let payment = &mut self.payments[p];
+        if payment.state() == "open" {
+            payment.events.push("processing");
+        }
+        payment.attempts.iter_mut().for_each(|attempt| attempt.closing = true);
+        payment.attempts.push(Attempt {
+            wallet,
+            live: true,
+            accepted: false,
+            closing: false,
+            disputed: false,
+            paid_by: None,
+        });
+    }
+
+    /// Whether the choice is possible.
+    pub fn choose(&mut self, p: usize, wallet: usize, now: Timestamp) -> bool {
+        let payment = &self.payments[p];
+        let over = payment.payer.is_some() || payment.over.is_some() || payment.wanted.is_some();
+        if over || payment.expires_at <= now || payment.fixed.is_some_and(|fixed| fixed != wallet) {
+            return false;
+        }
+        let shown = payment
+            .attempts
+            .last()
+            .is_some_and(|last| last.wallet == wallet && last.live && !last.closing && !last.disputed);
+        if !shown {
+            self.start(p, wallet);
+        }
+        true
+    }
+
+    pub fn cancel(&mut self, p: usize) {
+        let payment = &mut self.payments[p];
+        if payment.payer.is_none() && payment.over.is_none() {
+            payment.want("canceled");
+        }
+    }
+
+    pub fn time_passes(&mut self, now: Timestamp) {
+        for payment in &mut self.payments {
+            if payment.expires_at <= now && payment.payer.is_none() && payment.over.is_none() {
+                payment.want("expired");
+            }
+        }
+    }
+
+    /// `asked` is the question that this answers; `None` for a notification.
+    pub fn hear(&mut self, p: usize, a: usize, word: Word, asked: Option<Step>) {
+        let payment = &mut self.payments[p];
+        let attempt = &mut payment.attempts[a];
+        let ends = match word {
+            Word::Paid { off_by, transaction, stranger } => {
+                return self.money(p, a, off_by, transaction, stranger);
+            }
+            Word::Accepted => {
+                attempt.accepted |= attempt.live && asked == Some(Step::Create);
+                false
+            }
+            Word::Declined => true,
+            // The answer to a close is a promise.
+            Word::Closed => asked != Some(Step::Close),
+            Word::NotFound => match asked {
+                Some(Step::AskAfterClose) => true,
+                Some(Step::AskBeforeClose) => !attempt.accepted,
+                _ => false,
+            },
+            Word::Refused => asked == Some(Step::Create),
+            Word::NotPaid | Word::Unknown => false,
+        };
+        if !ends || !attempt.live {
+            return;
+        }
+        attempt.live = false;
+        let refused = matches!(word, Word::Declined | Word::Refused);
+        payment.settle();
+        if payment.state() == "open" && payment.fixed.is_some() && refused {
+            payment.end("failed");
+        }
+    }
+
+    fn money(&mut self, p: usize, a: usize, off_by: u64, transaction: u8, stranger: bool) {
+        let owner = self.transactions.get(&transaction).copied();
+        let payment = &mut self.payments[p];
+        let attempt = &mut payment.attempts[a];
+        let wrong = if stranger {
+            Some("wrong_identity")
+        } else if off_by > 0 {
+            Some("wrong_amount")
+        } else if attempt.paid_by.is_some_and(|known| known != transaction) {
+            Some("contradiction")
+        } else if owner.is_some_and(|owner| owner != (p, a)) {
+            Some("wrong_identity")
+        } else {
+            None
+        };
+        if let Some(kind) = wrong {
+            payment.cases.insert((format!("attempt {a}"), kind));
+            attempt.disputed |= attempt.paid_by.is_none();
+            return;
+        }
+        if attempt.paid_by.is_some() {
+            return;
+        }
+        attempt.paid_by = Some(transaction);
+        attempt.live = false;
+        attempt.disputed = false;
+        self.transactions.insert(transaction, (p, a));
+        if payment.payer.is_some() {
+            payment.suspense.insert(a);
+            payment.cases.insert((format!("attempt {a}"), "second_payment"));
+            if self.policy.second_refunded {
+                self.give_back(p, self.payments[p].amount, Some(a));
+            }
+            return;
+        }
+        let late = payment.over.is_some();
+        if late && self.policy.late == Late::Hold {
+            payment.suspense.insert(a);
+            payment.cases.insert((format!("attempt {a}"), "late_payment"));
+            return;
+        }
+        payment.payer = Some(a);
+        payment.late = late;
+        payment.events.push(if late { "late" } else { "paid" });
+        payment.attempts.iter_mut().for_each(|attempt| attempt.closing = true);
+        if late && self.policy.late == Late::Refund {
+            self.give_back(p, self.payments[p].amount, None);
+        }
+    }
+
+    fn give_back(&mut self, p: usize, amount: u64, of_attempt: Option<usize>) {
+        let refund = Refund { amount, of_attempt, success: None, answers: 0, refused_again: false };
+        self.payments[p].refunds.push(refund);
+        self.payments[p].events.push("refund.created");
+    }
+
+    /// Whether it is accepted. `None` asks for all that is left.
+    pub fn refund(&mut self, p: usize, amount: Option<u64>) -> bool {
+        let left = self.payments[p].refundable();
+        let amount = amount.unwrap_or(left);
+        let fits = amount > 0 && amount <= left;
+        if fits {
+            self.give_back(p, amount, None);
+        }
+        fits
+    }
+
+    /// `asked` is the question that this answers; `None` for a notification.
+    pub fn hear_refund(&mut self, p: usize, r: usize, word: RefundWord, asked: Option<RefundStep>) {
+        let policy = self.policy;
+        let payment = &mut self.payments[p];
+        let refund = &mut payment.refunds[r];
+        let contradicts = match word {
+            RefundWord::Succeeded { off_by } if off_by > 0 => Some("wrong_amount"),
+            RefundWord::Succeeded { .. } if refund.success == Some(false) => Some("contradiction"),
+            RefundWord::Failed if refund.success == Some(true) => Some("contradiction"),
+            _ => None,
+        };
+        if let Some(kind) = contradicts {
+            payment.cases.insert((format!("refund {r}"), kind));
+        }
+        if refund.success.is_some() {
+            return;
+        }
+        let first = refund.answers == 0;
+        refund.answers += u32::from(asked.is_some());
+        let success = match word {
+            RefundWord::Succeeded { off_by: 0 } => Some(true),
+            RefundWord::Failed => Some(false),
+            RefundWord::Refused if asked == Some(RefundStep::Send) && first => Some(false),
+            RefundWord::NotFound if asked.is_some() && refund.refused_again => Some(false),
+            RefundWord::Refused => {
+                refund.refused_again |= asked == Some(RefundStep::Send);
+                None
+            }
+            RefundWord::Processing => {
+                refund.refused_again = false;
+                None
+            }
+            RefundWord::Succeeded { .. } | RefundWord::NotFound | RefundWord::Unknown => None,
+        };
+        let Some(success) = success else { return };
+        refund.success = Some(success);
+        let of_attempt = refund.of_attempt;
+        payment.events.push(if success { "refund.succeeded" } else { "refund.failed" });
+        match of_attempt {
+            Some(a) if success => {
+                payment.suspense.remove(&a);
+            }
+            Some(_) => {}
+            None if success && policy.fee_returned => {
+                let whole = u128::from(fee(payment.amount, policy.fee_ppm));
+                let back = whole * u128::from(payment.sum(Some(true))) / u128::from(payment.amount);
+                payment.fee_returned = u64::try_from(back).unwrap();
+            }
+            None => {}
+        }
+    }
+
+    /// What the accounts must hold: at the channels, the merchant's (what he has less what he owes), in transit, in
+    /// suspense, fee income.
+    pub fn books(&self) -> [i128; 5] {
+        let mut books = [0i128; 5];
+        for payment in &self.payments {
+            let amount = i128::from(payment.amount);
+            let paid = payment.attempts.iter().filter(|attempt| attempt.paid_by.is_some()).count();
+            let out = |r: &Refund| r.success == Some(true);
+            let gone: i128 = payment.refunds.iter().filter(|r| out(r)).map(|r| i128::from(r.amount)).sum();
+            let suspense = amount * payment.suspense.len() as i128;
+            let transit = i128::from(payment.sum(None));
+            let income = if payment.payer.is_some() { fee(payment.amount, self.policy.fee_ppm) } else { 0 };
+            let income = i128::from(income) - i128::from(payment.fee_returned);
+            let held = amount * paid as i128 - gone;
+            let merchant = held - suspense - transit - income;
+            for (sum, part) in books.iter_mut().zip([held, merchant, transit, suspense, income]) {
+                *sum += part;
+            }
+        }
+        books
+    }
+}
