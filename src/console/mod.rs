@@ -13,10 +13,16 @@ pub mod routes;
 /// From a request to the person and the page.
 pub mod visit;
 
+/// Endpoints and their health.
+mod callbacks;
 /// Asking again for the second factor before a step that moves money or rights.
 mod confirm;
 /// Days as people type them.
 mod days;
+/// One endpoint and its deliveries.
+mod endpoint;
+/// Adding and changing an endpoint.
+mod endpoint_form;
 /// Enrolling an authenticator, and the recovery codes.
 mod enrol;
 /// Password, then second factor.

@@ -5,7 +5,10 @@ use actix_web::{HttpRequest, web};
 
 use super::auth::roles::{Permission, Role};
 use super::visit::{Member, Running, Visit, answer};
-use super::{Console, confirm, enrol, home, login, payment, payments, refund_form, refunds, setup};
+use super::{
+    Console, callbacks, confirm, endpoint, endpoint_form, enrol, home, login, payment, payments, refund_form, refunds,
+    setup,
+};
 use crate::web::Room;
 
 /// A route looks or changes; nothing else exists. No GET changes anything.
@@ -85,6 +88,19 @@ pub static ROUTES: &[Route] = &[
     post("/console/payments/{payment}/refund", verified(P::Refund, page!(refund_form::submit))),
     get("/console/refunds", may(P::ViewPayments, page!(refunds::list_page))),
     get("/console/refunds/{refund}", may(P::ViewPayments, page!(refunds::page))),
+    get("/console/callbacks", may(P::ViewPayments, page!(callbacks::page))),
+    get("/console/callbacks/new", verified(P::ManageKeys, page!(endpoint_form::new_page))),
+    post("/console/callbacks/new", verified(P::ManageKeys, page!(endpoint_form::create))),
+    get("/console/callbacks/{endpoint}", may(P::ViewPayments, page!(endpoint::page))),
+    post("/console/callbacks/{endpoint}/test", may(P::ResendCallbacks, page!(endpoint::test))),
+    post("/console/callbacks/{endpoint}/resend", may(P::ResendCallbacks, page!(endpoint::resend))),
+    post("/console/callbacks/{endpoint}/switch", may(P::ManageKeys, page!(endpoint::switch))),
+    get("/console/callbacks/{endpoint}/edit", verified(P::ManageKeys, page!(endpoint_form::edit_page))),
+    post("/console/callbacks/{endpoint}/edit", verified(P::ManageKeys, page!(endpoint_form::edit))),
+    post("/console/callbacks/{endpoint}/rotate", verified(P::ManageKeys, page!(endpoint::rotate))),
+    post("/console/callbacks/{endpoint}/remove", verified(P::ManageKeys, page!(endpoint::remove))),
+    get("/console/callbacks/{endpoint}/{event}", may(P::ViewPayments, page!(endpoint::delivery_page))),
+    post("/console/callbacks/{endpoint}/{event}/resend", may(P::ResendCallbacks, page!(endpoint::delivery_resend))),
 ];
 
 /// Registers every route of the table.

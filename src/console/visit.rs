@@ -337,8 +337,8 @@ pub async fn answer(route: &'static Route, console: Console, request: HttpReques
         Err((page, problem)) => return problem_page(&page, &problem, &request, "/console"),
     };
     let (page, here, token) = (visit.page.clone(), visit.here.clone(), visit.token.clone());
-    // Where a refused step leads back to: a form's own page cannot be asked for again by GET.
-    let back = if is_change { "/console".to_owned() } else { here };
+    // Where a refused step leads back to: a form cannot be asked for again by GET, the page that it stood on can.
+    let back = if is_change { came_from(&request) } else { here };
     let reply = run(route, visit, is_change).await;
     let mut response = match reply {
         Ok(response) => response,
@@ -471,6 +471,14 @@ impl<'a> Notice<'a> {
             "/console",
         )
     }
+}
+
+/// The page of ours that a form stood on.
+fn came_from(request: &HttpRequest) -> String {
+    let referer = request.headers().get(header::REFERER).and_then(|value| value.to_str().ok());
+    let url = referer.and_then(|text| url::Url::parse(text).ok());
+    let path = url.map(|url| url[url::Position::BeforePath..url::Position::AfterQuery].to_owned());
+    path.as_deref().and_then(own_path).unwrap_or("/console").to_owned()
 }
 
 /// The key that something is counted under in the throttle.

@@ -96,6 +96,11 @@ impl Page {
         self
     }
 
+    /// The IANA name of the zone that times are shown in.
+    pub fn zone(&self) -> &str {
+        &self.zone
+    }
+
     /// The page in this language when the reader has chosen none: a shop may say which its customer speaks.
     pub fn prefer(mut self, request: &HttpRequest, lang: Lang) -> Page {
         if !self.chose_lang && request.cookie(LANG_COOKIE).is_none() {
