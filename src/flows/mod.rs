@@ -44,6 +44,8 @@ pub mod runner;
 pub mod setup;
 /// Removes what has outlived its use.
 pub mod sweep;
+/// Checks everything against itself.
+pub mod verify;
 
 /// Time and randomness of one transaction, taken before it. Copied into the closure, so that running it again makes
 /// the same ids.

@@ -8,4 +8,5 @@ mod outgoing;
 mod shop;
 mod simulation;
 mod store;
+mod verify;
 mod wallet;
