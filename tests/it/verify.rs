@@ -53,7 +53,10 @@ fn lived() -> (Store, Scope) {
     let cast = Cast {
         scope,
         account: ACCOUNT,
+        mch_id: "1900000001".to_owned(),
+        app_id: "wx1".to_owned(),
         endpoint: ENDPOINT,
+        base_url: "http://127.0.0.1:1".to_owned(),
         shop_url: "http://127.0.0.1:1/shop".to_owned(),
         callback_url: "http://127.0.0.1:1/callback".to_owned(),
         person: UserId::from_bytes([7; 16]),

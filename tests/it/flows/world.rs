@@ -20,6 +20,7 @@ use coffer::flows::effect::{Effect, Lane};
 use coffer::flows::observe::{self, Source};
 use coffer::flows::payments::{self, NewPayment, Patch};
 use coffer::flows::refunds::{self, NewRefund};
+use coffer::flows::verify::verify;
 use coffer::flows::{FlowError, Moment, Refusal};
 use coffer::ledger::Account;
 use coffer::store::tables::{
@@ -648,6 +649,8 @@ impl World {
             }
             self.seen.insert(id, payment);
         }
+        let found = self.read(|tx| Ok(verify(tx, &mut |_| {}).map_err(|finding| finding.to_string())));
+        assert!(found.is_ok(), "after {line:?}: {}", found.unwrap_err());
     }
 }
 
