@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use tokio::sync::watch;
 
 use crate::cli::config;
 use crate::signals::{Signals, request};
-use crate::web::security_headers;
+use crate::web::{ErrorPage, security_headers};
 use tls::Certificates;
 
 /// The largest request body in bytes that is read where a handler sets no limit of its own.
@@ -92,7 +92,7 @@ where
             .app_data(web::PayloadConfig::new(BODY_MAX_BYTES))
             .app_data(web::FormConfig::default().limit(BODY_MAX_BYTES))
             .configure(routes.clone())
-            .default_service(web::to(HttpResponse::NotFound))
+            .default_service(web::to(nowhere))
             .wrap(from_fn(security_headers))
             .wrap(from_fn(request::observe))
     });
@@ -114,6 +114,11 @@ where
     };
     let server = bound.map_err(|source| ListenError::new(config.listen, source))?.run();
     Ok(Listening { server, stopping })
+}
+
+/// For addresses that nobody serves.
+async fn nowhere(request: HttpRequest, signals: web::Data<Signals>) -> HttpResponse {
+    ErrorPage::not_found(&request, signals.env.now())
 }
 
 impl Listening {

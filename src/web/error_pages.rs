@@ -1,10 +1,11 @@
 //! Pages for what went wrong: what happened, whether money is affected, what to do next.
 
-use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
 use super::Page;
+use crate::domain::time::Timestamp;
 
 /// What went wrong, as far as a reader is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,16 @@ impl<'a> ErrorPage<'a> {
             response.headers_mut().insert(header::RETRY_AFTER, retry_after_seconds.into());
         }
         response
+    }
+
+    /// For addresses that nobody serves. Programs, which do not ask for a page, get none.
+    pub fn not_found(request: &HttpRequest, now: Timestamp) -> HttpResponse {
+        let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+        if !accept.is_some_and(|accept| accept.contains("text/html")) {
+            return HttpResponse::NotFound().finish();
+        }
+        let page = Page::read(request, now);
+        ErrorPage::new(&page, Trouble::NotFound, "/").respond()
     }
 
     fn status(&self) -> StatusCode {
