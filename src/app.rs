@@ -99,7 +99,7 @@ pub fn build(config: &Config, env: Env, vault: Arc<Vault>, store: Store) -> Resu
         .expect("the public address was read from an address");
     let rate = Rate { per_second: config.limits.api_per_second, burst: config.limits.api_burst };
     let rules = ApiSettings { rate, trusted_proxies: config.server.trusted_proxies.clone() };
-    let api = Api::new(gateway.clone(), rules).map_err(BuildError::Gateway)?;
+    let api = Api::new(gateway.clone(), wallet.clone(), rules).map_err(BuildError::Gateway)?;
     Ok(House { gateway, runner, wallet, console, api })
 }
 

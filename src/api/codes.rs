@@ -184,6 +184,10 @@ error_codes! { // variant, code, status, title (zh, en), help (zh, en)
         "回调地址已停用" "The webhook endpoint is disabled",
         "请先启用该回调地址，再发送。"
         "Enable the endpoint before sending to it.";
+    SimulationRefused "simulation_refused" 409,
+        "现在不能这样模拟" "This cannot be simulated now",
+        "测试钱包里没有等待付款的订单：支付可能已经结束，或渠道还没有应答。"
+        "The test wallet has no order that waits for its payer: the payment may have ended, or the channel has not answered yet.";
     BodyTooLarge "body_too_large" 413,
         "请求体过大" "The body is too large",
         "请求体上限为 64 kB。"

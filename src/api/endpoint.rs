@@ -14,7 +14,7 @@ use utoipa::openapi::schema::Schema;
 use super::error::{ErrorCode, Problem};
 use super::fields::FieldDoc;
 use super::service::{Api, Call, Reply, refuse, serve};
-use super::{payments, refunds};
+use super::{account, books, events, payments, refunds, simulate, webhooks};
 use crate::domain::key::Permission;
 use crate::lang::Text;
 
@@ -71,15 +71,26 @@ pub fn schema_of<T: ToSchema>(schemas: &mut Schemas) -> String {
 pub enum Group {
     Payments,
     Refunds,
+    Webhooks,
+    Events,
+    Books,
+    Account,
+    Test,
 }
 
 impl Group {
-    pub const ALL: [Group; 2] = [Group::Payments, Group::Refunds];
+    pub const ALL: [Group; 7] =
+        [Group::Account, Group::Payments, Group::Refunds, Group::Webhooks, Group::Events, Group::Books, Group::Test];
 
     pub const fn code(self) -> &'static str {
         match self {
             Group::Payments => "payments",
             Group::Refunds => "refunds",
+            Group::Webhooks => "webhooks",
+            Group::Events => "events",
+            Group::Books => "books",
+            Group::Account => "account",
+            Group::Test => "test",
         }
     }
 
@@ -87,12 +98,25 @@ impl Group {
         match self {
             Group::Payments => Text::new("支付", "Payments"),
             Group::Refunds => Text::new("退款", "Refunds"),
+            Group::Webhooks => Text::new("回调地址", "Webhook endpoints"),
+            Group::Events => Text::new("事件", "Events"),
+            Group::Books => Text::new("账本", "Books"),
+            Group::Account => Text::new("账户", "Account"),
+            Group::Test => Text::new("测试模式", "Test mode"),
         }
     }
 }
 
 /// The table. The busiest come first, because routes are tried in this order.
-pub const ENDPOINTS: [&[Endpoint]; 2] = [payments::ENDPOINTS, refunds::ENDPOINTS];
+pub const ENDPOINTS: [&[Endpoint]; 7] = [
+    payments::ENDPOINTS,
+    refunds::ENDPOINTS,
+    events::ENDPOINTS,
+    account::ENDPOINTS,
+    books::ENDPOINTS,
+    webhooks::ENDPOINTS,
+    simulate::ENDPOINTS,
+];
 
 /// All endpoints in the table's order.
 pub fn all() -> impl Iterator<Item = &'static Endpoint> {

@@ -1,11 +1,14 @@
 //! The merchant's API: parses requests, proves who sent them, calls one flow, renders the answer. It decides nothing.
 
+mod account;
 mod auth;
+mod books;
 mod card_number;
 mod codes;
 mod commit;
 pub mod endpoint;
 pub mod error;
+mod events;
 pub mod fields;
 pub mod json;
 pub mod keys;
@@ -18,7 +21,9 @@ mod refunds;
 mod refusals;
 pub mod service;
 pub mod signature;
+mod simulate;
 mod wait;
+mod webhooks;
 
 pub use endpoint::routes;
 pub use objects::render_event;

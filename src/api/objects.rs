@@ -253,25 +253,33 @@ struct EventBody<'a> {
     data: EventData<'a>,
 }
 
+/// An event's object under its name.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
-enum EventData<'a> {
+pub enum EventData<'a> {
     Payment(Box<PaymentObject<'a>>),
     Refund(Box<RefundObject<'a>>),
     WebhookEndpoint(String),
 }
 
-/// The body of an event's callback: the same bytes on every attempt, because the event holds the object as it was.
-pub fn render_event(gateway: &Gateway, scope: Scope, event: &Event) -> Vec<u8> {
-    let url;
-    let data = match &event.object {
+/// The event's object as it was. `checkout_url` is its payment's; refunds and pings show none.
+pub fn event_data<'a>(scope: Scope, event: &'a Event, checkout_url: &'a str) -> EventData<'a> {
+    match &event.object {
         EventObject::Payment(payment, attempt) => {
-            url = gateway.checkout_url(scope, payment.id);
-            EventData::Payment(Box::new(payment_object(scope, payment, attempt.as_deref(), &url)))
+            EventData::Payment(Box::new(payment_object(scope, payment, attempt.as_deref(), checkout_url)))
         }
         EventObject::Refund(refund) => EventData::Refund(Box::new(refund_object(scope, refund))),
         EventObject::Ping(endpoint) => EventData::WebhookEndpoint(endpoint.to_string()),
+    }
+}
+
+/// The body of an event's callback: the same bytes on every attempt, because the event holds the object as it was.
+pub fn render_event(gateway: &Gateway, scope: Scope, event: &Event) -> Vec<u8> {
+    let url = match &event.object {
+        EventObject::Payment(payment, _) => gateway.checkout_url(scope, payment.id),
+        EventObject::Refund(_) | EventObject::Ping(_) => String::new(),
     };
+    let data = event_data(scope, event, &url);
     to_bytes(&EventBody { r#type: event.kind.code(), timestamp: Moment(event.at), data })
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use super::error::FieldCode;
-use super::fields::Fields;
+use super::fields::{Fields, Kind};
 use super::kinds::{IdOf, Int, Time};
 use crate::domain::ids::{EventId, PaymentId, RefundId};
 use crate::domain::time::Timestamp;
@@ -36,42 +36,65 @@ timed_ids!(PaymentId RefundId EventId);
 
 /// Which part of a list is wanted.
 pub struct Window<T> {
-    pub limit: usize,
+    limit: usize,
     after: Option<T>,
     before: Option<T>,
-    from: Option<Timestamp>,
-    until: Option<Timestamp>,
+    /// The first that may be shown, and the first that may not.
+    from: Option<T>,
+    until: Option<T>,
 }
+
+const AFTER: Text = Text::new("从这一条之后（更早）开始。", "Begin behind this one: older ones.");
+const BEFORE: Text = Text::new("只要这一条之前（更新）的。", "Only those before this one: newer ones.");
 
 impl<T: TimedId> Window<T> {
     pub fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let limit = fields.optional(
-            "limit",
-            Text::new("每页条数，默认 20。", "Items per page; 20 without it."),
-            Int::new(1..=LIMIT_MAX),
-        );
-        let about = Text::new("从这个编号之后（更早）开始。", "Begin behind this id: older ones.");
-        let after = fields.optional("after", about, IdOf::new(T::PREFIX));
-        let about = Text::new("只要这个编号之前（更新）的。", "Only those before this id: newer ones.");
-        let before = fields.optional("before", about, IdOf::new(T::PREFIX));
         let from = fields.optional("created_at[gte]", Text::new("创建时间不早于。", "Created at or after."), Time);
         let until = fields.optional("created_at[lt]", Text::new("创建时间早于。", "Created before."), Time);
+        let window = Self::read_ends(fields, IdOf::new(T::PREFIX), IdOf::new(T::PREFIX))?;
+        Some(Self { from: from.map(T::first_at), until: until.map(T::first_at), ..window })
+    }
+}
+
+impl Window<u64> {
+    /// Of a list whose rows are numbered from 1.
+    pub fn read_numbered(fields: &mut Fields<'_>) -> Option<Self> {
+        let window = Window::<i64>::read_ends(fields, Int::new(1..=i64::MAX), Int::new(1..=i64::MAX))?;
+        let number = |number: Option<i64>| number.map(i64::unsigned_abs);
+        Some(Self {
+            limit: window.limit,
+            after: number(window.after),
+            before: number(window.before),
+            from: None,
+            until: None,
+        })
+    }
+}
+
+impl<T> Window<T> {
+    fn read_ends<K: Kind<Out = T>>(fields: &mut Fields<'_>, after: K, before: K) -> Option<Self> {
+        let about = Text::new("每页条数，默认 20。", "Items per page; 20 without it.");
+        let limit = fields.optional("limit", about, Int::new(1..=LIMIT_MAX));
+        let after = fields.optional("after", AFTER, after);
+        let before = fields.optional("before", BEFORE, before);
         if after.is_some() && before.is_some() {
             let words = Text::new("after 和 before 只能用一个", "`after` and `before` exclude each other");
             return fields.refuse("before", FieldCode::NotAllowed, words);
         }
         let limit = limit.map_or(LIMIT_DEFAULT, |limit| usize::try_from(limit).expect("the limit is small"));
-        Some(Self { limit, after, before, from, until })
+        Some(Self { limit, after, before, from: None, until: None })
     }
+}
 
+impl<T: Copy> Window<T> {
     /// The span of keys to scan and in which direction. `key` makes a key of the table from an id.
     pub fn span<K: Key>(&self, base: Span, key: impl Fn(T) -> K) -> (Span, Order) {
         let mut span = base;
         if let Some(from) = self.from {
-            span = span.from(&key(T::first_at(from)));
+            span = span.from(&key(from));
         }
         if let Some(until) = self.until {
-            span = span.until(&key(T::first_at(until)));
+            span = span.until(&key(until));
         }
         match (self.after, self.before) {
             (Some(after), _) => (span.until(&key(after)), Order::Descending),

@@ -12,6 +12,7 @@ use super::objects::{PaymentObject, payment_object, refund_object, to_bytes, wri
 use super::page::{ListReply, Page, Window};
 use super::service::{Api, Call, Reply};
 use super::wait;
+use super::webhooks::check_target;
 use crate::domain::ids::{PaymentId, Scope};
 use crate::domain::key::Permission;
 use crate::domain::method::Method;
@@ -262,6 +263,9 @@ fn fingerprint(new: &NewPayment) -> [u8; 16] {
 
 async fn create(call: Call) -> Result<Reply, Problem> {
     let new = call.read_body(new_payment)?;
+    if let Some(url) = &new.callback_url {
+        check_target(&call.api.gateway.settings.callbacks, "#/callback_url", url)?;
+    }
     let scope = call.scope();
     let account = new.method.and_then(|method| call.api.gateway.channels.choose(scope, method, new.amount));
     let committed = call.commit(move |api, tx, moment| {
@@ -287,7 +291,7 @@ async fn create(call: Call) -> Result<Reply, Problem> {
 }
 
 /// The channel has said what the customer can do, or that nothing can be done.
-fn is_shown(payment: &Payment, attempt: Option<&Attempt>) -> bool {
+pub(super) fn is_shown(payment: &Payment, attempt: Option<&Attempt>) -> bool {
     payment.state.is_final() || attempt.is_none_or(|attempt| attempt.state != AttemptState::Created)
 }
 

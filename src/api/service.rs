@@ -26,6 +26,7 @@ use crate::domain::ids::Scope;
 use crate::domain::time::Timestamp;
 use crate::flows::gateway::{Gateway, GatewayError};
 use crate::lang::Lang;
+use crate::sandbox::wallet::Wallet;
 use crate::signals::request_id;
 use crate::store::tables::REPLY_KEY;
 use crate::store::{Read, Store};
@@ -51,6 +52,8 @@ pub struct ApiSettings {
 /// Shared by all workers.
 pub struct Api {
     pub gateway: Gateway,
+    /// The simulated provider of test mode.
+    pub(super) wallet: Wallet,
     pub(super) keys: Arc<KeyDirectory>,
     pub(super) settings: ApiSettings,
     pub(super) failures: AddressLimit,
@@ -62,13 +65,13 @@ pub struct Api {
 
 impl Api {
     /// Blocks while keys are read.
-    pub fn new(gateway: Gateway, settings: ApiSettings) -> Result<Arc<Api>, GatewayError> {
+    pub fn new(gateway: Gateway, wallet: Wallet, settings: ApiSettings) -> Result<Arc<Api>, GatewayError> {
         let keys = KeyDirectory::open(&gateway.store, gateway.vault.clone())?;
         let reply_key = reply_key(&gateway.store, &gateway)?;
         let public_url = url::Url::parse(&gateway.settings.public_url).ok();
         let rate_policy = HeaderValue::from_str(&settings.rate.policy()).expect("the policy is ASCII");
         let failures = AddressLimit::new(FAILURES);
-        Ok(Arc::new(Api { gateway, keys, settings, failures, public_url, reply_key, rate_policy }))
+        Ok(Arc::new(Api { gateway, wallet, keys, settings, failures, public_url, reply_key, rate_policy }))
     }
 }
 
@@ -145,6 +148,14 @@ impl Reply {
     pub fn stored(status: u16, body: Vec<u8>) -> Self {
         let content_type = if status < 400 { JSON } else { PROBLEM_JSON };
         Self { status, body, content_type, replayed: true }
+    }
+
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
+    pub const fn is_replay(&self) -> bool {
+        self.replayed
     }
 
     fn into_response(self) -> HttpResponse {

@@ -2,4 +2,5 @@
 
 mod edge;
 mod payments;
+mod rest;
 mod site;

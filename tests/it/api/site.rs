@@ -22,6 +22,7 @@ use coffer::env::transport::{Limits, OutgoingRequest, SendError, Sending, Transp
 use coffer::env::{Clock, Env, SystemEntropy};
 use coffer::flows::gateway::{Gateway, Settings};
 use coffer::flows::setup::NewMerchant;
+use coffer::sandbox::wallet::Wallet;
 use coffer::signals::metrics::{Metrics, Observed, Outgoing};
 use coffer::signals::{Signals, request::observe};
 use coffer::store::{Store, StoreOptions};
@@ -99,7 +100,9 @@ impl Site {
         });
         let gateway = Gateway::build(store, env, vault, Arc::new(NoNetwork), settings, Arc::new(render_event)).unwrap();
         let trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
-        let api = Api::new(gateway, ApiSettings { rate: RATE, trusted_proxies }).unwrap();
+        let api =
+            Api::new(gateway.clone(), Wallet::open(&gateway).unwrap(), ApiSettings { rate: RATE, trusted_proxies })
+                .unwrap();
         Site { api, merchant, rival, clock }
     }
 

@@ -1,0 +1,123 @@
+//! Test mode: ends a payment without a person at the test wallet's phone page.
+
+use actix_web::http::Method as Verb;
+
+use super::commit::Committed;
+use super::endpoint::{Endpoint, Group, ReplyDoc, schema_of};
+use super::error::{ErrorCode, Problem};
+use super::fields::{Fields, describe};
+use super::kinds::OneOf;
+use super::objects::PaymentObject;
+use super::payments::{is_shown, load, render};
+use super::service::{Call, Reply};
+use super::wait;
+use crate::domain::follow::Step;
+use crate::domain::ids::{Mode, PaymentId};
+use crate::domain::key::Permission;
+use crate::domain::payment::{Attempt, Ending, Payment};
+use crate::flows::{Refusal, payments as flow};
+use crate::lang::Text;
+use crate::sandbox::wallet::SimulateError;
+use crate::sandbox::wallet::model::Simulation;
+use crate::store::tables::AnswerState;
+
+pub const ENDPOINTS: &[Endpoint] = &[Endpoint {
+    id: "simulate_payment",
+    group: Group::Test,
+    method: Verb::POST,
+    path: "/v1/test/payments/{id}/simulate",
+    permission: Some(Permission::Write),
+    summary: Text::new("模拟付款结果", "Simulate the payer"),
+    about: Text::new(
+        "仅限测试模式。没有选择方式的支付会先用第一个可用方式下单，然后由测试钱包给出所选结果：付款、失败、过期、结束后才付款、金额不符、丢失通知、重复通知。",
+        "Test mode only. A payment without a method first gets the first one available; then the test wallet does what `outcome` says, by the same paths as \
+         a real channel: notification, query, refusal.",
+    ),
+    query: None,
+    body: Some(|| describe(wanted)),
+    status: 200,
+    reply: ReplyDoc::One(schema_of::<PaymentObject<'static>>),
+    refusals: &[
+        ErrorCode::TestModeOnly,
+        ErrorCode::PaymentNotFound,
+        ErrorCode::PaymentEnded,
+        ErrorCode::MethodUnavailable,
+        ErrorCode::SimulationRefused,
+    ],
+    handler: |call| Box::pin(simulate(call)),
+}];
+
+fn wanted(f: &mut Fields<'_>) -> Option<Simulation> {
+    let codes = || Simulation::ALL.iter().map(|simulation| simulation.code()).collect();
+    f.required("outcome", Text::new("要发生的结果。", "What is to happen."), OneOf::new(codes, Simulation::parse))
+}
+
+async fn simulate(call: Call) -> Result<Reply, Problem> {
+    if call.scope().mode != Mode::Test {
+        return Err(Problem::new(ErrorCode::TestModeOnly));
+    }
+    let id: PaymentId = call.id(ErrorCode::PaymentNotFound)?;
+    let outcome = call.read_body(wanted)?;
+    let scope = call.scope();
+    let (payment, _) = load(&call.api, scope, id)?;
+    let registry = &call.api.gateway.channels;
+    let offer = registry.offers(scope, Some(payment.amount)).into_iter().next();
+    let offer = offer.and_then(|offer| Some((offer.method, registry.choose(scope, offer.method, payment.amount)?)));
+    let committed = call.commit(move |_, tx, moment| {
+        let payment = crate::flows::record::payment(tx, scope, id)?;
+        let live = match payment.current {
+            Some(current) => crate::flows::record::attempt(tx, scope, current)?.state.is_live(),
+            None => false,
+        };
+        if !live {
+            let (method, account) = offer.ok_or(Refusal::MethodUnavailable)?;
+            flow::choose_method(tx, scope, id, method, account, moment)?;
+        }
+        Ok(AnswerState::Running(id))
+    });
+    match committed.await? {
+        Committed::Answered(reply) => return Ok(reply),
+        Committed::Wait(_) => {}
+    }
+    let (_, attempt) = wait::until(&call.api, scope, id, is_shown).await?;
+    let attempt = attempt.ok_or_else(|| Problem::new(ErrorCode::SimulationRefused))?;
+    call.api.wallet.simulate(attempt.id, outcome).await.map_err(refused)?;
+    if matches!(outcome, Simulation::Late | Simulation::Expired) {
+        end(&call, id).await?;
+    }
+    let (payment, attempt) =
+        wait::until(&call.api, scope, id, |payment, attempt| has_happened(outcome, payment, attempt)).await?;
+    call.finish(200, render(&call.api, scope, &payment, attempt.as_ref())).await
+}
+
+/// Money that comes late needs a payment that has ended, and time is not waited for in tests.
+async fn end(call: &Call, id: PaymentId) -> Result<(), Problem> {
+    let (scope, by) = (call.scope(), call.actor());
+    let moment = crate::flows::Moment::new(&call.api.gateway.env);
+    let ended = call.api.gateway.store.write(move |tx| {
+        let mut moment = moment;
+        flow::end(tx, scope, id, Ending::Expire, by.clone(), &mut moment).map(drop)
+    });
+    ended.await.map_err(|error: crate::flows::FlowError| error.into())
+}
+
+/// Nothing more is to be expected of this outcome.
+fn has_happened(outcome: Simulation, payment: &Payment, attempt: Option<&Attempt>) -> bool {
+    let is_over = |attempt: &Attempt| !attempt.state.is_live() || attempt.step == Step::Hold;
+    match outcome {
+        Simulation::Late => payment.late,
+        Simulation::Paid
+        | Simulation::Failed
+        | Simulation::Expired
+        | Simulation::WrongAmount
+        | Simulation::LostNotification
+        | Simulation::DuplicateNotification => payment.state.is_final() || attempt.is_none_or(is_over),
+    }
+}
+
+fn refused(error: SimulateError) -> Problem {
+    match error {
+        SimulateError::Unknown | SimulateError::Ended(_) => Problem::new(ErrorCode::SimulationRefused),
+        SimulateError::Store(error) => error.into(),
+    }
+}
