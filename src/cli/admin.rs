@@ -91,14 +91,18 @@ impl Operation {
 
     /// Does it here, or has the running server do it.
     pub fn run(&self, config: &Config) -> Result<(), Failure> {
-        let mut terminal = Terminal::default();
+        self.run_for(config, &mut Terminal::default())
+    }
+
+    /// As [`Self::run`], with somebody else to talk to.
+    pub fn run_for(&self, config: &Config, teller: &mut dyn Teller) -> Result<(), Failure> {
         match Workbench::open(config) {
             Ok(bench) => {
-                let done = self.perform(&bench, &mut terminal);
+                let done = self.perform(&bench, teller);
                 bench.store.close();
                 done
             }
-            Err(failure) if failure.exit == Exit::InUse => self.ask(&socket_file(config), &mut terminal),
+            Err(failure) if failure.exit == Exit::InUse => self.ask(&socket_file(config), teller),
             Err(failure) => Err(failure),
         }
     }

@@ -10,6 +10,7 @@ mod place;
 mod progress;
 mod serve;
 mod user;
+mod verify;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -66,6 +67,11 @@ enum Command {
         /// The backup
         file: PathBuf,
     },
+    /// Check every record, the books, the indexes and the audit log
+    Verify {
+        /// A backup to check instead of the data
+        file: Option<PathBuf>,
+    },
     /// Manage the people who log in to the console
     #[command(subcommand)]
     User(user::Command),
@@ -98,6 +104,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
             print(&init::run(&inputs.load()?.config, &options)?);
             Ok(())
         }
+        Command::Verify { file } => verify::run(&inputs.load()?.config, file.as_deref()),
         Command::User(command) => Operation::User(command).run(&inputs.load()?.config),
         Command::Key(command) => Operation::Key(command).run(&inputs.load()?.config),
         Command::Serve { listen } => {

@@ -67,11 +67,20 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Opens a file to look at it: what is written, migrations included, stays in memory. Checksums were verified by
+    /// [`verify_file`], which is run before.
+    pub fn open_untouched(path: &Path) -> Result<Store, StoreError> {
+        let options = StoreOptions { cache_bytes: CACHE_BYTES, create: false, ..StoreOptions::default() };
+        Store::start(open_untouched(path, false)?, None, migrations::ALL, options)
+    }
+}
+
 /// Copies a backup to where there is no data file yet, after checking it as opening would.
 pub fn restore(from: &Path, to: &Path) -> Result<(), StoreError> {
     let file = NewFile::create(to)?;
     // Open until the end, so that nobody changes it meanwhile.
-    let _checked = open_untouched(from)?;
+    let _checked = open_untouched(from, true)?;
     let copy = || {
         let mut target = fs::OpenOptions::new().write(true).open(file.path())?;
         io::copy(&mut fs::File::open(from)?, &mut target)
@@ -87,7 +96,7 @@ pub fn verify_file(
     known: &[TableCheck],
     mut progress: impl FnMut(u64, u64),
 ) -> Result<VerifyReport, StoreError> {
-    let database = open_untouched(path)?;
+    let database = open_untouched(path, true)?;
     guarded(|| {
         migrations::run(&database, Some(path), migrations::ALL)?;
         let transaction = database.begin_read()?;
@@ -123,8 +132,8 @@ fn tables(transaction: &redb::ReadTransaction) -> Result<BTreeMap<String, u64>, 
     names.map(|name| Ok((name.clone(), transaction.open_table(definition(&name))?.len()?))).collect()
 }
 
-/// Opens a file with all its checksums verified, locked against writers, and never changes it.
-fn open_untouched(path: &Path) -> Result<redb::Database, StoreError> {
+/// Opens a file, with all its checksums verified if wanted, locked against writers, and never changes it.
+fn open_untouched(path: &Path, check_integrity: bool) -> Result<redb::Database, StoreError> {
     let opening = || StoreError::io(format!("opening {}", path.display()));
     let file = match fs::File::open(path) {
         Ok(file) => file,
@@ -138,7 +147,7 @@ fn open_untouched(path: &Path) -> Result<redb::Database, StoreError> {
         Err(fs::TryLockError::WouldBlock) => return Err(StoreError::Locked),
         Err(fs::TryLockError::Error(error)) => return Err(opening()(error)),
     }
-    let options = StoreOptions { cache_bytes: CACHE_BYTES, check_integrity: true, ..StoreOptions::default() };
+    let options = StoreOptions { cache_bytes: CACHE_BYTES, check_integrity, ..StoreOptions::default() };
     let length = file.metadata().map_err(opening())?.len();
     // The engine would take an empty file for a new one.
     if length == 0 {

@@ -5,3 +5,4 @@ mod init;
 mod people_and_keys;
 mod running;
 mod serve;
+mod verify;
