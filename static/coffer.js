@@ -89,7 +89,8 @@
     }
   }
   function filterUrl(form) {
-    const url = new URL(form.action || location.href);
+    // By attribute: a field named "action" or "method" would hide the property.
+    const url = new URL(form.getAttribute("action") || "", location.href);
     url.search = new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== "")).toString();
     return url.toString();
   }
@@ -145,7 +146,7 @@
       return;
     }
     // A second click must not send twice. The server would refuse it; the person should not have to see that.
-    if (form.method === "post") {
+    if (form.getAttribute("method") === "post") {
       if (form.dataset.sent) event.preventDefault();
       form.dataset.sent = "yes";
       event.submitter?.setAttribute("aria-busy", "true");

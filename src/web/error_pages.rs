@@ -50,7 +50,7 @@ impl<'a> ErrorPage<'a> {
             return HttpResponse::NotFound().finish();
         }
         let page = Page::read(request, now);
-        ErrorPage::new(&page, Trouble::NotFound, "/").respond()
+        ErrorPage::new(&page, Trouble::NotFound, "/console").respond()
     }
 
     fn status(&self) -> StatusCode {
