@@ -1,26 +1,25 @@
 //! `coffer init`: a new data folder with a master key, a merchant, and everything a script or a person needs to go on,
 //! printed once.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::admin::setup_link;
 use super::config::{self, CONFIG_FILE, Config};
 use super::failure::{Exit, Failure};
-use super::place::{STORE_FILE, create_private_dir, store_file};
+use super::place::{STORE_FILE, build_store, create_private_dir, master_key, store_file, write_config};
 use crate::api::keys::{self, NewKey, NewKeyKind};
 use crate::audit::log::Stamp;
 use crate::audit::{Action, Detail};
 use crate::console::auth::records::SetupPurpose;
-use crate::crypto::master_key::{MasterKeyError, sync_folder_of};
-use crate::crypto::{KeyCheck, MasterKey, Vault};
+use crate::crypto::{KeyCheck, Vault};
 use crate::domain::ids::Mode;
 use crate::domain::key::Permission;
 use crate::env::Env;
 use crate::flows::setup::NewMerchant;
 use crate::sandbox::wallet;
 use crate::store::tables::KEY_CHECK;
-use crate::store::{Store, StoreError, StoreOptions};
+use crate::store::{Store, StoreError};
 
 /// What `init` asks.
 #[derive(clap::Args)]
@@ -57,9 +56,6 @@ pub struct Created {
     pub master_key_fingerprint: String,
 }
 
-/// Where the store is built before it gets its name: a folder with half a store looks like one without.
-const UNFINISHED: &str = "coffer.db.new";
-
 /// The configuration with what the options say about it.
 pub fn overrides(options: &Options) -> Option<(&'static str, String)> {
     options.base_url.as_ref().map(|url| ("server.base_url", url.clone()))
@@ -91,17 +87,7 @@ pub fn create(config: &Config, merchant: &str, zone: &str, env: &Env) -> Result<
     create_private_dir(folder)?;
     let (key, key_file) = master_key(config, env)?;
     let vault = Arc::new(Vault::new(&key));
-    let unfinished = folder.join(UNFINISHED);
-    let io = |error: std::io::Error| Failure::of(Exit::Failed, &error).during("setting up the data folder failed");
-    match std::fs::remove_file(&unfinished) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
-        Ok(()) | Err(_) => {}
-    }
-    let store = Store::open(&unfinished, StoreOptions::default())?;
-    let filled = fill(&store, config, &vault, env, merchant, zone);
-    store.close();
-    let (setup_url, new, api_key) = filled?;
-    std::fs::rename(&unfinished, &file).and_then(|()| sync_folder_of(&file)).map_err(io)?;
+    let (setup_url, new, api_key) = build_store(config, |store| fill(store, config, &vault, env, merchant, zone))?;
     let secret = |secret: crate::crypto::Secret| secret.expose_str().expect("secrets are shown as text").to_owned();
     Ok(Created {
         base_url: config.base_url().to_string(),
@@ -114,22 +100,6 @@ pub fn create(config: &Config, merchant: &str, zone: &str, env: &Env) -> Result<
         master_key_file: key_file,
         master_key_fingerprint: key.version().to_string(),
     })
-}
-
-/// The configured key, or a new one in the data folder.
-fn master_key(config: &Config, env: &Env) -> Result<(MasterKey, Option<PathBuf>), Failure> {
-    let sources = config.master_key_sources();
-    let file = sources.inline.is_none().then(|| sources.file.clone().unwrap_or_else(|| sources.default_file()));
-    match (MasterKey::load(&sources), file) {
-        (Ok(key), file) => Ok((key, file)),
-        // A file that was named in the configuration is for somebody else to make.
-        (Err(MasterKeyError::Missing { .. }), Some(file)) if sources.file.is_none() => {
-            let key = MasterKey::generate(env.entropy.as_ref());
-            key.create(&file)?;
-            Ok((key, Some(file)))
-        }
-        (Err(error), _) => Err(error.into()),
-    }
 }
 
 fn fill(
@@ -168,19 +138,6 @@ fn fill(
         Ok::<_, StoreError>(())
     })?;
     Ok((link, new, token))
-}
-
-/// Writes a configuration to begin with; one that is there stays.
-fn write_config(folder: &Path, set: &[(&str, String)]) -> Result<(), Failure> {
-    use std::io::Write;
-    let path = folder.join(CONFIG_FILE);
-    let mut file = match std::fs::OpenOptions::new().write(true).create_new(true).open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
-        Err(error) => return Err(Failure::of(Exit::Failed, &error).during("writing the configuration failed")),
-    };
-    file.write_all(config::sample(set).as_bytes())
-        .map_err(|error| Failure::of(Exit::Failed, &error).during("writing the configuration failed"))
 }
 
 impl Created {

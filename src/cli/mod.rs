@@ -3,6 +3,7 @@
 mod admin;
 mod backup;
 pub mod config;
+mod demo;
 mod failure;
 mod init;
 mod key;
@@ -49,6 +50,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Try everything out: a small shop with a past, on this machine, with nothing to configure
+    Demo(demo::Options),
     /// Set up a new data folder and print once what is needed to go on
     Init(init::Options),
     /// Run the server
@@ -99,6 +102,7 @@ pub fn run() -> ExitCode {
 fn dispatch(arguments: Arguments) -> Result<(), Failure> {
     let mut inputs = Inputs { data_dir: arguments.data, file: arguments.config, ..Inputs::from_process() };
     match arguments.command {
+        Command::Demo(options) => demo::run(inputs, &options),
         Command::Init(options) => {
             inputs.overrides.extend(init::overrides(&options));
             print(&init::run(&inputs.load()?.config, &options)?);

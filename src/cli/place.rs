@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::config::Config;
+use super::config::{CONFIG_FILE, Config};
 use super::failure::{Exit, Failure};
-use crate::crypto::master_key::Sources;
+use crate::crypto::master_key::{MasterKeyError, Sources, sync_folder_of};
 use crate::crypto::{Fit, MasterKey, OpenError, Vault};
+use crate::env::Env;
 use crate::store::tables::KEY_CHECK;
 use crate::store::{Read, Store, StoreError, StoreOptions};
 
@@ -46,6 +47,53 @@ pub fn open_store(config: &Config) -> Result<Store, Failure> {
         ),
         other => other.into(),
     })
+}
+
+/// Where a store is built before it gets its name: a folder with half a store looks like one without.
+const UNFINISHED_FILE: &str = "coffer.db.new";
+
+/// Makes the store with what `fill` puts into it: all of it or nothing.
+pub fn build_store<T>(config: &Config, fill: impl FnOnce(&Store) -> Result<T, Failure>) -> Result<T, Failure> {
+    let (file, unfinished) = (store_file(config), config.data_dir.join(UNFINISHED_FILE));
+    let io = |error: std::io::Error| Failure::of(Exit::Failed, &error).during("setting up the data folder failed");
+    match std::fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let store = Store::open(&unfinished, StoreOptions::default())?;
+    let filled = fill(&store);
+    store.close();
+    let filled = filled?;
+    std::fs::rename(&unfinished, &file).and_then(|()| sync_folder_of(&file)).map_err(io)?;
+    Ok(filled)
+}
+
+/// The configured master key, or a new one in the data folder, with the file it is in.
+pub fn master_key(config: &Config, env: &Env) -> Result<(MasterKey, Option<PathBuf>), Failure> {
+    let sources = config.master_key_sources();
+    let file = sources.inline.is_none().then(|| sources.file.clone().unwrap_or_else(|| sources.default_file()));
+    match (MasterKey::load(&sources), file) {
+        (Ok(key), file) => Ok((key, file)),
+        // A file that was named in the configuration is for somebody else to make.
+        (Err(MasterKeyError::Missing { .. }), Some(file)) if sources.file.is_none() => {
+            let key = MasterKey::generate(env.entropy.as_ref());
+            key.create(&file)?;
+            Ok((key, Some(file)))
+        }
+        (Err(error), _) => Err(error.into()),
+    }
+}
+
+/// Writes a configuration to begin with; one that is there stays.
+pub fn write_config(folder: &Path, set: &[(&str, String)]) -> Result<(), Failure> {
+    use std::io::Write;
+    let path = folder.join(CONFIG_FILE);
+    let failed = |error| Failure::of(Exit::Failed, &error).during("writing the configuration failed");
+    match std::fs::OpenOptions::new().write(true).create_new(true).open(&path) {
+        Ok(mut file) => file.write_all(super::config::sample(set).as_bytes()).map_err(failed),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(failed(error)),
+    }
 }
 
 /// The vault of the configured master key, which must be the one that the store's secrets are sealed under.

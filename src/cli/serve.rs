@@ -23,13 +23,25 @@ use crate::signals::{Signals, logging};
 /// How long calls under way may take to end at a stop; a callback's own limit is 15 seconds.
 const QUEUE_DRAIN_MAX: Duration = Duration::from_secs(20);
 
+/// Rooms of the HTTP server beside those of the house.
+pub type Rooms = Arc<dyn Fn(&mut web::ServiceConfig) + Send + Sync>;
+
 /// Serves until a signal asks to stop.
-pub fn run(mut config: Config) -> Result<(), Failure> {
+pub fn run(config: Config) -> Result<(), Failure> {
     logging::install(config.log.format, &config.log.level);
-    let certificates = TlsFiles::of(&config.tls).map(Certificates::load).transpose();
-    let certificates = certificates.map_err(|error| Failure::of(Exit::Configuration, &error))?;
     // The port comes before the data: what the data says about the own address must be true.
     let listener = server::bind(config.server.listen).map_err(|error| Failure::of(Exit::Failed, &error))?;
+    run_on(config, listener, |_, _| Ok(Arc::new(|_: &mut web::ServiceConfig| {})))
+}
+
+/// Serves on a port that is taken already. `open` sees the house before its first visitor and may add rooms.
+pub fn run_on(
+    mut config: Config,
+    listener: std::net::TcpListener,
+    open: impl FnOnce(&Config, &House) -> Result<Rooms, Failure>,
+) -> Result<(), Failure> {
+    let certificates = TlsFiles::of(&config.tls).map(Certificates::load).transpose();
+    let certificates = certificates.map_err(|error| Failure::of(Exit::Configuration, &error))?;
     config.server.listen = listener.local_addr().map_err(|error| Failure::of(Exit::Failed, &error))?;
     let env = Env::system();
     let store = open_store(&config)?;
@@ -41,7 +53,8 @@ pub fn run(mut config: Config) -> Result<(), Failure> {
     notary.check().map_err(|error| Failure::of(Exit::Found, &error))?;
     let notary = Arc::new(notary);
     sign(&notary);
-    let served = actix_web::rt::System::new().block_on(serve(&config, listener, &house, certificates, &notary));
+    let rooms = open(&config, &house)?;
+    let served = actix_web::rt::System::new().block_on(serve(&config, listener, &house, rooms, certificates, &notary));
     sign(&notary);
     drop((house, notary));
     store.close();
@@ -52,6 +65,7 @@ async fn serve(
     config: &Config,
     listener: std::net::TcpListener,
     house: &House,
+    more_rooms: Rooms,
     certificates: Option<Arc<Certificates>>,
     notary: &Arc<Notary>,
 ) -> Result<(), Failure> {
@@ -68,6 +82,7 @@ async fn serve(
     let routes = move |routes: &mut web::ServiceConfig| {
         routes.app_data(web::Data::from(ready.clone())).app_data(access.clone()).configure(health::configure);
         app::routes(&rooms, routes);
+        more_rooms(routes);
     };
     let listening = server::listen(&config.server, listener, certificates.clone(), signals, routes)
         .map_err(|error| Failure::of(Exit::Failed, &error))?;
