@@ -9,6 +9,7 @@ mod init;
 mod key;
 mod place;
 mod progress;
+mod rotate;
 mod serve;
 mod user;
 mod verify;
@@ -78,13 +79,21 @@ enum Command {
     /// Manage the people who log in to the console
     #[command(subcommand)]
     User(user::Command),
-    /// Manage API keys
+    /// Manage API keys and the master key
     #[command(subcommand)]
-    Key(key::Command),
+    Key(KeyCommand),
     /// Print the effective configuration and where each value comes from
     Config,
     /// Print completions for a shell
     Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Subcommand)]
+enum KeyCommand {
+    #[command(flatten)]
+    Api(key::Command),
+    /// Wrap all secrets under a new master key; the server must not run
+    RotateMaster(rotate::Options),
 }
 
 /// Runs the command line of this process.
@@ -110,7 +119,10 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Verify { file } => verify::run(&inputs.load()?.config, file.as_deref()),
         Command::User(command) => Operation::User(command).run(&inputs.load()?.config),
-        Command::Key(command) => Operation::Key(command).run(&inputs.load()?.config),
+        Command::Key(KeyCommand::Api(command)) => Operation::Key(command).run(&inputs.load()?.config),
+        Command::Key(KeyCommand::RotateMaster(options)) => {
+            rotate::run(&inputs.load()?.config, &options, &mut Terminal::default())
+        }
         Command::Serve { listen } => {
             inputs.overrides.extend(listen.map(|address| ("server.listen", address.to_string())));
             serve::run(inputs.load()?.config)

@@ -86,7 +86,7 @@ impl MasterKey {
             (None, None) => match sources.credential() {
                 // systemd guards credentials with an access list, which shows as a readable group: its own rules hold.
                 Some(credential) => Self::read_unchecked(&credential),
-                None => Self::read(&sources.data_dir.join(KEY_FILE)),
+                None => Self::read(&sources.data_file()),
             },
         }
     }
@@ -147,7 +147,12 @@ impl KeyVersion {
 impl Sources {
     /// The file that is read when neither the key nor a file is named.
     pub fn default_file(&self) -> PathBuf {
-        self.credential().unwrap_or_else(|| self.data_dir.join(KEY_FILE))
+        self.credential().unwrap_or_else(|| self.data_file())
+    }
+
+    /// The file in the data folder, which is ours to replace.
+    pub fn data_file(&self) -> PathBuf {
+        self.data_dir.join(KEY_FILE)
     }
 
     fn credential(&self) -> Option<PathBuf> {

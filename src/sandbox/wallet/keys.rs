@@ -128,7 +128,8 @@ impl Keys {
     }
 }
 
-fn merchant_place(mch_id: &str) -> Place<'_> {
+/// Where a merchant's key is sealed to.
+pub fn merchant_place(mch_id: &str) -> Place<'_> {
     Place { table: WALLET_MERCHANTS.name(), row: mch_id.as_bytes(), field: "hmac_key" }
 }
 

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-pub use keys::{Enrolment, enrol};
+pub use keys::{Enrolment, enrol, merchant_place};
 pub use messenger::LADDER;
 pub use server::{Incoming, Outgoing, PAY_PATH, routes};
 

@@ -3,6 +3,7 @@
 mod config;
 mod init;
 mod people_and_keys;
+mod rotate;
 mod running;
 mod serve;
 mod verify;
