@@ -10,6 +10,8 @@ pub mod auth;
 pub mod fields;
 /// The one table of routes and permissions.
 pub mod routes;
+/// Recomputing the books.
+pub mod verification;
 /// From a request to the person and the page.
 pub mod visit;
 
@@ -27,6 +29,8 @@ mod endpoint_form;
 mod enrol;
 /// Password, then second factor.
 mod home;
+/// The books.
+mod ledger;
 mod login;
 /// Cursor paging.
 mod paging;

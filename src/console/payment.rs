@@ -13,10 +13,11 @@ use crate::audit::{Action, Detail};
 use crate::domain::case::Case;
 use crate::domain::endpoint::{Delivery, DeliveryAttempt};
 use crate::domain::event::{Actor, Event, TimelineEntry};
-use crate::domain::ids::{PaymentId, Scope, UserId};
+use crate::domain::ids::{EndpointId, PaymentId, Scope, UserId};
 use crate::domain::money::Money;
 use crate::domain::payment::{Attempt, Ending, Payment, PaymentState};
 use crate::domain::refund::Refund;
+use crate::flows::deliveries;
 use crate::flows::payments as flows;
 use crate::flows::{FlowError, Moment};
 use crate::ledger::Chained;
@@ -47,6 +48,8 @@ pub(super) struct Dossier {
     pub events: Vec<Told>,
     pub entries: Vec<Chained>,
     pub cases: Vec<Case>,
+    /// Where callbacks went.
+    pub addresses: BTreeMap<EndpointId, String>,
     /// Names of the people who did something.
     pub people: BTreeMap<UserId, String>,
 }
@@ -144,6 +147,14 @@ pub(super) fn read(tx: &impl Read, scope: Scope, id: PaymentId) -> Result<Option
         }
         events.push(Told { event, deliveries });
     }
+    events.reverse();
+    let mut addresses = BTreeMap::new();
+    for (delivery, _) in events.iter().flat_map(|told| &told.deliveries) {
+        if !addresses.contains_key(&delivery.endpoint) {
+            let endpoint = deliveries::endpoint(tx, scope, delivery.endpoint)?;
+            addresses.insert(delivery.endpoint, endpoint.map(|endpoint| endpoint.url).unwrap_or_default());
+        }
+    }
     let entries = tx.scan(&JOURNAL_BY_PAYMENT, &of_payment, Order::Ascending, ENTRIES_MAX)?;
     let entries = entries.into_iter().map(|((_, _, seq), ())| tx.get(&JOURNAL, &(scope, seq)));
     let entries = entries.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
@@ -159,7 +170,7 @@ pub(super) fn read(tx: &impl Read, scope: Scope, id: PaymentId) -> Result<Option
             people.insert(user.id, user.name);
         }
     }
-    Ok(Some(Dossier { payment, attempts, timeline, refunds, events, entries, cases, people }))
+    Ok(Some(Dossier { payment, attempts, timeline, refunds, events, entries, cases, addresses, people }))
 }
 
 /// Asks the channel now.

@@ -6,8 +6,8 @@ use actix_web::{HttpRequest, web};
 use super::auth::roles::{Permission, Role};
 use super::visit::{Member, Running, Visit, answer};
 use super::{
-    Console, callbacks, confirm, endpoint, endpoint_form, enrol, home, login, payment, payments, refund_form, refunds,
-    setup,
+    Console, callbacks, confirm, endpoint, endpoint_form, enrol, home, ledger, login, payment, payments, refund_form,
+    refunds, setup, verification,
 };
 use crate::web::Room;
 
@@ -101,6 +101,11 @@ pub static ROUTES: &[Route] = &[
     post("/console/callbacks/{endpoint}/remove", verified(P::ManageKeys, page!(endpoint::remove))),
     get("/console/callbacks/{endpoint}/{event}", may(P::ViewPayments, page!(endpoint::delivery_page))),
     post("/console/callbacks/{endpoint}/{event}/resend", may(P::ResendCallbacks, page!(endpoint::delivery_resend))),
+    get("/console/ledger", may(P::ViewBooks, page!(ledger::page))),
+    post("/console/ledger/verify", may(P::VerifyBooks, page!(verification::run))),
+    get("/console/ledger/entries", may(P::ViewBooks, page!(ledger::entries_page))),
+    get("/console/ledger/entries/{seq}", may(P::ViewBooks, page!(ledger::entry_page))),
+    get("/console/ledger/accounts/{code}", may(P::ViewBooks, page!(ledger::account_page))),
 ];
 
 /// Registers every route of the table.

@@ -69,9 +69,12 @@ fn callbacks(dossier: &Dossier, page: &Page, lines: &mut Vec<Line>) {
                 DeliveryState::Dead => ("bad", page.t("通知多次失败，已放弃", "Telling the shop failed too often")),
                 DeliveryState::Held => ("warn", page.t("回调地址停用，通知暂存", "Held: the endpoint is off")),
             };
+            let address = dossier.addresses.get(&delivery.endpoint).map_or("", String::as_str);
             let why = match last {
-                Some(attempt) if delivery.state != DeliveryState::Delivered => diagnose(&attempt.transcript, page.lang),
-                Some(_) | None => String::new(),
+                Some(attempt) if delivery.state != DeliveryState::Delivered => {
+                    format!("{address} · {}", diagnose(&attempt.transcript, page.lang))
+                }
+                Some(_) | None => address.to_owned(),
             };
             let at = last.as_ref().map_or(delivery.created_at, |attempt| attempt.transcript.started_at);
             let href = format!("/console/callbacks/{}/{}", delivery.endpoint, delivery.event);

@@ -5,7 +5,7 @@ use crate::domain::ids::{AccountId, MerchantId, PaymentId, Scope};
 use crate::domain::money::Currency;
 use crate::ledger::{Account, Balance, ChannelPosition, Head, JournalEntry, MerchantPosition};
 use crate::store::tables::{
-    BALANCES, JOURNAL, JOURNAL_BY_ACCOUNT, JOURNAL_BY_CAUSE, JOURNAL_BY_PAYMENT, JOURNAL_HEADS,
+    ACCOUNT_TOTALS, BALANCES, JOURNAL, JOURNAL_BY_ACCOUNT, JOURNAL_BY_CAUSE, JOURNAL_BY_PAYMENT, JOURNAL_HEADS,
 };
 use crate::store::{Read, StoreError, WriteTx};
 
@@ -56,6 +56,10 @@ pub fn post(tx: &mut WriteTx<'_>, scope: Scope, entry: JournalEntry) -> Result<b
         let after = before.apply(posting).map_err(|why| FlowError::Books(why.to_string()))?;
         after.of(posting.account.code())?;
         tx.put(&BALANCES, &key, &after)?;
+        let of_code = (scope, currency, posting.account.code().code());
+        let total = tx.get(&ACCOUNT_TOTALS, &of_code)?.unwrap_or_default();
+        let total = total.apply(posting).map_err(|why| FlowError::Books(why.to_string()))?;
+        tx.put(&ACCOUNT_TOTALS, &of_code, &total)?;
         tx.put(&JOURNAL_BY_ACCOUNT, &(scope, posting.account.code().code(), chained.seq), &())?;
     }
     if let Some(payment) = chained.entry.links().payment {

@@ -64,6 +64,8 @@ pub const ALL_TABLES: &[TableCheck] = &[
     WALLET_FAULTS.check(),
     SHOP_ORDERS.check(),
     SHOP_BY_PAYMENT.check(),
+    ACCOUNT_TOTALS.check(),
+    VERIFICATIONS.check(),
 ];
 
 // Whoever declares a table and forgets the list above is told by the compiler.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Table;
 use crate::audit::AuditRecord;
 use crate::console::auth::records::{Session, SetupToken, User};
+use crate::console::verification::Verification;
 use crate::crypto::{KeyCheck, Sealed};
 use crate::domain::case::Case;
 use crate::domain::endpoint::{Delivery, DeliveryAttempt, Endpoint};
@@ -143,6 +144,12 @@ pub const WALLET_FAULTS: Table<u8, Faults> = Table::new("wallet_faults", 1);
 pub const SHOP_ORDERS: Table<String, ShopOrder> = Table::new("shop_orders", 1);
 /// Which order of the demo's shop a payment belongs to: refunds name nothing else.
 pub const SHOP_BY_PAYMENT: Table<String, String> = Table::new("shop_by_payment", 1);
+
+/// Currency code, then account code: the sum over an account's sub-accounts, of which there is one per refund. The trial
+/// balance must not cost more with every refund ever made.
+pub const ACCOUNT_TOTALS: Table<(Scope, [u8; 3], u16), Balance> = Table::new("account_totals", 1);
+/// The last time that the books were recomputed from the console.
+pub const VERIFICATIONS: Table<Scope, Verification> = Table::new("verifications", 1);
 
 /// The stored reply of an idempotent request.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! The books of one merchant and mode: invariants I1 to I7, I9 and I12 over the stored rows, and the journal's indexes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, Tally, Verified, count, next, wrong};
 use crate::domain::case::Case;
@@ -8,14 +8,15 @@ use crate::domain::ids::Scope;
 use crate::domain::money::Currency;
 use crate::domain::payment::{Payment, PaymentState};
 use crate::domain::refund::{RefundSource, RefundState};
+use crate::flows::books::currency_key;
 use crate::ledger::verify::{
     BalanceRow, JournalWalk, PaymentFacts, Violation, money_has_owners, open_items, payment, right_sides,
     stored_equals_fold, sums_to_zero,
 };
-use crate::ledger::{Account, AccountCode, Head, Reason, Sub};
+use crate::ledger::{Account, AccountCode, Balance, Head, Reason, Sub};
 use crate::store::tables::{
-    BALANCES, CASES, JOURNAL, JOURNAL_BY_ACCOUNT, JOURNAL_BY_CAUSE, JOURNAL_BY_PAYMENT, JOURNAL_HEADS, PAYMENTS,
-    REFUNDS,
+    ACCOUNT_TOTALS, BALANCES, CASES, JOURNAL, JOURNAL_BY_ACCOUNT, JOURNAL_BY_CAUSE, JOURNAL_BY_PAYMENT, JOURNAL_HEADS,
+    PAYMENTS, REFUNDS,
 };
 use crate::store::{Read, Span};
 
@@ -24,6 +25,7 @@ pub(super) fn verify(tx: &impl Read, scope: Scope, found: &mut Verified, tally: 
     let walk = journal(tx, scope, found, tally)?;
     let stored = balances(tx, scope)?;
     stored_equals_fold(stored.iter().copied(), walk.balances()).map_err(books)?;
+    totals(tx, scope, &stored)?;
     sums_to_zero(stored.iter().copied()).map_err(books)?;
     right_sides(stored.iter().copied()).map_err(books)?;
     money_has_owners(stored.iter().copied()).map_err(books)?;
@@ -98,6 +100,26 @@ fn balances(tx: &impl Read, scope: Scope) -> Result<Vec<BalanceRow>, Finding> {
         next()
     })?;
     Ok(rows)
+}
+
+/// I3 for the sums over sub-accounts that the trial balance is read from.
+fn totals(tx: &impl Read, scope: Scope, stored: &[BalanceRow]) -> Result<(), Finding> {
+    let mut expected: BTreeMap<([u8; 3], u16), Balance> = BTreeMap::new();
+    for row in stored {
+        let total = expected.entry((currency_key(row.currency), row.account.code().code())).or_default();
+        total.debit_minor = total.debit_minor.saturating_add(row.balance.debit_minor);
+        total.credit_minor = total.credit_minor.saturating_add(row.balance.credit_minor);
+    }
+    tx.walk(&ACCOUNT_TOTALS, &Span::prefix(&scope), |(_, currency, code), total| {
+        if expected.remove(&(currency, code)).unwrap_or_default() != total {
+            return wrong(&ACCOUNT_TOTALS, code, "it is not the sum of its sub-accounts");
+        }
+        next()
+    })?;
+    match expected.into_iter().find(|(_, total)| *total != Balance::default()) {
+        None => Ok(()),
+        Some(((_, code), _)) => wrong(&ACCOUNT_TOTALS, code, "the sum of its sub-accounts is missing"),
+    }
 }
 
 /// What account 2006 has to hold.

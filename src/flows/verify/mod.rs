@@ -54,12 +54,25 @@ pub fn verify(tx: &impl Read, progress: &mut dyn FnMut(u64)) -> Result<Verified,
     }
     rows::verify_shared(tx, &mut tally)?;
     no_orphans(tx, &merchants)?;
-    let audit = log::verify_all(tx).map_err(|error| match error {
+    found.audit_records = audit(log::verify_all(tx))?;
+    Ok(found)
+}
+
+/// Checks what belongs to one merchant and mode, and the merchant's audit chain.
+pub fn verify_scope(tx: &impl Read, scope: Scope, progress: &mut dyn FnMut(u64)) -> Result<Verified, Finding> {
+    let mut found = Verified { merchants: 1, ..Verified::default() };
+    let mut tally = Tally { rows: 0, progress };
+    books::verify(tx, scope, &mut found, &mut tally)?;
+    rows::verify(tx, scope, &mut found, &mut tally)?;
+    found.audit_records = audit(log::verify_chain(tx, scope.merchant))?;
+    Ok(found)
+}
+
+fn audit(verified: Result<log::Verified, VerifyError>) -> Result<u64, Finding> {
+    verified.map(|verified| verified.records).map_err(|error| match error {
         VerifyError::Store(error) => Finding::Store(error),
         broken @ VerifyError::Broken(_) => Finding::Audit(broken),
-    })?;
-    found.audit_records = audit.records;
-    Ok(found)
+    })
 }
 
 fn scopes(merchants: &BTreeSet<MerchantId>) -> impl Iterator<Item = Scope> + '_ {
