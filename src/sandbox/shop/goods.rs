@@ -45,7 +45,7 @@ macro_rules! mug {
     };
 }
 /// In the order in which they are shown; the first one is shown large.
-pub const GOODS: [Item; 6] = [
+pub static GOODS: [Item; 6] = [
     Item {
         slug: "mist-mug",
         name: Text::new("雾蓝马克杯", "Mist-blue mug"),

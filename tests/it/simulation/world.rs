@@ -88,6 +88,8 @@ pub struct Outside {
     pub calm: bool,
     /// Percent of exchanges that go wrong.
     pub trouble: u64,
+    /// The shop answers nothing until everything calms down.
+    pub shop_down: bool,
     /// Notifications on their way: headers are made when they arrive, as a provider's retry is signed anew.
     pub letters: Vec<Vec<u8>>,
     /// Rare things that happened; the suite asserts that each does in some seed.
@@ -120,8 +122,8 @@ impl Network {
         let (host, path) = url.split_at(url.find('/').unwrap());
         let (status, headers, body) = if host.starts_with("shop") {
             let id = &request.headers.iter().find(|(name, _)| name == "webhook-id").unwrap().1;
-            if trouble && kind == 1 {
-                (500, Vec::new(), b"oops".to_vec())
+            if (outside.shop_down && !outside.calm) || (trouble && kind == 1) {
+                return Ok(response(500, Vec::new(), b"oops".to_vec()));
             } else {
                 // Also when the answer is lost below: then the shop has it and we do not know.
                 *outside.taken.entry(id.clone()).or_default() += 1;
@@ -168,12 +170,14 @@ impl World {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_be_bytes());
         let trouble = [0, 10, 30, 60][dice.below(4)];
+        let shop_down = dice.chance(20);
         let outside = Outside {
             dice,
             provider: Provider::new(key),
             taken: BTreeMap::new(),
             calm: false,
             trouble,
+            shop_down,
             letters: Vec::new(),
             sometimes: BTreeSet::new(),
         };
