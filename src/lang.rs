@@ -1,5 +1,7 @@
 //! The two languages that people read here, and how a browser or an HTTP client asks for one.
 
+use std::borrow::Borrow;
+
 /// A language in which every sentence exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Lang {
@@ -21,8 +23,9 @@ impl Text {
         Self { zh, en }
     }
 
-    pub const fn get(self, lang: Lang) -> &'static str {
-        match lang {
+    /// Takes a reference as well, because templates pass their values as such.
+    pub fn get(self, lang: impl Borrow<Lang>) -> &'static str {
+        match lang.borrow() {
             Lang::Zh => self.zh,
             Lang::En => self.en,
         }

@@ -14,7 +14,7 @@ use utoipa::openapi::schema::Schema;
 use super::error::{ErrorCode, Problem};
 use super::fields::FieldDoc;
 use super::service::{Api, Call, Reply, refuse, serve};
-use super::{account, books, events, payments, refunds, simulate, webhooks};
+use super::{account, books, docs, events, payments, refunds, simulate, webhooks};
 use crate::domain::key::Permission;
 use crate::lang::Text;
 
@@ -32,7 +32,7 @@ pub struct Endpoint {
     pub about: Text,
     pub query: Option<Describe>,
     /// `None`: a body holds no fields.
-    pub body: Option<Describe>,
+    pub body: Option<Body>,
     /// The status of success.
     pub status: u16,
     pub reply: ReplyDoc,
@@ -43,6 +43,26 @@ pub struct Endpoint {
 
 /// The fields that a reader asks for.
 pub type Describe = fn() -> Vec<FieldDoc>;
+
+/// The fields of a body, and one that works.
+pub struct Body {
+    pub describe: Describe,
+    /// Reads a body as the handler does.
+    pub accepts: fn(&[u8]) -> Result<(), Problem>,
+    pub sample: &'static str,
+}
+
+/// A body that this reader reads, with a sample for the documentation.
+macro_rules! body {
+    ($reader:ident, $sample:literal) => {
+        Some($crate::api::endpoint::Body {
+            describe: || $crate::api::fields::describe($reader),
+            accepts: |bytes| $crate::api::fields::read_body(bytes, $reader).map(|_| ()),
+            sample: $sample,
+        })
+    };
+}
+pub(super) use body;
 
 pub type Answer = Pin<Box<dyn Future<Output = Result<Reply, Problem>>>>;
 pub type Handler = fn(Call) -> Answer;
@@ -55,7 +75,6 @@ pub type Schemas = Vec<(String, RefOr<Schema>)>;
 pub enum ReplyDoc {
     One(fn(&mut Schemas) -> String),
     List(fn(&mut Schemas) -> String),
-    Nothing,
 }
 
 /// Adds the schema of a reply and those it refers to; answers its name.
@@ -163,6 +182,7 @@ pub fn routes(config: &mut web::ServiceConfig, api: &Arc<Api>) {
             async move { answer }
         })));
     }
+    docs::routes(config, api);
     config.service(scope.default_service(web::to(async |request: HttpRequest| {
         refuse(&Problem::new(ErrorCode::UnknownPath), &request)
     })));

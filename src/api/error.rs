@@ -2,7 +2,7 @@
 //!
 //! Code below the edge builds a [`Problem`]; the edge renders it with the request's language and id.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 
 use actix_web::http::header::{self, HeaderName, HeaderValue};
@@ -30,8 +30,9 @@ impl Words {
         Self { zh: zh.into(), en: en.into() }
     }
 
-    pub fn get(&self, lang: Lang) -> &str {
-        match lang {
+    /// Takes a reference as well, because templates pass their values as such.
+    pub fn get(&self, lang: impl Borrow<Lang>) -> &str {
+        match lang.borrow() {
             Lang::Zh => &self.zh,
             Lang::En => &self.en,
         }

@@ -4,11 +4,11 @@ use actix_web::http::Method as Verb;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::endpoint::{Endpoint, Group, ReplyDoc, schema_of};
+use super::endpoint::{Endpoint, Group, ReplyDoc, body, schema_of};
 use super::error::{ErrorCode, Problem};
 use super::fields::{Fields, describe};
 use super::kinds::IdOf;
-use super::objects::{EventData, Moment, event_data, to_bytes};
+use super::objects::{EventData, Moment, PaymentObject, RefundObject, event_data, to_bytes};
 use super::page::{ListReply, Page, Window};
 use super::payments::nothing;
 use super::service::{Call, Reply, lang_of};
@@ -94,7 +94,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
             "Sends it once more now, to every endpoint that it went to or to one of them. Automatic retries go on as they were.",
         ),
         query: None,
-        body: Some(|| describe(resending)),
+        body: body!(resending, r#"{"endpoint":"we_01JD3Q9W8XK2V5N7R4T6Y0ABCD"}"#),
         status: 200,
         reply: EVENT,
         refusals: &[ErrorCode::EventNotFound, ErrorCode::WebhookEndpointNotFound],
@@ -115,9 +115,30 @@ pub(super) struct EventObject<'a> {
     r#type: &'static str,
     created_at: Moment,
     /// The object as it was, under its name: `payment`, `refund` or `webhook_endpoint`.
-    #[schema(value_type = Object)]
+    #[schema(value_type = CallbackData)]
     data: EventData<'a>,
     deliveries: Vec<DeliveryObject<'a>>,
+}
+
+/// What a callback carries. Written by `objects::render_event`; this is its description.
+#[derive(ToSchema)]
+#[schema(as = Callback)]
+#[expect(dead_code, reason = "a shape for the API's description")]
+pub(super) struct CallbackBody {
+    #[schema(example = "payment.paid")]
+    r#type: String,
+    timestamp: Moment,
+    data: CallbackData,
+}
+
+/// The object under its name.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "a shape for the API's description")]
+struct CallbackData {
+    payment: Option<PaymentObject<'static>>,
+    refund: Option<RefundObject<'static>>,
+    /// The id of the endpoint that is tested.
+    webhook_endpoint: Option<String>,
 }
 
 /// What became of the event at one endpoint.

@@ -4,7 +4,7 @@ use actix_web::http::Method as Verb;
 use ring::digest::{Context, SHA256};
 
 use super::commit::Committed;
-use super::endpoint::{Endpoint, Group, ReplyDoc, schema_of};
+use super::endpoint::{Endpoint, Group, ReplyDoc, body, schema_of};
 use super::error::{ErrorCode, Problem};
 use super::fields::{Fields, describe};
 use super::kinds::{Amount, Chars, Email, Int, Ip, ListOf, Metadata, OneOf, WebAddress};
@@ -52,7 +52,10 @@ pub const ENDPOINTS: &[Endpoint] = &[
              returns the payment that exists (200).",
         ),
         query: None,
-        body: Some(|| describe(new_payment)),
+        body: body!(
+            new_payment,
+            r#"{"order_id":"2026-0001","amount":{"currency":"CNY","value":"9.90"},"description":"马克杯 / Mug","return_url":"https://shop.example/orders/2026-0001"}"#
+        ),
         status: 201,
         reply: PAYMENT,
         refusals: &[
@@ -112,7 +115,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
             "Only while it has not ended. `metadata` is replaced as a whole; `expires_in` counts from now.",
         ),
         query: None,
-        body: Some(|| describe(changes)),
+        body: body!(changes, r#"{"description":"马克杯两只 / Two mugs","expires_in":3600}"#),
         status: 200,
         reply: PAYMENT,
         refusals: &[

@@ -4,7 +4,7 @@ use actix_web::http::Method as Verb;
 use ring::digest::{Context, SHA256};
 
 use super::commit::Committed;
-use super::endpoint::{Endpoint, Group, ReplyDoc, schema_of};
+use super::endpoint::{Endpoint, Group, ReplyDoc, body, schema_of};
 use super::error::{ErrorCode, Problem};
 use super::fields::{Fields, describe};
 use super::kinds::{Amount, Chars, IdOf, Metadata, OneOf};
@@ -39,7 +39,10 @@ pub const ENDPOINTS: &[Endpoint] = &[
              tells the end. Without `amount`, all that is left is refunded.",
         ),
         query: None,
-        body: Some(|| describe(new_refund)),
+        body: body!(
+            new_refund,
+            r#"{"amount":{"currency":"CNY","value":"3.00"},"refund_id":"2026-0001-R1","reason":"少发一件 / One item short"}"#
+        ),
         status: 201,
         reply: REFUND,
         refusals: &[

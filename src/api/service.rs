@@ -13,6 +13,7 @@ use ring::signature::Ed25519KeyPair;
 
 use super::auth::{Caller, authenticate};
 use super::commit::use_nonce;
+use super::docs::Docs;
 use super::endpoint::Endpoint;
 use super::error::{ErrorCode, PROBLEM_JSON, Problem, Words};
 use super::fields::{Fields, read_body, read_query};
@@ -60,6 +61,7 @@ pub struct Api {
     pub(super) public_url: Option<url::Url>,
     /// Signs replies to clients that sign with a key pair.
     pub(super) reply_key: Ed25519KeyPair,
+    pub(super) docs: Docs,
     rate_policy: HeaderValue,
 }
 
@@ -71,7 +73,8 @@ impl Api {
         let public_url = url::Url::parse(&gateway.settings.public_url).ok();
         let rate_policy = HeaderValue::from_str(&settings.rate.policy()).expect("the policy is ASCII");
         let failures = AddressLimit::new(FAILURES);
-        Ok(Arc::new(Api { gateway, wallet, keys, settings, failures, public_url, reply_key, rate_policy }))
+        let docs = Docs::new(&gateway.settings.public_url);
+        Ok(Arc::new(Api { gateway, wallet, keys, settings, failures, public_url, reply_key, docs, rate_policy }))
     }
 }
 

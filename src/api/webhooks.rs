@@ -7,10 +7,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::commit::Committed;
-use super::endpoint::{Endpoint, Group, ReplyDoc, schema_of};
+use super::endpoint::{Endpoint, Group, ReplyDoc, body, schema_of};
 use super::error::{ErrorCode, FieldCode, Place, Problem, Words};
 use super::events::event_bytes;
-use super::fields::{Fields, describe};
+use super::fields::Fields;
 use super::kinds::{Chars, Flag, Int, ListOf, OneOf, WebAddress};
 use super::objects::{Moment, to_bytes};
 use super::page::ListReply;
@@ -49,7 +49,10 @@ pub const ENDPOINTS: &[Endpoint] = &[
              comes without it.",
         ),
         query: None,
-        body: Some(|| describe(new_webhook)),
+        body: body!(
+            new_webhook,
+            r#"{"url":"https://shop.example/coffer","events":["payment.paid","refund.succeeded"]}"#
+        ),
         status: 201,
         reply: WEBHOOK,
         refusals: &[ErrorCode::InvalidValue, ErrorCode::TooManyWebhookEndpoints],
@@ -97,7 +100,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
             "Switches it on or off, or changes address and events. What happens while it is off is kept.",
         ),
         query: None,
-        body: Some(|| describe(changes)),
+        body: body!(changes, r#"{"enabled":false}"#),
         status: 200,
         reply: WEBHOOK,
         refusals: &[ErrorCode::InvalidValue, ErrorCode::WebhookEndpointNotFound],
@@ -151,7 +154,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
             "Answers a new `secret`, this once. During the overlap callbacks carry two signatures, old and new, so that the change needs no downtime.",
         ),
         query: None,
-        body: Some(|| describe(rotation)),
+        body: body!(rotation, r#"{"overlap_hours":24}"#),
         status: 200,
         reply: WEBHOOK,
         refusals: &[ErrorCode::InvalidValue, ErrorCode::WebhookEndpointNotFound],

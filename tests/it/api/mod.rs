@@ -1,5 +1,6 @@
 //! The merchant's API as programs meet it.
 
+mod docs;
 mod edge;
 mod payments;
 mod rest;
