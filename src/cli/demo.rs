@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use actix_web::web;
+
 use super::config::{Config, Inputs};
 use super::failure::{Exit, Failure};
 use super::place::{build_store, create_private_dir, master_key, store_file, write_config};
@@ -14,6 +16,7 @@ use super::{Teller, Terminal, print, serve};
 use crate::crypto::Vault;
 use crate::demo::credentials::{self, Credentials};
 use crate::demo::prepare::{self, Plan};
+use crate::demo::start::{self, Start};
 use crate::env::Env;
 use crate::server::{self, ListenError};
 use crate::signals::logging;
@@ -67,9 +70,13 @@ pub fn run(mut inputs: Inputs, options: &Options) -> Result<(), Failure> {
         shop.write(&config.data_dir).map_err(|error| writing(&error))?;
         print(&told(&shop, &config.data_dir));
         if !options.no_browser {
-            open_browser(&shop.shop_url);
+            open_browser(&shop.base_url);
         }
-        Ok(Arc::new(|_: &mut actix_web::web::ServiceConfig| {}))
+        let page = Start::new(shop, house.gateway.env.clone()).ok_or_else(|| {
+            Failure::new(Exit::Failed, "totp_secret in demo.json was changed; remove the folder to begin anew")
+        })?;
+        let page = web::Data::new(page);
+        Ok(Arc::new(move |routes: &mut web::ServiceConfig| start::routes(page.clone(), routes)))
     })
 }
 
@@ -145,6 +152,7 @@ fn told(shop: &Credentials, folder: &Path) -> String {
         "
 The demo is running. It listens on this machine only; Ctrl-C stops it, and starting it again goes on.
 
+  Start here            {}
   Shop                  {}
   Console               {}
     user                {}
@@ -158,6 +166,7 @@ The demo is running. It listens on this machine only; Ctrl-C stops it, and start
 
 The same for scripts: {}
 ",
+        shop.base_url,
         shop.shop_url,
         shop.console_url,
         shop.console_user,

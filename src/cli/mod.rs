@@ -39,7 +39,7 @@ pub trait Teller {
 #[derive(Parser)]
 #[command(version, about, after_help = failure::EXIT_CODES, disable_help_subcommand = true)]
 struct Arguments {
-    /// The data folder [default: coffer-data, or the variable COFFER_DATA]
+    /// The data folder [default: coffer-data (of the demo: coffer-demo), or the variable COFFER_DATA]
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The configuration file [default: coffer.toml in the data folder, or the variable COFFER_CONFIG]

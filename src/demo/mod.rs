@@ -7,6 +7,8 @@ pub mod past;
 /// A new store with everything in it.
 pub mod prepare;
 mod random;
+/// The first page.
+pub mod start;
 /// Who came to the shop and what they did.
 mod story;
 
