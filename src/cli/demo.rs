@@ -13,11 +13,15 @@ use super::config::{Config, Inputs};
 use super::failure::{Exit, Failure};
 use super::place::{build_store, create_private_dir, master_key, store_file, write_config};
 use super::{Teller, Terminal, print, serve};
-use crate::crypto::Vault;
+use crate::app::House;
+use crate::callbacks::WebhookSecret;
+use crate::crypto::{Secret, Vault};
+use crate::demo::SHOP_NAME;
 use crate::demo::credentials::{self, Credentials};
 use crate::demo::prepare::{self, Plan};
 use crate::demo::start::{self, Start};
 use crate::env::Env;
+use crate::sandbox::shop::{self, Shop, ShopSettings};
 use crate::server::{self, ListenError};
 use crate::signals::logging;
 
@@ -60,23 +64,27 @@ pub fn run(mut inputs: Inputs, options: &Options) -> Result<(), Failure> {
     let listener = bind(config.server.listen, options.listen.is_some())?;
     config.server.listen = listener.local_addr().map_err(|error| Failure::of(Exit::Failed, &error))?;
     let base_url = config.base_url().to_string().trim_end_matches('/').to_owned();
-    let shop = match known {
+    let given = match known {
         Some(known) if store_file(&config).exists() => known,
         Some(_) | None => prepare(&config, &base_url, options.history)?,
     };
     serve::run_on(config, listener, |config, house| {
         prepare::move_shop(&house.gateway.store, &base_url).map_err(|error| Failure::of(Exit::Failed, &error))?;
-        let shop = shop.at(&base_url);
-        shop.write(&config.data_dir).map_err(|error| writing(&error))?;
-        print(&told(&shop, &config.data_dir));
+        let given = given.at(&base_url);
+        given.write(&config.data_dir).map_err(|error| writing(&error))?;
+        print(&told(&given, &config.data_dir));
         if !options.no_browser {
-            open_browser(&shop.base_url);
+            open_browser(&given.base_url);
         }
-        let page = Start::new(shop, house.gateway.env.clone()).ok_or_else(|| {
+        let mugs = mug_shop(house, &given)?;
+        let page = Start::new(given, house.gateway.env.clone()).ok_or_else(|| {
             Failure::new(Exit::Failed, "totp_secret in demo.json was changed; remove the folder to begin anew")
         })?;
         let page = web::Data::new(page);
-        Ok(Arc::new(move |routes: &mut web::ServiceConfig| start::routes(page.clone(), routes)))
+        Ok(Arc::new(move |routes: &mut web::ServiceConfig| {
+            start::routes(page.clone(), routes);
+            shop::routes(&mugs, routes);
+        }))
     })
 }
 
@@ -144,6 +152,26 @@ fn prepare(config: &Config, base_url: &str, history_days: u32) -> Result<Credent
         shop.write(&config.data_dir).map_err(|error| writing(&error))?;
         Ok(shop)
     })
+}
+
+/// The shop as a customer of the API: it has its key and its secret, and nothing else of the house.
+fn mug_shop(house: &House, given: &Credentials) -> Result<Shop, Failure> {
+    let gateway = &house.gateway;
+    let secret = WebhookSecret::parse(&given.callback_secret).map_err(|error| {
+        Failure::of(Exit::Failed, &error)
+            .during("callback_secret in demo.json was changed; remove the folder to begin anew")
+    })?;
+    let settings = ShopSettings {
+        name: SHOP_NAME.to_owned(),
+        shop_url: given.base_url.clone(),
+        callback_base: None,
+        gateway_url: given.base_url.clone(),
+        api_url: gateway.settings.own_url.clone(),
+        api_key: Secret::new(given.api_key.as_str()),
+        callback_secret: secret,
+        policy: gateway.settings.sandbox.clone(),
+    };
+    Ok(Shop::open(gateway.store.clone(), gateway.env.clone(), gateway.transport.clone(), settings))
 }
 
 /// What a person needs to look around.

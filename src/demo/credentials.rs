@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::master_key::sync_folder_of;
+use crate::sandbox::shop;
 
 /// Its name in the data folder.
 pub const FILE: &str = "demo.json";
@@ -43,7 +44,7 @@ impl Credentials {
         Self {
             base_url: base_url.to_owned(),
             console_url: format!("{base_url}/console"),
-            shop_url: format!("{base_url}{}", super::SHOP_PATH),
+            shop_url: format!("{base_url}{}", shop::PATH),
             docs_url: format!("{base_url}/docs/api"),
             ..self
         }

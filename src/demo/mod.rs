@@ -12,7 +12,7 @@ pub mod start;
 /// Who came to the shop and what they did.
 mod story;
 
-/// Where the demo's shop is.
-pub const SHOP_PATH: &str = "/shop";
-/// Where it takes callbacks.
+/// The shop's name, on its sign and at the cashier.
+pub const SHOP_NAME: &str = "Mug & Co. 杯子铺";
+/// Where the shop takes callbacks.
 pub const CALLBACK_PATH: &str = "/shop/callback";

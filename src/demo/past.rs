@@ -284,7 +284,10 @@ impl World {
             cancel_url: None,
             callback_url: None,
             customer: Customer { locale: Some("zh-CN".to_owned()), ..Customer::default() },
-            metadata: BTreeMap::from([("goods".to_owned(), visit.goods.to_owned())]),
+            metadata: BTreeMap::from([
+                ("item".to_owned(), visit.goods.to_owned()),
+                ("pieces".to_owned(), visit.pieces.to_string()),
+            ]),
             fingerprint: self.dice.bytes(),
         };
         let account = by_shop.map(|_| self.cast.account);

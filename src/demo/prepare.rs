@@ -6,7 +6,7 @@ use data_encoding::BASE32_NOPAD;
 
 use super::credentials::Credentials;
 use super::past::{self, Cast};
-use super::{CALLBACK_PATH, SHOP_PATH, story};
+use super::{CALLBACK_PATH, SHOP_NAME, story};
 use crate::api::keys::{self, IssuedKey, NewKey, NewKeyKind};
 use crate::audit::log::Stamp;
 use crate::audit::{Action, Detail};
@@ -26,11 +26,10 @@ use crate::flows::endpoints::{self, NewEndpoint};
 use crate::flows::gateway::GatewayError;
 use crate::flows::setup::NewMerchant;
 use crate::flows::{FlowError, Moment};
-use crate::sandbox::wallet;
+use crate::sandbox::{shop, wallet};
 use crate::store::tables::{ENDPOINTS, KEY_CHECK};
 use crate::store::{Store, StoreError};
 
-const MERCHANT: &str = "Mug & Co. 杯子铺";
 const LOGIN: &str = "demo";
 const PERSON: &str = "林玫 Lin Mei";
 /// Eighty random bits in four groups: enough, and it can be typed.
@@ -111,9 +110,9 @@ pub fn fill(store: &Store, plan: &Plan<'_>, progress: &mut dyn FnMut(u64, u64)) 
 fn open_shop(store: &Store, plan: &Plan<'_>, env: &Env) -> Result<(Cast, Credentials), PrepareError> {
     let entropy = env.entropy.as_ref();
     let vault = plan.vault;
-    let enrolment = wallet::enrol(store, env, vault.clone(), MERCHANT).map_err(PrepareError::Wallet)?;
+    let enrolment = wallet::enrol(store, env, vault.clone(), SHOP_NAME).map_err(PrepareError::Wallet)?;
     let mut account = None;
-    let merchant = NewMerchant::prepare(env, vault, MERCHANT, story::ZONE, |id: AccountId| {
+    let merchant = NewMerchant::prepare(env, vault, SHOP_NAME, story::ZONE, |id: AccountId| {
         account = Some(id);
         enrolment.credentials().to_secret()
     });
@@ -157,7 +156,7 @@ fn open_shop(store: &Store, plan: &Plan<'_>, env: &Env) -> Result<(Cast, Credent
         app_id: enrolment.credentials().app_id.clone(),
         endpoint: endpoint.id,
         base_url: plan.base_url.to_owned(),
-        shop_url: format!("{}{SHOP_PATH}", plan.base_url),
+        shop_url: format!("{}{}", plan.base_url, shop::PATH),
         callback_url: endpoint.url.clone(),
         person,
         key: bearer.key.id,

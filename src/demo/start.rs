@@ -8,6 +8,7 @@ use askama::Template;
 use super::credentials::Credentials;
 use crate::console::auth::totp::{STEP_SECONDS, TotpSecret, step_at};
 use crate::env::Env;
+use crate::sandbox::shop;
 use crate::web::{ErrorPage, Page, Trouble};
 
 /// What the page knows.
@@ -46,7 +47,7 @@ async fn page(request: HttpRequest, start: web::Data<Start>) -> HttpResponse {
     let now = start.env.now();
     let page = Page::read(&request, now);
     if !is_at_home(&request, &start.shop.base_url) {
-        return ErrorPage::new(&page, Trouble::NotFound, super::SHOP_PATH).respond();
+        return ErrorPage::new(&page, Trouble::NotFound, shop::PATH).respond();
     }
     let code = start.authenticator.code_at(step_at(now));
     let (head, tail) = code.split_at(code.len() / 2);

@@ -1,5 +1,7 @@
 //! The demo's past as a story: who came to the shop when, bought what, and did what at the cashier. Pure and repeatable.
 
+use data_encoding::BASE32_NOPAD;
+
 use super::random::Dice;
 use crate::domain::method::Method;
 use crate::domain::time::{Duration, Timestamp};
@@ -123,15 +125,8 @@ pub fn visits(today: u32, age: u32, days: u32) -> Vec<Visit> {
     let day = today.saturating_sub(age);
     let mut times: Vec<_> = (0..count(&mut dice, day, age, days)).map(|_| time_of_day(&mut dice)).collect();
     times.sort_unstable();
-    let date = midnight(day).in_zone(ZONE).strftime("%y%m%d").to_string();
-    let mut visits: Vec<_> = times
-        .into_iter()
-        .enumerate()
-        .map(|(number, millis)| {
-            let at = midnight(day).plus(Duration::from_millis(millis));
-            visit(&mut dice, at, format!("M{date}-{:03}", number + 1))
-        })
-        .collect();
+    let mut visits: Vec<_> =
+        times.into_iter().map(|millis| visit(&mut dice, midnight(day).plus(Duration::from_millis(millis)))).collect();
     for (rare, conduct) in rarities(age) {
         // In the morning, so that even today's story has room for what follows from it.
         if let Some(visit) = visits.get_mut(rare) {
@@ -165,7 +160,10 @@ fn time_of_day(dice: &mut Dice) -> u64 {
     dice.weighted(HOURS) as u64 * 3_600_000 + dice.between(0, 3_599_999)
 }
 
-fn visit(dice: &mut Dice, at: Timestamp, order_id: String) -> Visit {
+fn visit(dice: &mut Dice, at: Timestamp) -> Visit {
+    // As the shop numbers its orders today.
+    let order_id =
+        format!("S{}-{}", at.in_zone(ZONE).strftime("%Y%m%d%H%M%S"), BASE32_NOPAD.encode(&dice.bytes::<5>()));
     let (goods, price, _) = GOODS[dice.weighted(GOODS.map(|(_, _, weight)| weight))];
     let pieces = [1, 2, 4][dice.weighted([80, 16, 4])];
     let sum = price * pieces;

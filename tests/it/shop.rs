@@ -81,7 +81,7 @@ fn street() -> Street {
     let settings = ShopSettings {
         name: "小杯子店".to_owned(),
         shop_url: "http://shop.test".to_owned(),
-        callback_base: "http://127.0.0.1:2".to_owned(),
+        callback_base: Some("http://127.0.0.1:2".to_owned()),
         gateway_url: "http://gateway.test".to_owned(),
         api_url: "http://127.0.0.1:1".to_owned(),
         api_key: Secret::new("sk_test_canary"),

@@ -34,8 +34,9 @@ pub struct ShopSettings {
     pub name: String,
     /// Where customers reach the shop, without a slash at the end.
     pub shop_url: String,
-    /// Where Coffer reaches the shop for callbacks, without a slash at the end.
-    pub callback_base: String,
+    /// Where Coffer reaches the shop for callbacks, without a slash at the end; named with every payment. `None`: the shop
+    /// has a webhook endpoint.
+    pub callback_base: Option<String>,
     /// Where customers reach Coffer: the cashier and the console.
     pub gateway_url: String,
     /// Where the shop reaches Coffer's API.

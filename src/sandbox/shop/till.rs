@@ -24,16 +24,18 @@ impl Inner {
     pub(super) async fn create_payment(&self, order: &ShopOrder) -> Result<PaymentTold, String> {
         let name = goods::Item::find(&order.item).map_or(order.item.as_str(), |item| item.name.get(order.lang));
         let back = self.order_url(&order.number);
-        let body = json!({
+        let mut body = json!({
             "amount": { "currency": order.amount.currency().code(), "value": order.amount.to_decimal() },
             "order_id": order.number,
             "description": format!("{name} × {}", order.pieces),
             "return_url": back,
             "cancel_url": back,
-            "callback_url": format!("{}{PATH}/callback", self.settings.callback_base),
             "customer": { "locale": order.lang.tag() },
             "metadata": { "item": order.item, "pieces": order.pieces.to_string() },
         });
+        if let Some(base) = &self.settings.callback_base {
+            body["callback_url"] = format!("{base}{PATH}/callback").into();
+        }
         self.call(Method::Post, "/v1/payments", Some((&order.number, body.to_string())), order).await
     }
 
