@@ -4,6 +4,7 @@ mod admin;
 mod backup;
 pub mod config;
 mod demo;
+mod doctor;
 mod failure;
 mod init;
 mod key;
@@ -61,6 +62,8 @@ enum Command {
         #[arg(long, value_name = "HOST:PORT")]
         listen: Option<SocketAddr>,
     },
+    /// Look for what will hurt later, and say what to do
+    Doctor,
     /// Copy the data into one file, also while the server runs
     Backup {
         /// The new file [default: a dated one in the folder backups of the data folder]
@@ -127,6 +130,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
             inputs.overrides.extend(listen.map(|address| ("server.listen", address.to_string())));
             serve::run(inputs.load()?.config)
         }
+        Command::Doctor => doctor::run(&inputs.load()?.config, &mut Terminal::default()),
         Command::Backup { file } => Operation::backup(file)?.run(&inputs.load()?.config),
         Command::Restore { file } => backup::restore(&inputs.load()?.config, &file, &mut Terminal::default()),
         Command::Config => {

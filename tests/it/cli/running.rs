@@ -28,7 +28,10 @@ impl Folder {
     pub fn new() -> Self {
         let name = data_encoding::HEXLOWER.encode(&random::<8>(&SystemEntropy));
         let path = std::env::temp_dir().join(format!("coffer-it-{name}"));
-        std::fs::create_dir(&path).unwrap();
+        let mut builder = std::fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&path).unwrap();
         Self(path)
     }
 
