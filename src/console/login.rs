@@ -1,7 +1,5 @@
 //! Password, then second factor; logging out; which merchant and mode are on the screen.
 
-use std::sync::PoisonError;
-
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use askama::Template;
@@ -84,8 +82,7 @@ fn show_login(visit: &Visit, status: StatusCode, login: &str, trouble: Option<Tr
 pub(super) async fn submit(visit: Visit) -> Reply {
     let typed = visit.form.text("login");
     let keys = [rate_key("login", &typed.to_lowercase()), visit.rate_key()];
-    let throttle = &visit.console.0.throttle;
-    let wait = throttle.lock().unwrap_or_else(PoisonError::into_inner).wait(&keys, visit.now);
+    let wait = visit.console.throttle().wait(&keys, visit.now);
     if let Some(wait) = wait {
         return Ok(show_login(&visit, StatusCode::TOO_MANY_REQUESTS, typed, Some(Trouble::Wait(wait)), false));
     }
@@ -98,13 +95,13 @@ pub(super) async fn submit(visit: Visit) -> Reply {
     let right = visit.console.hasher().verify(stored, password).await?;
     match user.filter(|user| right && user.disabled_at.is_none()) {
         Some(user) => {
-            throttle.lock().unwrap_or_else(PoisonError::into_inner).succeeded(&keys[0]);
+            visit.console.throttle().succeeded(&keys[0]);
             let token = start_half(&visit, user).await?;
             let next: String = url::form_urlencoded::byte_serialize(visit.next().as_bytes()).collect();
             Ok(visit.go_with(&format!("/console/login/code?next={next}"), &token))
         }
         None => {
-            throttle.lock().unwrap_or_else(PoisonError::into_inner).failed(&keys, visit.now);
+            visit.console.throttle().failed(&keys, visit.now);
             let (stamp, typed_copy) = (visit.stamp(Actor::Stranger), typed.to_owned());
             let detail = move || Detail::new().masked("login", &typed_copy);
             let store = visit.console.store();

@@ -15,12 +15,16 @@ pub mod verification;
 /// From a request to the person and the page.
 pub mod visit;
 
+/// Who did what.
+mod audit_log;
 /// Endpoints and their health.
 mod callbacks;
 /// Asking again for the second factor before a step that moves money or rights.
 mod confirm;
 /// Days as people type them.
 mod days;
+/// API keys.
+mod developers;
 /// One endpoint and its deliveries.
 mod endpoint;
 /// Adding and changing an endpoint.
@@ -32,16 +36,24 @@ mod home;
 /// The books.
 mod ledger;
 mod login;
+/// What a person sets for himself.
+mod me;
 /// Cursor paging.
 mod paging;
 /// One payment.
 mod payment;
 /// The list of payments.
 mod payments;
+/// The people of a shop.
+mod people;
 /// The form that gives money back.
 mod refund_form;
 /// Refunds.
 mod refunds;
+/// The search field.
+mod search;
+/// Settings of the shop.
+mod settings;
 /// One-time links: the first owner, people who were invited, people who lost access.
 pub mod setup;
 
@@ -51,7 +63,7 @@ mod story;
 mod words;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
 use url::Url;
@@ -107,6 +119,11 @@ impl Console {
 
     pub fn vault(&self) -> &Arc<Vault> {
         &self.0.gateway.vault
+    }
+
+    /// Failures of those who guess.
+    fn throttle(&self) -> MutexGuard<'_, Throttle> {
+        self.0.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn hasher(&self) -> &Hasher {

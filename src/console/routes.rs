@@ -6,8 +6,8 @@ use actix_web::{HttpRequest, web};
 use super::auth::roles::{Permission, Role};
 use super::visit::{Member, Running, Visit, answer};
 use super::{
-    Console, callbacks, confirm, endpoint, endpoint_form, enrol, home, ledger, login, payment, payments, refund_form,
-    refunds, setup, verification,
+    Console, audit_log, callbacks, confirm, developers, endpoint, endpoint_form, enrol, home, ledger, login, me,
+    payment, payments, people, refund_form, refunds, search, settings, setup, verification,
 };
 use crate::web::Room;
 
@@ -106,6 +106,26 @@ pub static ROUTES: &[Route] = &[
     get("/console/ledger/entries", may(P::ViewBooks, page!(ledger::entries_page))),
     get("/console/ledger/entries/{seq}", may(P::ViewBooks, page!(ledger::entry_page))),
     get("/console/ledger/accounts/{code}", may(P::ViewBooks, page!(ledger::account_page))),
+    get("/console/developers", may(P::ViewSettings, page!(developers::page))),
+    get("/console/developers/keys/new", verified(P::ManageKeys, page!(developers::new_page))),
+    post("/console/developers/keys/new", verified(P::ManageKeys, page!(developers::create))),
+    post("/console/developers/keys/{key}/revoke", may(P::ManageKeys, page!(developers::revoke))),
+    get("/console/search", may(P::ViewPayments, page!(search::page))),
+    get("/console/settings", Inside(page!(settings::page))),
+    post("/console/settings/shop", may(P::ManageSettings, page!(settings::save_shop))),
+    post("/console/settings/fees", verified(P::ManageSettings, page!(settings::save_fees))),
+    get("/console/settings/people", may(P::ViewSettings, page!(people::page))),
+    post("/console/settings/people", verified(P::ManageUsers, page!(people::invite))),
+    post("/console/settings/people/{user}/role", verified(P::ManageUsers, page!(people::change_role))),
+    post("/console/settings/people/{user}/remove", verified(P::ManageUsers, page!(people::remove))),
+    post("/console/settings/people/{user}/reset", verified(P::ManageUsers, page!(people::reset))),
+    get("/console/settings/me", Inside(page!(me::page))),
+    post("/console/settings/me/language", Inside(page!(me::set_language))),
+    post("/console/settings/me/password", Inside(page!(me::set_password))),
+    post("/console/settings/me/recovery", Inside(page!(me::renew_codes))),
+    post("/console/settings/me/sessions", Inside(page!(me::end_others))),
+    post("/console/settings/me/sessions/{session}", Inside(page!(me::end_one))),
+    get("/console/settings/audit", may(P::ViewAudit, page!(audit_log::page))),
 ];
 
 /// Registers every route of the table.

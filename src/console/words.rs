@@ -7,6 +7,7 @@ use std::fmt;
 
 use askama::filters::HtmlSafe;
 
+use crate::audit::Action;
 use crate::domain::case::CaseKind;
 use crate::domain::endpoint::{DeliveryState, Endpoint, EndpointState};
 use crate::domain::event::EventType;
@@ -271,6 +272,49 @@ pub fn done_text(code: &str, lang: Lang) -> Option<&'static str> {
         ("link_revoked", Text::new("链接已作废", "The link no longer works")),
     ];
     DONE.iter().find(|(known, _)| *known == code).map(|(_, text)| text.get(lang))
+}
+
+/// What somebody did, as the audit log shows it.
+pub fn action_word(action: impl Borrow<Action>, lang: impl Borrow<Lang>) -> &'static str {
+    let (action, lang) = (*action.borrow(), *lang.borrow());
+    match action {
+        Action::SetupCompleted => lang.t("完成开通", "Completed the set-up"),
+        Action::LoginSucceeded => lang.t("登录", "Logged in"),
+        Action::LoginFailed => lang.t("登录失败", "Failed to log in"),
+        Action::SecondFactorFailed => lang.t("验证码错误", "Gave a wrong second factor"),
+        Action::RecoveryCodeUsed => lang.t("使用恢复码", "Used a recovery code"),
+        Action::LoggedOut => lang.t("退出登录", "Logged out"),
+        Action::PasswordChanged => lang.t("更改密码", "Changed the password"),
+        Action::SecondFactorEnrolled => lang.t("绑定验证器", "Set up an authenticator"),
+        Action::RecoveryCodesRenewed => lang.t("更换恢复码", "Renewed the recovery codes"),
+        Action::SessionsEnded => lang.t("退出其他设备", "Logged out other devices"),
+        Action::LanguageChanged => lang.t("更改语言", "Changed the language"),
+        Action::UserInvited => lang.t("邀请人员", "Invited a person"),
+        Action::UserCreated => lang.t("加入", "Joined"),
+        Action::UserRoleChanged => lang.t("更改角色", "Changed a role"),
+        Action::UserDisabled => lang.t("移除人员", "Removed a person"),
+        Action::UserResetIssued => lang.t("发出重置链接", "Issued a reset link"),
+        Action::PaymentCanceled => lang.t("取消订单", "Canceled a payment"),
+        Action::PaymentSynced => lang.t("向渠道查询", "Asked the channel"),
+        Action::RefundCreated => lang.t("退款", "Refunded"),
+        Action::CallbackResent => lang.t("重发通知", "Sent callbacks again"),
+        Action::CallbackTested => lang.t("测试通知", "Sent a test callback"),
+        Action::EndpointCreated => lang.t("添加回调地址", "Added an endpoint"),
+        Action::EndpointChanged => lang.t("修改回调地址", "Changed an endpoint"),
+        Action::EndpointDeleted => lang.t("删除回调地址", "Deleted an endpoint"),
+        Action::EndpointSecretRotated => lang.t("更换回调密钥", "Changed a callback secret"),
+        Action::KeyCreated => lang.t("创建接口密钥", "Created an API key"),
+        Action::KeyRevoked => lang.t("吊销接口密钥", "Revoked an API key"),
+        Action::BooksVerified => lang.t("核对账本", "Verified the books"),
+        Action::SettingsChanged => lang.t("更改店铺设置", "Changed the settings"),
+        Action::FeesChanged => lang.t("更改费率", "Changed the fees"),
+        Action::Refused => lang.t("越权被拒", "Was refused for lack of rights"),
+        Action::FormRefused => lang.t("伪造表单被拒", "Sent a form that was refused"),
+        Action::MerchantSwitched => lang.t("切换商户或模式", "Switched merchant or mode"),
+        Action::MerchantCreated => lang.t("创建商户", "Created the merchant"),
+        Action::MasterKeyChanged => lang.t("更换主密钥", "Changed the master key"),
+        Action::SessionEnded => lang.t("退出一台设备", "Logged out a device"),
+    }
 }
 
 /// A person's name by id, or the id when nobody knows it any more.
