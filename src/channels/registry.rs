@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{Channel, ChannelError, MethodTerms, test_wallet};
 use crate::crypto::{Place, Vault};
-use crate::domain::ids::{AccountId, Scope};
+use crate::domain::ids::{AccountId, Mode, Scope};
 use crate::domain::merchant::{ChannelAccount, ChannelKind};
 use crate::domain::method::Method;
 use crate::domain::money::Money;
@@ -13,9 +13,11 @@ use crate::store::tables::ACCOUNTS;
 use crate::store::{Key, Read, Span, Store, StoreError};
 
 /// The registry's only list: which adapter speaks for which kind.
-fn open(kind: ChannelKind, credentials: &[u8], base_url: &str) -> Result<Arc<dyn Channel>, ChannelError> {
-    match kind {
-        ChannelKind::TestWallet => test_wallet::open(credentials, base_url),
+fn open(kind: ChannelKind, mode: Mode, credentials: &[u8], base_url: &str) -> Result<Arc<dyn Channel>, ChannelError> {
+    match (kind, mode) {
+        (ChannelKind::TestWallet, Mode::Test) => test_wallet::open(credentials, base_url),
+        // Play money never pays a live order, whatever is stored.
+        (ChannelKind::TestWallet, Mode::Live) => Err(ChannelError::Unsupported),
     }
 }
 
@@ -59,7 +61,7 @@ impl Registry {
                     .map_err(|why| ChannelError::Credentials { detail: why.to_string() })
                     .and_then(|secret| {
                         let base_url = account.base_url.as_deref().unwrap_or(own_url);
-                        open(account.kind, secret.expose(), base_url)
+                        open(account.kind, scope.mode, secret.expose(), base_url)
                     });
                 match opened {
                     Ok(channel) => {

@@ -58,7 +58,7 @@ pub static GOODS: [Item; 6] = [
         name: Text::new("素白马克杯", "Plain white mug"),
         note: Text::new("不写字，不印花，什么茶都衬。", "No words, no prints; flatters every tea."),
         price_minor: 49_00,
-        picture: mug!("#ece6db", "#f8f4ec", ""),
+        picture: mug!("#ddd3c1", "#f8f4ec", ""),
     },
     Item {
         slug: "hills-mug",
