@@ -201,10 +201,11 @@ async fn a_genuine_signature_under_words_that_cannot_be_read_changes_nothing() {
 
 #[tokio::test]
 async fn a_genuine_message_that_differs_from_the_order_books_nothing_and_opens_one_case() {
-    let changes: [(&str, fn(&mut OrderView), CaseKind); 5] = [
+    type Change = fn(&mut OrderView);
+    let changes: [(&str, Change, CaseKind); 5] = [
         ("one fen less", |order| order.amount.total = 1229, CaseKind::WrongAmount),
         ("one fen more", |order| order.amount.total = 1231, CaseKind::WrongAmount),
-        ("another currency", |order| order.amount.currency = "USD".to_owned(), CaseKind::WrongIdentity),
+        ("another currency", |order| order.amount.currency = "USD".to_owned(), CaseKind::WrongAmount),
         ("another merchant", |order| order.mch_id = "1900000002".to_owned(), CaseKind::WrongIdentity),
         ("another app", |order| order.app_id = "wxother".to_owned(), CaseKind::WrongIdentity),
     ];

@@ -282,7 +282,7 @@ fn build(own: &str, bell: Arc<Notify>) -> Built {
     };
     let shop = Shop::open(gateway.store.clone(), env, transport, shop);
     let rate = Rate { per_second: 1000, burst: 1000 };
-    let api = Api::new(gateway.clone(), ApiSettings { rate, trusted_proxies: Vec::new() }).unwrap();
+    let api = Api::new(gateway.clone(), wallet.clone(), ApiSettings { rate, trusted_proxies: Vec::new() }).unwrap();
     let runner = Runner::new(gateway.clone()).unwrap();
     Built { house: House { gateway, wallet, api, shop }, runner, token, scope, account }
 }
