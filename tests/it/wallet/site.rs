@@ -273,7 +273,7 @@ fn build(own: &str, bell: Arc<Notify>) -> Built {
     let shop = ShopSettings {
         name: "小杯子店".to_owned(),
         shop_url: own.to_owned(),
-        callback_base: own.to_owned(),
+        callback_base: Some(own.to_owned()),
         gateway_url: own.to_owned(),
         api_url: own.to_owned(),
         api_key: Secret::new(token.clone()),
