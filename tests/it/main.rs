@@ -3,6 +3,7 @@ mod api;
 mod cashier;
 mod cli;
 mod console;
+mod demo;
 mod flows;
 mod outgoing;
 mod shop;

@@ -5,6 +5,6 @@ mod doctor;
 mod init;
 mod people_and_keys;
 mod rotate;
-mod running;
+pub mod running;
 mod serve;
 mod verify;
