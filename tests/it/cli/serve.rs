@@ -187,3 +187,57 @@ impl ServerCertVerifier for Seen {
         vec![SignatureScheme::ECDSA_NISTP256_SHA256]
     }
 }
+
+#[test]
+fn a_request_under_way_is_answered_before_the_server_stops() {
+    use std::io::{Read, Write};
+    let folder = Folder::set_up();
+    let mut server = folder.serve();
+    let token = folder.run(&["key", "create", "--name", "k"]).fine().lines().last().unwrap().to_owned();
+    let body = r#"{"amount":{"currency":"CNY","value":"9.90"},"order_id":"1","description":"Mug"}"#;
+    let mut stream = std::net::TcpStream::connect(server.address).unwrap();
+    let head = format!(
+        "POST /v1/payments HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut go_on = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut go_on).unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    server.signal("TERM");
+    server.logged("stopping: running requests may finish");
+    stream.write_all(body.as_bytes()).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 201"), "{reply}");
+    assert_eq!(server.ended().0, 0);
+    folder.run(&["verify"]).fine();
+}
+
+#[test]
+fn requests_that_two_readers_would_split_differently_are_refused() {
+    use std::io::{Read, Write};
+    let folder = Folder::set_up();
+    let server = folder.serve();
+    for framing in [
+        "Content-Length: 5\r\nContent-Length: 6",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5",
+        "Transfer-Encoding: xchunked",
+        "Content-Length: +5",
+        "Content-Length: 5, 5",
+        "Content-Length : 5",
+    ] {
+        let mut stream = std::net::TcpStream::connect(server.address).unwrap();
+        let smuggled = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+        let all = format!("POST /v1/payments HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n0\r\n\r\n{smuggled}");
+        stream.write_all(all.as_bytes()).unwrap();
+        // The server may have closed already, which is a refusal too.
+        drop(stream.shutdown(std::net::Shutdown::Write));
+        let mut reply = String::new();
+        drop(stream.read_to_string(&mut reply));
+        assert!(!reply.contains("200 OK"), "{framing:?} let a hidden request through:\n{reply}");
+        assert!(reply.is_empty() || reply.starts_with("HTTP/1.1 4"), "{framing:?}: {reply}");
+    }
+}
