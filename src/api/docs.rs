@@ -1,11 +1,14 @@
 //! The pages that developers read: every endpoint with its fields, a command that can be pasted, and a reply; and a page
 //! for every error code. Served without script, from the same table that registers the routes.
 
+use std::borrow::Borrow;
+use std::fmt;
 use std::sync::Arc;
 
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
+use askama::filters::{Html, HtmlSafe};
 use serde_json::{Map, Value, json};
 
 use super::commit::ANSWERS_KEPT;
@@ -17,7 +20,7 @@ use super::openapi::description;
 use super::service::Api;
 use super::signature::{CREATED_WINDOW, NONCE_CHARS};
 use crate::domain::event::EventType;
-use crate::lang::Text;
+use crate::lang::{Lang, Text};
 use crate::web::{ErrorPage, Icon, Page, Trouble};
 
 /// What the pages show, made once.
@@ -181,6 +184,25 @@ fn example(schema: &Value, description: &Value) -> Value {
     }
 }
 
+/// A text of the table: what stands between backticks is code. The description keeps them, because it is Markdown.
+struct Marked(&'static str);
+
+impl fmt::Display for Marked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, part) in self.0.split('`').enumerate() {
+            let Ok(part) = askama::filters::escape(part, Html);
+            if index % 2 == 1 { write!(f, "<code>{part}</code>")? } else { write!(f, "{part}")? }
+        }
+        Ok(())
+    }
+}
+
+impl HtmlSafe for Marked {}
+
+fn marked(text: impl Borrow<Text>, lang: impl Borrow<Lang>) -> Marked {
+    Marked(text.borrow().get(lang))
+}
+
 #[derive(Template)]
 #[template(path = "docs/api.html")]
 struct ApiPage<'a> {
@@ -329,6 +351,12 @@ mod tests {
         assert!(reply["id"].as_str().unwrap().starts_with("pay_"));
         assert!(create.curl.contains("https://pay.example/v1/payments") && create.curl.contains("2026-0001"));
         assert!(create.body.iter().any(|row| row.name == "amount.value"));
+    }
+
+    #[test]
+    fn what_stands_between_backticks_is_code_and_nothing_is_markup() {
+        let text = marked(Text::new("一", "With `method` <b>, see `next`."), Lang::En).to_string();
+        assert_eq!(text, "With <code>method</code> &#60;b&#62;, see <code>next</code>.");
     }
 
     #[test]
