@@ -14,9 +14,6 @@ use crate::store::{ALL_TABLES, Store, StoreError, VerifyReport, verify_file};
 /// The copy that is checked while a server has the data open.
 const COPY: &str = "being-verified.db";
 
-/// How often progress is told, in rows.
-const PROGRESS_ROWS: u64 = 1024;
-
 /// Checks a file, or the data itself.
 pub fn run(config: &Config, file: Option<&Path>) -> Result<(), Failure> {
     let mut terminal = Terminal::default();
@@ -48,11 +45,7 @@ fn check(file: &Path, teller: &mut dyn Teller) -> Result<(), Failure> {
     let rows: u64 = report.tables.values().sum();
     let store = Store::open_untouched(file)?;
     let found = store.read_blocking(|tx| {
-        Ok::<_, StoreError>(verify(tx, &mut |done| {
-            if done.is_multiple_of(PROGRESS_ROWS) {
-                teller.progress("books and rows", done.min(rows), rows);
-            }
-        }))
+        Ok::<_, StoreError>(verify(tx, &mut |done| teller.progress("books and rows", done.min(rows), rows)))
     });
     store.close();
     let verified = found?.map_err(|finding| Failure::of(Exit::Found, &finding))?;

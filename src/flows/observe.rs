@@ -216,7 +216,7 @@ fn difference(
     Ok(Some((CaseKind::WrongIdentity, format!("transaction {named} already paid {elsewhere}"))))
 }
 
-fn transaction_key(scope: Scope, channel: ChannelKind, transaction: &str) -> (Scope, String) {
+pub(super) fn transaction_key(scope: Scope, channel: ChannelKind, transaction: &str) -> (Scope, String) {
     (scope, format!("{}:{transaction}", channel.code()))
 }
 

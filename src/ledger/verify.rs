@@ -92,6 +92,12 @@ impl JournalWalk {
         self.head
     }
 
+    /// Forgets balances that the caller has compared, so that memory does not grow with the journal. What is posted to such
+    /// an account later starts from zero.
+    pub fn forget(&mut self, mut settled: impl FnMut(BalanceRow) -> bool) {
+        self.fold.retain(|&(currency, account), &mut balance| !settled(BalanceRow { currency, account, balance }));
+    }
+
     /// The balances of what was read, by currency and account.
     pub fn balances(&self) -> impl Iterator<Item = BalanceRow> + '_ {
         self.fold.iter().map(|(&(currency, account), &balance)| BalanceRow { currency, account, balance })

@@ -1,115 +1,213 @@
-//! The books of one merchant and mode: invariants I1 to I7, I9 and I12 over the stored rows, and the journal's indexes.
+//! The journal and the balances: I1 to I4, I9 and I12, and that every entry is found by its cause, its payment and its
+//! accounts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Finding, Tally, Verified, count, next, wrong};
-use crate::domain::case::Case;
+use super::{Finding, Run, Snapshots, books, next, page, stray, wrong};
 use crate::domain::ids::Scope;
 use crate::domain::money::Currency;
-use crate::domain::payment::{Payment, PaymentState};
-use crate::domain::refund::{RefundSource, RefundState};
 use crate::flows::books::currency_key;
-use crate::ledger::verify::{
-    BalanceRow, JournalWalk, PaymentFacts, Violation, money_has_owners, open_items, payment, right_sides,
-    stored_equals_fold, sums_to_zero,
-};
-use crate::ledger::{Account, AccountCode, Balance, Head, Reason, Sub};
+use crate::ledger::verify::{BalanceRow, JournalWalk, money_has_owners, right_sides, stored_equals_fold, sums_to_zero};
+use crate::ledger::{Account, AccountCode, Balance, Cause, Chained, Head, Reason, Sub};
 use crate::store::tables::{
-    ACCOUNT_TOTALS, BALANCES, CASES, JOURNAL, JOURNAL_BY_ACCOUNT, JOURNAL_BY_CAUSE, JOURNAL_BY_PAYMENT, JOURNAL_HEADS,
-    PAYMENTS, REFUNDS,
+    ACCOUNT_TOTALS, ATTEMPTS, BALANCES, CASES, JOURNAL, JOURNAL_BY_ACCOUNT, JOURNAL_BY_CAUSE, JOURNAL_BY_PAYMENT,
+    JOURNAL_HEADS, MERCHANTS, PAYMENTS, REFUNDS,
 };
-use crate::store::{Read, Span};
+use crate::store::{Key, Order, Read, Record, Span, Table};
 
-pub(super) fn verify(tx: &impl Read, scope: Scope, found: &mut Verified, tally: &mut Tally<'_>) -> Result<(), Finding> {
-    let books = |violation| Finding::Books { scope, violation };
-    let walk = journal(tx, scope, found, tally)?;
-    let stored = balances(tx, scope)?;
-    stored_equals_fold(stored.iter().copied(), walk.balances()).map_err(books)?;
-    totals(tx, scope, &stored)?;
-    sums_to_zero(stored.iter().copied()).map_err(books)?;
-    right_sides(stored.iter().copied()).map_err(books)?;
-    money_has_owners(stored.iter().copied()).map_err(books)?;
-    let (refunds, cases) = (open_refunds(tx, scope)?, open_cases(tx, scope)?);
-    open_items(AccountCode::RefundInTransit, refunds, stored.iter().copied()).map_err(books)?;
-    open_items(AccountCode::SuspenseLong, cases, stored.iter().copied()).map_err(books)?;
-    tx.walk(&PAYMENTS, &Span::prefix(&scope), |_, payment| {
-        money_of(tx, scope, &payment)?;
-        posted_once(tx, scope, &payment)?;
-        next()
-    })
+/// Answers how many entries there are.
+pub(super) fn verify<S: Snapshots>(run: &mut Run<'_, S>) -> Result<u64, Finding> {
+    let mut entries = 0;
+    let wanted = match run.scope {
+        Some(scope) => BTreeSet::from([scope]),
+        None => run.source.look(scopes)?,
+    };
+    for scope in wanted {
+        entries += chain(run, scope)?;
+    }
+    run.each(&JOURNAL_BY_CAUSE, |tx, (scope, cause), seq| match tx.get(&JOURNAL, &(scope, seq))? {
+        Some(chained) if chained.entry.id().to_bytes() == cause => Ok(()),
+        Some(_) | None => stray(&JOURNAL_BY_CAUSE, format!("entry {seq}")),
+    })?;
+    run.each(&JOURNAL_BY_PAYMENT, |tx, (scope, payment, seq), ()| match tx.get(&JOURNAL, &(scope, seq))? {
+        Some(chained) if chained.entry.links().payment == Some(payment) => Ok(()),
+        Some(_) | None => stray(&JOURNAL_BY_PAYMENT, format!("{payment}, entry {seq}")),
+    })?;
+    run.each(&JOURNAL_BY_ACCOUNT, |tx, (scope, code, seq), ()| match tx.get(&JOURNAL, &(scope, seq))? {
+        Some(chained) if codes(&chained).contains(&code) => Ok(()),
+        Some(_) | None => stray(&JOURNAL_BY_ACCOUNT, format!("{code}, entry {seq}")),
+    })?;
+    run.each(&BALANCES, |tx, (scope, currency, account), balance| {
+        let row = parse(scope, currency, account, balance)?;
+        owner(tx, scope, &row)
+    })?;
+    Ok(entries)
 }
 
-/// I1 and I9, and that every entry is found by its cause, its payment and its accounts, and nothing else is.
-fn journal(tx: &impl Read, scope: Scope, found: &mut Verified, tally: &mut Tally<'_>) -> Result<JournalWalk, Finding> {
+/// Every merchant and mode that has books, also one that should not.
+fn scopes(tx: &impl Read) -> Result<BTreeSet<Scope>, Finding> {
+    let mut scopes = BTreeSet::new();
+    first_of_each(tx, &JOURNAL, |(scope, _)| *scope, &mut scopes)?;
+    first_of_each(tx, &JOURNAL_HEADS, |scope| *scope, &mut scopes)?;
+    first_of_each(tx, &BALANCES, |(scope, _, _)| *scope, &mut scopes)?;
+    first_of_each(tx, &ACCOUNT_TOTALS, |(scope, _, _)| *scope, &mut scopes)?;
+    Ok(scopes)
+}
+
+/// Steps from one merchant and mode to the next.
+fn first_of_each<K: Key, V: Record>(
+    tx: &impl Read,
+    table: &Table<K, V>,
+    scope: impl Fn(&K) -> Scope,
+    scopes: &mut BTreeSet<Scope>,
+) -> Result<(), Finding> {
+    let mut span = Span::all();
+    while let Some((key, _)) = tx.scan(table, &span, Order::Ascending, 1)?.pop() {
+        scopes.insert(scope(&key));
+        span = Span::all().after(&scope(&key));
+    }
+    Ok(())
+}
+
+/// One journal from its beginning. The last page, the stored end and the balances are read in one snapshot.
+fn chain<S: Snapshots>(run: &mut Run<'_, S>, scope: Scope) -> Result<u64, Finding> {
     let mut walk = JournalWalk::new(Head::genesis(scope));
-    let (mut entries, mut by_payment, mut by_account) = (0, 0, 0);
-    tx.walk(&JOURNAL, &Span::prefix(&scope), |(_, seq), chained| {
-        walk.read(&chained).map_err(|violation| Finding::Books { scope, violation })?;
-        if chained.seq != seq {
-            return wrong(&JOURNAL, seq, format!("it holds entry {}", chained.seq));
-        }
-        if tx.get(&JOURNAL_BY_CAUSE, &(scope, chained.entry.id().to_bytes()))? != Some(seq) {
-            return wrong(&JOURNAL_BY_CAUSE, chained.entry.id(), format!("it does not lead to entry {seq}"));
-        }
-        if let Some(payment) = chained.entry.links().payment {
-            by_payment += 1;
-            if !tx.contains(&JOURNAL_BY_PAYMENT, &(scope, payment, seq))? {
-                return wrong(&JOURNAL_BY_PAYMENT, payment, format!("entry {seq} is missing"));
+    let full = run.page_rows;
+    loop {
+        let mut rows = 0;
+        let over = run.source.look(|tx| {
+            let behind = Span::prefix(&scope).after(&(scope, walk.head().seq));
+            tx.walk(&JOURNAL, &behind, |(_, seq), chained| {
+                walk.read(&chained).map_err(|violation| Finding::Books { scope, violation })?;
+                if chained.seq != seq {
+                    return wrong(&JOURNAL, seq, format!("it holds entry {}", chained.seq));
+                }
+                linked(tx, scope, &chained)?;
+                rows += 1;
+                page(rows, full)
+            })?;
+            if rows == full {
+                forget_settled(tx, scope, &mut walk)?;
+                return Ok(false);
             }
-        }
-        let codes: BTreeSet<u16> = chained.entry.postings().iter().map(|p| p.account.code().code()).collect();
-        for code in codes {
-            by_account += 1;
-            if !tx.contains(&JOURNAL_BY_ACCOUNT, &(scope, code, seq))? {
-                return wrong(&JOURNAL_BY_ACCOUNT, code, format!("entry {seq} is missing"));
-            }
-        }
-        entries += 1;
-        tally.row();
-        next()
-    })?;
-    found.journal_entries += entries;
-    let stored = tx.get(&JOURNAL_HEADS, &scope)?.unwrap_or_else(|| Head::genesis(scope));
-    if stored != walk.head() {
-        let detail = format!("the journal ends with entry {}, its end was stored as {}", walk.head().seq, stored.seq);
-        return Err(books("I9", format!("entry {}", stored.seq), detail, scope));
-    }
-    let span = Span::prefix(&scope);
-    let counted = [
-        (JOURNAL_BY_CAUSE.name(), count(tx, &JOURNAL_BY_CAUSE, &span)?, entries),
-        (JOURNAL_BY_PAYMENT.name(), count(tx, &JOURNAL_BY_PAYMENT, &span)?, by_payment),
-        (JOURNAL_BY_ACCOUNT.name(), count(tx, &JOURNAL_BY_ACCOUNT, &span)?, by_account),
-    ];
-    for (table, rows, expected) in counted {
-        if rows != expected {
-            let row = format!("{} ({})", scope.merchant, scope.mode.as_str());
-            return Err(Finding::Row { table, row, detail: format!("it has {rows} rows instead of {expected}") });
+            sums(tx, scope, &walk)?;
+            Ok(true)
+        })?;
+        run.advance(rows);
+        if over {
+            return Ok(walk.head().seq);
         }
     }
-    Ok(walk)
 }
 
-fn balances(tx: &impl Read, scope: Scope) -> Result<Vec<BalanceRow>, Finding> {
-    let mut rows = Vec::new();
+fn codes(chained: &Chained) -> BTreeSet<u16> {
+    chained.entry.postings().iter().map(|posting| posting.account.code().code()).collect()
+}
+
+/// The entry is found from where one would look for it, and what it names exists.
+fn linked(tx: &impl Read, scope: Scope, chained: &Chained) -> Result<(), Finding> {
+    let (entry, seq) = (&chained.entry, chained.seq);
+    if tx.get(&JOURNAL_BY_CAUSE, &(scope, entry.id().to_bytes()))? != Some(seq) {
+        return wrong(&JOURNAL_BY_CAUSE, entry.id(), format!("it does not lead to entry {seq}"));
+    }
+    for code in codes(chained) {
+        if !tx.contains(&JOURNAL_BY_ACCOUNT, &(scope, code, seq))? {
+            return wrong(&JOURNAL_BY_ACCOUNT, code, format!("entry {seq} is missing"));
+        }
+    }
+    let links = entry.links();
+    if let Some(payment) = links.payment {
+        if !tx.contains(&JOURNAL_BY_PAYMENT, &(scope, payment, seq))? {
+            return wrong(&JOURNAL_BY_PAYMENT, payment, format!("entry {seq} is missing"));
+        }
+        if !tx.contains(&PAYMENTS, &(scope, payment))? {
+            return wrong(&PAYMENTS, payment, format!("it is missing, and entry {seq} names it"));
+        }
+    }
+    if let Some(attempt) = links.attempt
+        && !tx.contains(&ATTEMPTS, &(scope, attempt))?
+    {
+        return wrong(&ATTEMPTS, attempt, format!("it is missing, and entry {seq} names it"));
+    }
+    if let Some(refund) = links.refund
+        && !tx.contains(&REFUNDS, &(scope, refund))?
+    {
+        return wrong(&REFUNDS, refund, format!("it is missing, and entry {seq} names it"));
+    }
+    if let Some(case) = links.case
+        && !tx.contains(&CASES, &(scope, case))?
+    {
+        return wrong(&CASES, case, format!("it is missing, and entry {seq} names it"));
+    }
+    if let Some(reversed) = links.reverses.filter(|reversed| *reversed >= seq) {
+        return wrong(&JOURNAL, seq, format!("it takes back entry {reversed}, which came later"));
+    }
+    Ok(())
+}
+
+/// There are as many of these accounts as there were refunds and cases, and almost all of them have done their work.
+fn is_settled(account: Account, balance: Balance) -> bool {
+    let of_one_thing = matches!(account.code(), AccountCode::RefundInTransit | AccountCode::SuspenseLong);
+    of_one_thing && balance.debit_minor == balance.credit_minor
+}
+
+/// Compares balances that have come back to zero with what is stored, and forgets those that agree.
+fn forget_settled(tx: &impl Read, scope: Scope, walk: &mut JournalWalk) -> Result<(), Finding> {
+    let mut failed = None;
+    walk.forget(|row| {
+        let key = (scope, currency_key(row.currency), row.account.to_bytes());
+        is_settled(row.account, row.balance)
+            && match tx.get(&BALANCES, &key) {
+                Ok(stored) => stored == Some(row.balance),
+                Err(error) => {
+                    failed = Some(error);
+                    false
+                }
+            }
+    });
+    failed.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// The end of the journal and all sums over it.
+fn sums(tx: &impl Read, scope: Scope, walk: &JournalWalk) -> Result<(), Finding> {
+    let head = walk.head();
+    let stored = tx.get(&JOURNAL_HEADS, &scope)?.unwrap_or_else(|| Head::genesis(scope));
+    if stored != head {
+        let detail = format!("the journal ends with entry {}, its end was stored as {}", head.seq, stored.seq);
+        return books("I9", scope, format!("entry {}", stored.seq), detail);
+    }
+    if !tx.contains(&MERCHANTS, &scope.merchant)? {
+        return wrong(&JOURNAL_HEADS, scope.merchant, "this merchant does not exist");
+    }
+    let fold: BTreeMap<_, _> = walk.balances().map(|row| ((row.currency, row.account), row.balance)).collect();
+    let (mut rows, mut recounted) = (Vec::new(), BTreeSet::new());
+    let mut totals: BTreeMap<([u8; 3], u16), Balance> = BTreeMap::new();
     tx.walk(&BALANCES, &Span::prefix(&scope), |(_, currency, account), balance| {
-        let currency = std::str::from_utf8(&currency).ok().and_then(Currency::parse);
-        let (Some(currency), Ok(account)) = (currency, Account::from_bytes(account)) else {
-            return wrong(&BALANCES, scope.merchant, "a row is kept under no account and currency that exist");
-        };
-        rows.push(BalanceRow { currency, account, balance });
+        let row = parse(scope, currency, account, balance)?;
+        let total = totals.entry((currency, row.account.code().code())).or_default();
+        total.debit_minor = total.debit_minor.saturating_add(balance.debit_minor);
+        total.credit_minor = total.credit_minor.saturating_add(balance.credit_minor);
+        match fold.get(&(row.currency, row.account)) {
+            None if is_settled(row.account, balance) => {}
+            // Forgotten once, and posted to again.
+            Some(sum) if *sum != balance && recount(tx, scope, &row)? == Some(balance) => {
+                recounted.insert((row.currency, row.account));
+            }
+            Some(_) | None => rows.push(row),
+        }
         next()
     })?;
-    Ok(rows)
+    let read = walk.balances().filter(|row| !recounted.contains(&(row.currency, row.account)));
+    let checked = stored_equals_fold(rows.iter().copied(), read)
+        .and_then(|()| sums_to_zero(rows.iter().copied()))
+        .and_then(|()| right_sides(rows.iter().copied()))
+        .and_then(|()| money_has_owners(rows.iter().copied()));
+    checked.map_err(|violation| Finding::Books { scope, violation })?;
+    trial_balance(tx, scope, totals)
 }
 
 /// I3 for the sums over sub-accounts that the trial balance is read from.
-fn totals(tx: &impl Read, scope: Scope, stored: &[BalanceRow]) -> Result<(), Finding> {
-    let mut expected: BTreeMap<([u8; 3], u16), Balance> = BTreeMap::new();
-    for row in stored {
-        let total = expected.entry((currency_key(row.currency), row.account.code().code())).or_default();
-        total.debit_minor = total.debit_minor.saturating_add(row.balance.debit_minor);
-        total.credit_minor = total.credit_minor.saturating_add(row.balance.credit_minor);
-    }
+fn trial_balance(tx: &impl Read, scope: Scope, mut expected: BTreeMap<([u8; 3], u16), Balance>) -> Result<(), Finding> {
     tx.walk(&ACCOUNT_TOTALS, &Span::prefix(&scope), |(_, currency, code), total| {
         if expected.remove(&(currency, code)).unwrap_or_default() != total {
             return wrong(&ACCOUNT_TOTALS, code, "it is not the sum of its sub-accounts");
@@ -122,101 +220,53 @@ fn totals(tx: &impl Read, scope: Scope, stored: &[BalanceRow]) -> Result<(), Fin
     }
 }
 
-/// What account 2006 has to hold.
-fn open_refunds(tx: &impl Read, scope: Scope) -> Result<Vec<(Currency, Sub, u64)>, Finding> {
-    let mut open = Vec::new();
-    tx.walk(&REFUNDS, &Span::prefix(&scope), |(_, id), refund| {
-        let reserved = match refund.source {
-            RefundSource::Merchant(_) => true,
-            // Money in suspense stays there until it is gone.
-            RefundSource::Suspense(_) => false,
-        };
-        if reserved && !refund.state.is_final() {
-            open.push((refund.amount.currency(), Sub::Refund(id), refund.amount.minor()));
-        }
-        next()
-    })?;
-    Ok(open)
-}
-
-/// What account 2201 has to hold.
-fn open_cases(tx: &impl Read, scope: Scope) -> Result<Vec<(Currency, Sub, u64)>, Finding> {
-    let mut open = Vec::new();
-    tx.walk(&CASES, &Span::prefix(&scope), |(_, id), Case { seen, suspense_minor, .. }| {
-        if suspense_minor > 0 {
-            open.push((seen.currency(), Sub::Case(id), suspense_minor));
-        }
-        next()
-    })?;
-    Ok(open)
-}
-
-/// I5, and that a payment's sums are those of its refunds.
-fn money_of(tx: &impl Read, scope: Scope, record: &Payment) -> Result<(), Finding> {
-    let facts = PaymentFacts {
-        payment: record.id,
-        paid_minor: if record.state == PaymentState::Paid { record.amount.minor() } else { 0 },
-        fee_minor: record.fee_minor,
-        refunded_minor: record.refunded_minor,
-        refunds_in_transit_minor: record.refunding_minor,
-        fee_returned_minor: record.fee_returned_minor,
+/// Adds up the postings to the account of one refund or case, from the entries of its payment.
+fn recount(tx: &impl Read, scope: Scope, row: &BalanceRow) -> Result<Option<Balance>, Finding> {
+    let Some(first) = origin(row.account) else { return Ok(None) };
+    let Some(seq) = tx.get(&JOURNAL_BY_CAUSE, &(scope, first.id().to_bytes()))? else { return Ok(None) };
+    let Some(payment) = tx.get(&JOURNAL, &(scope, seq))?.and_then(|chained| chained.entry.links().payment) else {
+        return Ok(None);
     };
-    payment(&facts).map_err(|violation| Finding::Books { scope, violation })?;
-    let (mut refunded, mut refunding, mut fee_returned) = (0u128, 0u128, 0u128);
-    for id in &record.refunds {
-        let Some(refund) = tx.get(&REFUNDS, &(scope, *id))? else {
-            return wrong(&REFUNDS, id, format!("it is missing, and {} names it", record.id));
-        };
-        if let RefundSource::Suspense(_) = refund.source {
-            continue;
-        }
-        match refund.state {
-            RefundState::Pending | RefundState::Processing => refunding += u128::from(refund.amount.minor()),
-            RefundState::Succeeded => {
-                refunded += u128::from(refund.amount.minor());
-                fee_returned += u128::from(refund.fee_returned_minor);
-            }
-            RefundState::Failed => {}
-        }
-    }
-    let stored = [record.refunded_minor, record.refunding_minor, record.fee_returned_minor].map(u128::from);
-    if stored != [refunded, refunding, fee_returned] {
-        let detail = format!(
-            "refunded, in transit and fee given back are {stored:?}, its refunds add up to {:?} (minor units)",
-            [refunded, refunding, fee_returned]
-        );
-        return Err(books("I5", format!("payment {}", record.id), detail, scope));
-    }
-    Ok(())
-}
-
-/// I7: a paid payment has exactly one entry that books its money, another has none.
-fn posted_once(tx: &impl Read, scope: Scope, payment: &Payment) -> Result<(), Finding> {
-    let mut posted = 0;
-    tx.walk(&JOURNAL_BY_PAYMENT, &Span::prefix(&(scope, payment.id)), |(_, _, seq), ()| {
-        let Some(chained) = tx.get(&JOURNAL, &(scope, seq))? else {
-            return wrong(&JOURNAL, seq, format!("it is missing, and {} leads to it", payment.id));
-        };
-        match chained.entry.reason() {
-            Reason::Paid | Reason::LongBooked => posted += 1,
-            Reason::Cleared
-            | Reason::RefundAccepted
-            | Reason::RefundSucceeded
-            | Reason::RefundFailed
-            | Reason::LongReceived
-            | Reason::LongPaidBack
-            | Reason::Reversal => {}
+    let mut sum = Some(Balance::default());
+    tx.walk(&JOURNAL_BY_PAYMENT, &Span::prefix(&(scope, payment)), |(_, _, seq), ()| {
+        let entry = tx.get(&JOURNAL, &(scope, seq))?.map(|chained| chained.entry);
+        for posting in entry.iter().flat_map(|entry| entry.postings()).filter(|p| p.account == row.account) {
+            sum = sum.and_then(|sum| sum.apply(posting).ok());
         }
         next()
     })?;
-    let expected = u32::from(payment.state == PaymentState::Paid);
-    if posted == expected {
+    Ok(sum)
+}
+
+/// What was posted first to the account of one refund or case.
+fn origin(account: Account) -> Option<Cause> {
+    match account.sub() {
+        Sub::Refund(id) => Some(Cause { subject: id.to_bytes(), reason: Reason::RefundAccepted }),
+        Sub::Case(id) => Some(Cause { subject: id.to_bytes(), reason: Reason::LongReceived }),
+        Sub::None | Sub::ChannelAccount(_) | Sub::Merchant(_) => None,
+    }
+}
+
+fn parse(
+    scope: Scope,
+    currency: [u8; 3],
+    account: [u8; Account::BYTES],
+    balance: Balance,
+) -> Result<BalanceRow, Finding> {
+    let currency = std::str::from_utf8(&currency).ok().and_then(Currency::parse);
+    match (currency, Account::from_bytes(account)) {
+        (Some(currency), Ok(account)) => Ok(BalanceRow { currency, account, balance }),
+        (None, _) | (_, Err(_)) => {
+            wrong(&BALANCES, scope.merchant, "a row is kept under no account and currency that exist")
+        }
+    }
+}
+
+/// A balance of one refund or case belongs to one that was posted.
+fn owner(tx: &impl Read, scope: Scope, row: &BalanceRow) -> Result<(), Finding> {
+    let Some(first) = origin(row.account) else { return Ok(()) };
+    if row.balance == Balance::default() || tx.contains(&JOURNAL_BY_CAUSE, &(scope, first.id().to_bytes()))? {
         return Ok(());
     }
-    let detail = format!("it is {}, and {posted} entries book its money", payment.state.code());
-    Err(books("I7", format!("payment {}", payment.id), detail, scope))
-}
-
-fn books(invariant: &'static str, row: String, detail: String, scope: Scope) -> Finding {
-    Finding::Books { scope, violation: Violation { invariant, row, detail } }
+    wrong(&BALANCES, row.account, "nothing was ever posted to it")
 }
