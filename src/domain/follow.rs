@@ -212,7 +212,11 @@ const REFUND_LADDER: [Duration; 8] = [
 ];
 const REFUND_LADDER_THEN: Duration = Duration::from_hours(6);
 
+/// When the refund's next step is due. What the channel says it does not know is sent again at once: the customer waits.
 pub fn refund_due(refund: &Refund, now: Timestamp) -> Timestamp {
+    if refund.step == RefundStep::Send {
+        return now;
+    }
     now.plus(REFUND_LADDER.get(refund.queries as usize).copied().unwrap_or(REFUND_LADDER_THEN))
 }
 

@@ -178,7 +178,7 @@ fn a_refund_that_did_not_arrive_is_sent_again() {
         answer r1 unknown -> nothing
         next r1 ask in 5s
         answer r1 not_found -> nothing
-        next r1 send in 15s
+        next r1 send now
         answer r1 succeeded -> succeeded
         ",
     );
