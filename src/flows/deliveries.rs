@@ -223,8 +223,14 @@ pub async fn send(
         .await?;
     let stale = |delivery: &Delivery| trigger == Trigger::Auto && delivery.due != Some(due);
     let Some((event, endpoint, delivery, secrets)) = loaded.filter(|(_, _, delivery, _)| !stale(delivery)) else {
-        // Deleted with its endpoint, or moved meanwhile: only the row is left.
-        gateway.store.write(move |tx| unschedule(tx, Lane::endpoint(to), due, effect)).await?;
+        // Moved meanwhile: only the row is left. Or its endpoint was removed: nobody will send it.
+        let over = gateway.store.write(move |tx| {
+            unschedule(tx, Lane::endpoint(to), due, effect)?;
+            let delivery = tx.get(&DELIVERIES, &(scope, id, to))?;
+            let orphan = trigger == Trigger::Auto && delivery.is_some_and(|delivery| delivery.due == Some(due));
+            if orphan { hold(tx, scope, id, to) } else { Ok(()) }
+        });
+        over.await?;
         return Ok(Sent::Done);
     };
     let state = endpoint.breaker.state(now);
