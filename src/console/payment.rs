@@ -1,6 +1,7 @@
 //! One payment: a timeline of everything that happened, the money box with its journal entries, and what can be done.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use actix_web::http::StatusCode;
 use askama::Template;
@@ -150,9 +151,9 @@ pub(super) fn read(tx: &impl Read, scope: Scope, id: PaymentId) -> Result<Option
     events.reverse();
     let mut addresses = BTreeMap::new();
     for (delivery, _) in events.iter().flat_map(|told| &told.deliveries) {
-        if !addresses.contains_key(&delivery.endpoint) {
+        if let Entry::Vacant(place) = addresses.entry(delivery.endpoint) {
             let endpoint = deliveries::endpoint(tx, scope, delivery.endpoint)?;
-            addresses.insert(delivery.endpoint, endpoint.map(|endpoint| endpoint.url).unwrap_or_default());
+            place.insert(endpoint.map(|endpoint| endpoint.url).unwrap_or_default());
         }
     }
     let entries = tx.scan(&JOURNAL_BY_PAYMENT, &of_payment, Order::Ascending, ENTRIES_MAX)?;
