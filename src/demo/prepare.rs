@@ -13,6 +13,7 @@ use crate::audit::{Action, Detail};
 use crate::console::auth::password::{Hasher, Password};
 use crate::console::auth::people::{self, PeopleError};
 use crate::console::auth::records::{Login, Membership, SecondFactor, second_factor_place};
+use crate::console::auth::recovery::RecoveryCodes;
 use crate::console::auth::roles::Role;
 use crate::console::auth::totp::TotpSecret;
 use crate::crypto::{KeyCheck, Place, Secret, Vault};
@@ -129,6 +130,8 @@ fn open_shop(store: &Store, plan: &Plan<'_>, env: &Env) -> Result<(Cast, Credent
         let mut user = people::new_user(person, login, PERSON.to_owned(), hash, membership, env.now());
         let id = person.to_bytes();
         let secret = vault.seal(&second_factor_place(&id), authenticator.as_bytes(), entropy);
+        // Nobody needs them here, and without any the console would ask for new ones.
+        user.recovery = RecoveryCodes::generate(entropy).0;
         user.second_factor = Some(SecondFactor { secret, enrolled_at: env.now(), last_step: 0 });
         user
     };

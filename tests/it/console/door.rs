@@ -284,7 +284,7 @@ async fn the_way_back_after_a_login_never_leaves_the_console() {
 async fn the_audit_chain_of_all_this_verifies() {
     let site = Site::staffed().await;
     site.browser().log_in("owner").await;
-    let verified = site.console.store().read(|tx| log::verify_all(tx)).await.unwrap();
+    let verified = site.console.store().read(log::verify_all).await.unwrap();
     assert_eq!(verified.records, 1);
     let records = site.console.store().read(|tx| log::newest(tx, SHOP.merchant, None, 10)).await;
     let records: Vec<coffer::audit::AuditRecord> = records.map_err(|e: StoreError| e).unwrap();
