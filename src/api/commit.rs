@@ -200,6 +200,10 @@ impl Guard {
     /// Gives the answer back, so that its body is not copied.
     fn remember(&self, tx: &mut WriteTx<'_>, reply: AnswerState) -> Result<AnswerState, StoreError> {
         let Some(key) = self.answer else { return Ok(reply) };
+        if let Some(old) = tx.get(&ANSWERS, &(self.scope, key.hash))? {
+            // Its time is over, but it was not swept yet: the sweep must not take the new one for it.
+            tx.delete(&ANSWERS_BY_EXPIRY, &(old.at.plus(ANSWERS_KEPT), self.scope, key.hash))?;
+        }
         let answer = StoredAnswer { fingerprint: key.fingerprint, at: self.now, reply };
         tx.put(&ANSWERS, &(self.scope, key.hash), &answer)?;
         tx.put(&ANSWERS_BY_EXPIRY, &(self.now.plus(ANSWERS_KEPT), self.scope, key.hash), &())?;
