@@ -6,6 +6,8 @@ pub mod api;
 pub mod app;
 /// Who did what: the hash-chained log of actions.
 pub mod audit;
+/// How fast it is, beside baselines.
+pub mod bench;
 /// Messages to merchants: signature, retry schedule, circuit breaker, what is kept of an attempt and its explanation.
 pub mod callbacks;
 /// The page that the customer pays on.

@@ -2,6 +2,7 @@
 
 mod admin;
 mod backup;
+mod bench;
 pub mod config;
 mod demo;
 mod doctor;
@@ -85,6 +86,8 @@ enum Command {
     /// Manage API keys and the master key
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Measure how fast Coffer is on this machine
+    Bench(bench::Arguments),
     /// Print the effective configuration and where each value comes from
     Config,
     /// Print completions for a shell
@@ -133,6 +136,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Doctor => doctor::run(&inputs.load()?.config, &mut Terminal::default()),
         Command::Backup { file } => Operation::backup(file)?.run(&inputs.load()?.config),
         Command::Restore { file } => backup::restore(&inputs.load()?.config, &file, &mut Terminal::default()),
+        Command::Bench(arguments) => bench::run(arguments),
         Command::Config => {
             print(&inputs.load()?.to_toml());
             Ok(())

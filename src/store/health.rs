@@ -67,6 +67,11 @@ impl Health {
         }
     }
 
+    /// Monotonic milliseconds.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.clock.monotonic_ms()
+    }
+
     pub(super) fn has_failed(&self) -> bool {
         *self.failed.borrow()
     }

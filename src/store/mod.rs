@@ -4,6 +4,7 @@
 
 mod all_tables;
 mod backup;
+mod bare;
 mod codec;
 mod disk;
 mod error;
@@ -35,6 +36,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use self::{
     all_tables::ALL_TABLES,
+    bare::BareFile,
     backup::{VerifyReport, restore, verify_file},
     codec::{KEY_MAX_BYTES, RECORD_MAX_BYTES},
     disk::SimulatedDisk,
@@ -63,7 +65,7 @@ pub struct StoreOptions {
     pub queue_max: usize,
     /// Writes in one commit at most.
     pub batch_max: usize,
-    /// How long a batch waits for company at most, in microseconds, when the batch before it had company.
+    /// How long a batch waits for company at most, in microseconds; it does where commits are slow and many write.
     pub batch_wait_us: u64,
     /// Verify the checksums of the whole file at opening: about 0.6 s per GB, and the only time they are looked at.
     pub check_integrity: bool,
@@ -79,7 +81,7 @@ impl Default for StoreOptions {
             cache_bytes: 128 << 20,
             queue_max: 4096,
             batch_max: 256,
-            batch_wait_us: 200,
+            batch_wait_us: 2000,
             check_integrity: true,
             create: true,
             clock: Arc::new(SystemClock::new()),

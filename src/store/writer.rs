@@ -6,7 +6,7 @@ use std::{
     sync::{
         Arc, PoisonError, RwLock,
         atomic::Ordering::Relaxed,
-        mpsc::{Receiver, RecvTimeoutError, TryRecvError},
+        mpsc::{Receiver, TryRecvError},
     },
     time::Duration,
 };
@@ -23,8 +23,11 @@ use super::{
 /// A batch takes no further closure once it holds this many bytes.
 const BATCH_MAX_BYTES: usize = 16 << 20;
 
-/// A batch waits for company this many times; each wait is this fraction of the allowed time.
-const WAITS_MAX: u32 = 4;
+/// A batch waits for company this part of the time that a commit takes.
+const WAIT_PART: u32 = 8;
+
+/// Shorter waits cost more than the company brings.
+const WAIT_MIN: Duration = Duration::from_micros(100);
 
 /// Called after a commit with everything its closures signalled.
 pub(super) type Listener = Box<dyn Fn(&[Signal]) + Send + Sync>;
@@ -101,18 +104,40 @@ where
 #[derive(Clone, Copy)]
 pub(super) struct Pace {
     pub(super) batch_max: usize,
+    /// The longest wait for company.
     pub(super) wait: Duration,
+}
+
+/// What the writer remembers from batch to batch.
+#[derive(Default)]
+struct Rhythm {
+    /// Writes in the last batch.
+    writes: usize,
+    /// What a commit took lately, on average.
+    commit: Duration,
+}
+
+impl Rhythm {
+    /// How long the next batch waits for company. Those who were answered together ask again together: where a commit is
+    /// slow, waiting for them saves one; where it is fast, they are prepared while others are committed, and waiting only
+    /// stands in the way. A lone writer never waits.
+    fn wait(&self, pace: Pace) -> Option<Duration> {
+        let wait = (self.commit / WAIT_PART).min(pace.wait);
+        (self.writes > 1 && wait >= WAIT_MIN).then_some(wait)
+    }
+
+    fn committed(&mut self, took: Duration) {
+        self.commit = (self.commit * 7 + took) / 8;
+    }
 }
 
 /// Runs until the queue is closed, then closes the file.
 pub(super) fn run(shared: &Shared, queue: &Receiver<Message>, pace: Pace) {
     let latch = StopOnPanic(&shared.health);
-    let mut company = false;
+    let mut rhythm = Rhythm::default();
     while let Ok(message) = queue.recv() {
         let Message::Write(first) = message else { break };
-        let (written, more) = run_batch(shared, queue, pace, first, company);
-        company = written > 1;
-        if !more {
+        if !run_batch(shared, queue, pace, first, &mut rhythm) {
             break;
         }
     }
@@ -123,14 +148,14 @@ pub(super) fn run(shared: &Shared, queue: &Receiver<Message>, pace: Pace) {
     std::mem::forget(latch);
 }
 
-/// Runs one batch; answers how many closures it had and whether the queue goes on.
+/// Runs one batch; answers whether the queue goes on.
 fn run_batch(
     shared: &Shared,
     queue: &Receiver<Message>,
     pace: Pace,
     first: Box<dyn Job>,
-    company: bool,
-) -> (usize, bool) {
+    rhythm: &mut Rhythm,
+) -> bool {
     let health = &shared.health;
     health.queued.fetch_sub(1, Relaxed);
     let begun = if health.has_failed() { Err(StoreError::Stopped) } else { shared.snapshot() };
@@ -138,7 +163,7 @@ fn run_batch(
         Ok(snapshot) => Batch::new(snapshot),
         Err(error) => {
             first.answer(Some(&error));
-            return (1, true);
+            return true;
         }
     };
 
@@ -149,18 +174,15 @@ fn run_batch(
         jobs.len() < pace.batch_max && batch.bytes() < BATCH_MAX_BYTES
     };
     let mut more = true;
-    // A lone writer is not kept waiting: only a batch that follows a shared one waits for company.
-    let mut waits = if company { WAITS_MAX } else { 0 };
+    let mut wait = rhythm.wait(pace);
     let mut room = take(first, &mut batch);
     while room {
         let message = match queue.try_recv() {
             Ok(message) => message,
-            Err(TryRecvError::Empty) if waits > 0 => {
-                waits -= 1;
-                match queue.recv_timeout(pace.wait / WAITS_MAX) {
-                    Ok(message) => message,
-                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-                }
+            // Asleep and not listening, so that nobody pays for waking this thread.
+            Err(TryRecvError::Empty) if wait.is_some() => {
+                std::thread::sleep(wait.take().unwrap_or_default());
+                continue;
             }
             Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
         };
@@ -176,8 +198,8 @@ fn run_batch(
         }
     }
 
-    let count = jobs.len();
-    health.count_batch(count);
+    health.count_batch(jobs.len());
+    rhythm.writes = jobs.len();
     let changed = batch.has_changes();
     // Ends the snapshot, so that this commit can reuse what the last one freed.
     let (changes, signals) = batch.finish();
@@ -185,7 +207,12 @@ fn run_batch(
     let commit = match (health.has_failed(), changed) {
         (true, _) => Err(StoreError::Stopped),
         (false, false) => Ok(()),
-        (false, true) => guarded(|| commit(shared, &changes)),
+        (false, true) => {
+            let begun_ms = health.now_ms();
+            let committed = guarded(|| commit(shared, &changes));
+            rhythm.committed(Duration::from_millis(health.now_ms().saturating_sub(begun_ms)));
+            committed
+        }
     };
     match commit {
         Ok(()) => {
@@ -197,7 +224,7 @@ fn run_batch(
             jobs.into_iter().for_each(|job| job.answer(Some(&error)));
         }
     }
-    (count, more)
+    more
 }
 
 fn commit(shared: &Shared, changes: &Changes) -> Result<(), StoreError> {

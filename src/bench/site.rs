@@ -1,0 +1,172 @@
+//! A house for measuring: a temporary data folder with one merchant, its keys and its first payments.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::BenchError;
+use crate::api::keys::{NewKey, NewKeyKind, issue, store_key};
+use crate::app::{self, House};
+use crate::channels::{Observation, PaidFacts};
+use crate::cli::config::Config;
+use crate::crypto::Vault;
+use crate::domain::follow::Step;
+use crate::domain::ids::{AccountId, KeyId, MerchantId, Mode, PaymentId, Scope};
+use crate::domain::key::Permission;
+use crate::domain::merchant::ChannelKind;
+use crate::domain::method::Method;
+use crate::domain::money::{Currency, Money};
+use crate::domain::payment::{EXPIRES_IN_DEFAULT, NextAction};
+use crate::env::Env;
+use crate::flows::observe::{Source, observe};
+use crate::flows::payments::{self, NewPayment};
+use crate::flows::{FlowError, Moment};
+use crate::store::{Store, WriteTx};
+
+/// Payments that the store is filled with in one write.
+const FILL_BATCH: u64 = 64;
+/// Ids that are kept for reading.
+const KNOWN_MAX: usize = 20_000;
+
+/// A folder that goes with its last user.
+pub struct TemporaryFolder(PathBuf);
+
+impl TemporaryFolder {
+    pub fn new(below: &Path, env: &Env) -> Result<Self, BenchError> {
+        let name = data_encoding::HEXLOWER.encode(&env.random::<6>());
+        let path = below.join(format!("coffer-bench-{name}"));
+        std::fs::create_dir_all(&path).map_err(BenchError::io("making the temporary folder"))?;
+        Ok(Self(path))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        // What cannot be removed now stays for the system to clean.
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+/// The merchant that is already in the store.
+pub struct Tenant {
+    pub merchant: MerchantId,
+    /// A token for test mode with all permissions.
+    pub bearer: String,
+}
+
+/// The gateway with what a shop would know of it.
+pub struct Site {
+    pub env: Env,
+    pub house: House,
+    pub scope: Scope,
+    pub account: AccountId,
+    pub bearer: String,
+    pub signing_key: KeyId,
+    pub signing_secret: Vec<u8>,
+    /// Payments to read.
+    pub known: Vec<PaymentId>,
+}
+
+impl Site {
+    /// Opens the house on a store with one merchant, whose token is given, and adds a key that signs.
+    pub fn open(config: &Config, tenant: Tenant, store: Store, vault: Arc<Vault>) -> Result<Site, BenchError> {
+        let env = Env::system();
+        let setup = |error: &dyn std::error::Error| BenchError::Setup(error.to_string());
+        let scope = Scope { merchant: tenant.merchant, mode: Mode::Test };
+        let new = NewKey {
+            scope,
+            name: "bench".to_owned(),
+            permissions: BTreeSet::from(Permission::ALL),
+            allowed_ips: Vec::new(),
+            expires_at: None,
+            kind: NewKeyKind::Hmac,
+        };
+        let signing = issue(new, &env, &vault).map_err(|error| setup(&error))?;
+        let secret = signing.secret.as_ref().expect("a shared secret is told once");
+        let signing_secret = data_encoding::BASE64.decode(secret.expose()).expect("it is told as base64");
+        let key = signing.key.clone();
+        store.write_blocking(move |tx| store_key(tx, &key))?;
+        let house = app::build(config, env.clone(), vault, store).map_err(|error| setup(&error))?;
+        let account = house.gateway.channels.of(scope).first().map(|open| open.account.id);
+        Ok(Site {
+            env,
+            house,
+            scope,
+            account: account.ok_or_else(|| BenchError::Setup("the test wallet has no account".to_owned()))?,
+            bearer: tenant.bearer,
+            signing_key: signing.key.id,
+            signing_secret,
+            known: Vec::new(),
+        })
+    }
+
+    /// Makes `count` paid payments with their journal and events; answers how many bytes the file grew for each.
+    pub fn fill(&mut self, count: u64, mut progress: impl FnMut(u64, u64)) -> Result<f64, BenchError> {
+        let store = self.house.gateway.store.clone();
+        let before = store.stats().file_bytes;
+        let mut done = 0;
+        while done < count {
+            let batch = FILL_BATCH.min(count - done);
+            let (scope, account) = (self.scope, self.account);
+            let moment = Moment::new(&self.env);
+            let ids: Vec<PaymentId> = store.write_blocking(move |tx| {
+                let mut moment = moment;
+                (done..done + batch).map(|number| paid(tx, scope, account, number, &mut moment)).collect()
+            })?;
+            done += batch;
+            // Every part of the history is known equally well.
+            let keep = (KNOWN_MAX as u64).div_ceil(count.div_ceil(FILL_BATCH)).max(1);
+            if self.known.len() < KNOWN_MAX {
+                self.known.extend(ids.into_iter().take(usize::try_from(keep).unwrap_or(usize::MAX)));
+            }
+            progress(done, count);
+        }
+        Ok(store.stats().file_bytes.saturating_sub(before) as f64 / count.max(1) as f64)
+    }
+}
+
+/// What the shop of the measurements asks for.
+pub fn order(order_id: String) -> NewPayment {
+    NewPayment {
+        order_id,
+        amount: Money::new(1230, Currency::CNY),
+        description: "Mug, blue, 350 ml".to_owned(),
+        method: None,
+        expires_in: EXPIRES_IN_DEFAULT,
+        return_url: Some("https://shop.example/thanks".to_owned()),
+        cancel_url: None,
+        callback_url: None,
+        customer: Default::default(),
+        metadata: BTreeMap::from([("cart".to_owned(), "7f3a".to_owned())]),
+        fingerprint: [7; 16],
+    }
+}
+
+/// One payment through its whole life, without the network.
+fn paid(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    account: AccountId,
+    number: u64,
+    moment: &mut Moment,
+) -> Result<PaymentId, FlowError> {
+    let order = NewPayment { method: Some(Method::WechatNative), ..order(format!("fill-{number:09}")) };
+    let created = payments::create(tx, scope, &order, Some(account), moment)?;
+    let payment = created.payment();
+    let attempt = payment.current.expect("it was created with a method");
+    let qr = format!("weixin://wxpay/bizpayurl?pr={}", attempt.bare());
+    let accepted = Observation::Accepted { next_action: NextAction::QrCode { data: qr } };
+    observe(tx, scope, attempt, ChannelKind::TestWallet, &accepted, Source::FollowUp(Step::Create), moment)?;
+    let paid = Observation::Paid(PaidFacts {
+        amount: payment.amount,
+        transaction_id: format!("42000{number:023}"),
+        paid_at: moment.now,
+        identity: Ok(()),
+    });
+    observe(tx, scope, attempt, ChannelKind::TestWallet, &paid, Source::Notification, moment)?;
+    Ok(payment.id)
+}
