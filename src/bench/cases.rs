@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::load::{self, Outcome, Script};
-use super::scripts::{Create, Empty, Read, SignedCreate};
 use super::meter::{self, Part};
 use super::report::Report;
+use super::scripts::{Create, Empty, Read, SignedCreate};
 use super::serving::Serving;
 use super::site::{self, Site};
 use super::{BenchError, Plan, baseline};
@@ -69,7 +69,7 @@ impl<'a> Measuring<'a> {
         for case in &self.plan.cases {
             match case {
                 Case::Create => {
-                                        let create = Create::new(&self.site.bearer, self.orders.clone());
+                    let create = Create::new(&self.site.bearer, self.orders.clone());
                     let outcome = self.load(self.gateway.address, Arc::new(create))?;
                     report.add("create", outcome.per_second());
                     report.add("create_p50", outcome.latency.quantile(500) as f64 / 1000.0);
@@ -79,7 +79,8 @@ impl<'a> Measuring<'a> {
                     report.add("create_cpu_client", outcome.each(outcome.cpu.of(Part::Clients)));
                 }
                 Case::CreateSigned => {
-                    let outcome = self.load(self.gateway.address, Arc::new(SignedCreate::new(self.site, self.orders.clone())))?;
+                    let outcome =
+                        self.load(self.gateway.address, Arc::new(SignedCreate::new(self.site, self.orders.clone())))?;
                     report.add("create_signed", outcome.per_second());
                     report.add("create_signed_p99", outcome.latency.quantile(990) as f64 / 1000.0);
                     report.add("create_signed_cpu", outcome.each(outcome.cpu.server()));
@@ -92,7 +93,7 @@ impl<'a> Measuring<'a> {
                     report.add("create_flow_batch", batch);
                 }
                 Case::Read => {
-                                        let read = Read::new(&self.site.known, &self.site.bearer);
+                    let read = Read::new(&self.site.known, &self.site.bearer);
                     let outcome = self.load(self.gateway.address, Arc::new(read))?;
                     report.add("read", outcome.per_second());
                     report.add("read_p99", outcome.latency.quantile(990) as f64 / 1000.0);

@@ -61,7 +61,9 @@ pub const ROWS: &[Row] = &[
     row("create_cpu", "  CPU of the server for one", Unit::Micros),
     row("create_cpu_writer", "    of it the writer", Unit::Micros),
     row("create_cpu_client", "  CPU of the load generator for one", Unit::Micros),
-    row("create_signed", "create a payment (HMAC signature)", Unit::PerSecond).of("empty").goal(Goal::RatioAtLeast(0.25)),
+    row("create_signed", "create a payment (HMAC signature)", Unit::PerSecond)
+        .of("empty")
+        .goal(Goal::RatioAtLeast(0.25)),
     row("create_signed_p99", "  99 % are answered within", Unit::Millis).goal(Goal::AtMost(20.0)),
     row("create_signed_cpu", "  CPU of the server for one", Unit::Micros),
     row("create_flow", "the same without HTTP", Unit::PerSecond).of("empty"),

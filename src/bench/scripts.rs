@@ -113,7 +113,8 @@ pub struct Read {
 impl Read {
     pub fn new(known: &[PaymentId], token: &str) -> Self {
         let request = |id: &PaymentId| {
-            format!("GET /v1/payments/{id} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\n\r\n").into_bytes()
+            format!("GET /v1/payments/{id} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\n\r\n")
+                .into_bytes()
         };
         Self { requests: known.iter().map(request).collect() }
     }

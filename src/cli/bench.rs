@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::config::{Config, Inputs};
 use super::failure::{Exit, Failure};
-use super::place::{open_store, open_vault};
 use super::init;
+use super::place::{open_store, open_vault};
 use super::{Teller, Terminal, print};
 use crate::bench::{self, Case, Plan, TemporaryFolder, Tenant};
 use crate::env::Env;

@@ -36,8 +36,8 @@ use tokio::sync::{oneshot, watch};
 
 pub use self::{
     all_tables::ALL_TABLES,
-    bare::BareFile,
     backup::{VerifyReport, restore, verify_file},
+    bare::BareFile,
     codec::{KEY_MAX_BYTES, RECORD_MAX_BYTES},
     disk::SimulatedDisk,
     error::StoreError,

@@ -149,13 +149,7 @@ pub(super) fn run(shared: &Shared, queue: &Receiver<Message>, pace: Pace) {
 }
 
 /// Runs one batch; answers whether the queue goes on.
-fn run_batch(
-    shared: &Shared,
-    queue: &Receiver<Message>,
-    pace: Pace,
-    first: Box<dyn Job>,
-    rhythm: &mut Rhythm,
-) -> bool {
+fn run_batch(shared: &Shared, queue: &Receiver<Message>, pace: Pace, first: Box<dyn Job>, rhythm: &mut Rhythm) -> bool {
     let health = &shared.health;
     health.queued.fetch_sub(1, Relaxed);
     let begun = if health.has_failed() { Err(StoreError::Stopped) } else { shared.snapshot() };
