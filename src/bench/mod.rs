@@ -7,6 +7,7 @@ mod baseline;
 mod cases;
 mod load;
 pub mod meter;
+mod own;
 mod report;
 mod scripts;
 mod serving;
@@ -14,6 +15,7 @@ mod site;
 
 use std::fmt;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +43,8 @@ pub struct Plan {
     /// Paid payments that the store holds before anything is measured.
     pub payments: u64,
     pub cases: Vec<Case>,
+    /// The executable, and a data folder of its own that is set up for it.
+    pub own: (PathBuf, PathBuf),
 }
 
 /// Why nothing can be told.
@@ -118,6 +122,7 @@ pub fn run(
     for round in 0..plan.rounds {
         progress("rounds", round.into(), plan.rounds.into());
         measuring.round(round, &config.data_dir, &mut report)?;
+        own::measure(&plan.own.0, &plan.own.1, &mut report)?;
     }
     Ok(report)
 }

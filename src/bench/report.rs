@@ -28,8 +28,6 @@ pub enum Unit {
 #[derive(Clone, Copy, Debug)]
 pub enum Goal {
     RatioAtLeast(f64),
-    RatioAtMost(f64),
-    AtLeast(f64),
     AtMost(f64),
 }
 
@@ -73,12 +71,8 @@ pub const ROWS: &[Row] = &[
     row("read", "read a payment", Unit::PerSecond).of("empty").goal(Goal::RatioAtLeast(0.5)),
     row("read_p99", "  99 % are answered within", Unit::Millis),
     row("read_cpu", "  CPU of the server for one", Unit::Micros),
-    row("lifecycle", "create, pay, call back", Unit::PerSecond),
-    row("lifecycle_cpu", "  CPU of everything for one", Unit::Micros).of("rsa_sign").goal(Goal::RatioAtMost(2.0)),
-    row("callbacks", "callbacks delivered, 5 % dead endpoints", Unit::PerSecond).goal(Goal::AtLeast(3000.0)),
-    row("callbacks_p99", "  first attempt of 99 % after the commit", Unit::Millis).goal(Goal::AtMost(1000.0)),
     row("payment_bytes", "file for one paid payment with journal and events", Unit::Bytes).goal(Goal::AtMost(2000.0)),
-    row("start", "start until the first answer", Unit::Millis),
+    row("start", "start until the first answer", Unit::Millis).goal(Goal::AtMost(200.0)),
     row("memory_idle", "memory after the start", Unit::Megabytes).goal(Goal::AtMost(40.0)),
     row("memory_load", "most memory under load, load generator included", Unit::Megabytes).goal(Goal::AtMost(300.0)),
 ];
@@ -188,8 +182,6 @@ impl Goal {
     fn show(self, unit: Unit) -> String {
         match self {
             Goal::RatioAtLeast(ratio) => format!("≥ {:.0} %", ratio * 100.0),
-            Goal::RatioAtMost(ratio) => format!("≤ {:.0} %", ratio * 100.0),
-            Goal::AtLeast(value) => format!("≥ {}", unit.show(value)),
             Goal::AtMost(value) => format!("≤ {}", unit.show(value)),
         }
     }

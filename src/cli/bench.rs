@@ -43,16 +43,20 @@ fn case(name: &str) -> Result<Case, String> {
 }
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
+    let failed = |error: &dyn std::error::Error| Failure::of(Exit::Failed, error);
+    let env = Env::system();
+    let below = arguments.folder.unwrap_or_else(std::env::temp_dir);
+    let own = TemporaryFolder::new(&below, &env).map_err(|error| failed(&error))?;
+    init::create(&configuration(&own)?, "Bench", "Asia/Shanghai", &env)?;
+    let executable = std::env::current_exe().map_err(|error| failed(&error))?;
     let plan = Plan {
         time: Duration::from_secs(arguments.seconds),
         rounds: arguments.rounds,
         connections: usize::from(arguments.connections),
         payments: arguments.payments,
         cases: if arguments.only.is_empty() { Case::ALL.to_vec() } else { arguments.only },
+        own: (executable, own.path().to_owned()),
     };
-    let failed = |error: &dyn std::error::Error| Failure::of(Exit::Failed, error);
-    let env = Env::system();
-    let below = arguments.folder.unwrap_or_else(std::env::temp_dir);
     let folder = TemporaryFolder::new(&below, &env).map_err(|error| failed(&error))?;
     let mut config = configuration(&folder)?;
     let created = init::create(&config, "Bench", "Asia/Shanghai", &env)?;
