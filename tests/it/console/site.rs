@@ -19,10 +19,10 @@ use coffer::console::auth::roles::Role;
 use coffer::console::auth::session::Token;
 use coffer::console::auth::sessions;
 use coffer::console::auth::totp::{TotpSecret, step_at};
-use coffer::crypto::{MasterKey, Vault};
+use coffer::crypto::{MasterKey, Place, Vault};
 use coffer::domain::fee::{FeeRule, FeeSchedule};
 use coffer::domain::ids::{AccountId, MerchantId, Mode, PaymentId, Scope, UserId};
-use coffer::domain::merchant::{ChannelKind, DuplicatePolicy, LatePolicy, Merchant};
+use coffer::domain::merchant::{ChannelAccount, ChannelKind, DuplicatePolicy, LatePolicy, Merchant};
 use coffer::domain::method::Method as PayMethod;
 use coffer::domain::money::{Currency, Money};
 use coffer::domain::time::{Duration, Timestamp};
@@ -33,7 +33,7 @@ use coffer::flows::Moment;
 use coffer::flows::gateway::{Gateway, Settings};
 use coffer::flows::observe::{Source, observe};
 use coffer::flows::payments::{self, NewPayment};
-use coffer::store::tables::MERCHANTS;
+use coffer::store::tables::{ACCOUNT_SCOPES, ACCOUNTS, MERCHANTS};
 use coffer::store::{Store, StoreError, StoreOptions};
 
 pub const PASSWORD: &str = "rainy mugs drift upstream";
@@ -79,15 +79,18 @@ impl Site {
         let env = Env { clock: clock.clone(), entropy: Arc::new(SystemEntropy) };
         let console = tokio::task::spawn_blocking(move || {
             let store = Store::open_memory(StoreOptions::default()).unwrap();
+            let vault = Arc::new(Vault::new(&MasterKey::from_bytes([9; 32])));
+            let account = account(&vault);
             store
-                .write_blocking(|tx| {
+                .write_blocking(move |tx| {
                     for (scope, name) in [(SHOP, "蓝鹭陶瓷"), (OTHER_SHOP, "Other <Shop>")] {
                         tx.put(&MERCHANTS, &scope.merchant, &merchant(scope.merchant, name))?;
                     }
+                    tx.put(&ACCOUNTS, &(SHOP, ACCOUNT), &account)?;
+                    tx.put(&ACCOUNT_SCOPES, &ACCOUNT, &SHOP)?;
                     Ok::<_, StoreError>(())
                 })
                 .unwrap();
-            let vault = Arc::new(Vault::new(&MasterKey::from_bytes([9; 32])));
             let settings = Settings {
                 public_url: ORIGIN.to_owned(),
                 own_url: ORIGIN.to_owned(),
@@ -217,6 +220,21 @@ impl Site {
 /// Hashing costs real time, so everybody has the same password.
 async fn password_hash() -> PasswordHash {
     Hasher::new(Arc::new(SystemEntropy)).hash(Password::new(PASSWORD.to_owned())).await.unwrap()
+}
+
+/// The account that payments are made with; nobody calls it.
+fn account(vault: &Vault) -> ChannelAccount {
+    let place = Place { table: ACCOUNTS.name(), row: b"nobody", field: "credentials" };
+    ChannelAccount {
+        id: ACCOUNT,
+        scope: SHOP,
+        kind: ChannelKind::TestWallet,
+        label: "Test wallet".to_owned(),
+        base_url: None,
+        credentials: vault.seal(&place, b"{}", &SystemEntropy),
+        active: true,
+        created_at: Timestamp::MIN,
+    }
 }
 
 fn merchant(id: MerchantId, name: &str) -> Merchant {
