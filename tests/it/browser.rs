@@ -4,9 +4,11 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use coffer::console::auth::totp::{TotpSecret, step_at};
 use coffer::env::Env;
+use fantoccini::error::CmdError;
 use fantoccini::key::Key;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -17,8 +19,10 @@ use crate::demo::Demo;
 
 /// Steps from one element to the next that a page may need at most.
 const TABS_MAX: usize = 80;
-/// A page that waits for something is looked at so often.
-const LOOKS_MAX: usize = 200;
+/// A page that waits for something is looked at so often, and so long in all: a page that never gets there fails the
+/// test, and a slow machine does not.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOKS_MAX: usize = 1200;
 
 const DESKTOP: (u32, u32) = (1440, 900);
 const PHONE: (u32, u32) = (390, 844);
@@ -75,17 +79,46 @@ impl Browser {
         self.client.goto(url).await.unwrap();
     }
 
-    async fn wait(&self, css: &str) {
-        let found = self.client.wait().for_element(Locator::Css(css)).await;
-        if found.is_err() {
-            let page = self.client.source().await.unwrap();
-            panic!("{css} is not on {}:\n{page}", self.client.current_url().await.unwrap());
+    /// Looks until the page shows what is asked for. Pages renew themselves, so an element may go between finding and
+    /// using it: everything that touches one is a single look, and a look that fails is repeated.
+    async fn until<T>(&self, what: &str, look: impl AsyncFn(&Client) -> Result<Option<T>, CmdError>) -> T {
+        let mut last = String::new();
+        for _ in 0..LOOKS_MAX {
+            match look(&self.client).await {
+                Ok(Some(seen)) => return seen,
+                Ok(None) => {}
+                Err(error) => last = error.to_string(),
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
+        let page = self.client.source().await.unwrap();
+        panic!("{what}: never on {} ({last}):\n{page}", self.url().await);
     }
 
-    async fn text(&self, css: &str) -> String {
-        self.wait(css).await;
-        self.client.find(Locator::Css(css)).await.unwrap().text().await.unwrap()
+    async fn wait(&self, css: &str) {
+        self.until(css, async |client| client.find(Locator::Css(css)).await.map(Some)).await;
+    }
+
+    /// Waits until the element says it.
+    async fn says(&self, css: &str, text: &str) {
+        let look = async |client: &Client| {
+            let found = client.find(Locator::Css(css)).await?.text().await?;
+            Ok(found.contains(text).then_some(()))
+        };
+        self.until(&format!("{css} saying {text}"), look).await;
+    }
+
+    async fn attribute(&self, css: &str, name: &str) -> String {
+        self.until(css, async |client| client.find(Locator::Css(css)).await?.attr(name).await).await
+    }
+
+    /// Waits until the address has this part, and tells it.
+    async fn arrives(&self, part: &str) -> String {
+        let look = async |client: &Client| {
+            let url = client.current_url().await?.to_string();
+            Ok(url.contains(part).then_some(url))
+        };
+        self.until(&format!("an address with {part}"), look).await
     }
 
     async fn url(&self) -> String {
@@ -115,10 +148,16 @@ enum Hand {
 
 impl Hand {
     async fn press(self, browser: &Browser, css: &str) {
-        browser.wait(css).await;
         match self {
-            Hand::Mouse => browser.client.find(Locator::Css(css)).await.unwrap().click().await.unwrap(),
-            Hand::Keyboard => Self::press_key(browser, css, Key::Enter).await,
+            Hand::Mouse => {
+                let click = async |client: &Client| client.find(Locator::Css(css)).await?.click().await.map(Some);
+                browser.until(css, click).await;
+            }
+            Hand::Keyboard => {
+                browser.wait(css).await;
+                tab_to(browser, css).await;
+                type_there(browser, &String::from(char::from(Key::Enter))).await;
+            }
         }
     }
 
@@ -128,15 +167,14 @@ impl Hand {
             Hand::Mouse => browser.client.find(Locator::Css(css)).await.unwrap().send_keys(text).await.unwrap(),
             Hand::Keyboard => {
                 tab_to(browser, css).await;
-                browser.client.active_element().await.unwrap().send_keys(text).await.unwrap();
+                type_there(browser, text).await;
             }
         }
     }
+}
 
-    async fn press_key(browser: &Browser, css: &str, key: Key) {
-        tab_to(browser, css).await;
-        browser.client.active_element().await.unwrap().send_keys(&String::from(char::from(key))).await.unwrap();
-    }
+async fn type_there(browser: &Browser, text: &str) {
+    browser.client.active_element().await.unwrap().send_keys(text).await.unwrap();
 }
 
 /// Moves the focus forward until it is there, as somebody without a mouse does, and sees where it is.
@@ -149,8 +187,7 @@ async fn tab_to(browser: &Browser, css: &str) {
         if seen[0] == true {
             return;
         }
-        let focus = browser.client.active_element().await.unwrap();
-        focus.send_keys(&String::from(char::from(Key::Tab))).await.unwrap();
+        type_there(browser, &String::from(char::from(Key::Tab))).await;
     }
     panic!("{css} cannot be reached with the keyboard on {}", browser.url().await);
 }
@@ -169,9 +206,7 @@ async fn walk(browser: &Browser, demo: &Demo, hand: Hand) -> Walked {
     hand.press(browser, "form.buy button").await;
     hand.press(browser, "button[name=method][value=wechat_native]").await;
     let to_phone = "a[href*='/sandbox/wallet/pay/']";
-    browser.wait(to_phone).await;
-    let link = browser.client.find(Locator::Css(to_phone)).await.unwrap();
-    let phone = link.attr("href").await.unwrap().unwrap();
+    let phone = browser.attribute(to_phone, "href").await;
     let cashier = browser.url().await.split('?').next().unwrap().to_owned();
 
     let here = browser.client.window().await.unwrap();
@@ -179,15 +214,13 @@ async fn walk(browser: &Browser, demo: &Demo, hand: Hand) -> Walked {
     browser.client.switch_to_window(other).await.unwrap();
     browser.go(&phone).await;
     hand.press(browser, "button[name=do][value=pay]").await;
-    assert!(browser.text("h1").await.contains("支付成功"));
+    browser.says("h1", "支付成功").await;
     browser.client.close_window().await.unwrap();
     browser.client.switch_to_window(here).await.unwrap();
 
     // The cashier has noticed by itself, and leads back by itself.
-    browser.wait(".outcome h1").await;
-    let order = browser.url().await;
-    assert!(order.contains("/shop/orders/"), "{order}");
-    assert_eq!(browser.text(".outcome h1").await, "已付款，谢谢！");
+    let order = browser.arrives("/shop/orders/").await;
+    browser.says(".outcome h1", "已付款，谢谢！").await;
 
     browser.go(demo.told("console_url")).await;
     hand.fill(browser, "#login", demo.told("console_user")).await;
@@ -208,14 +241,13 @@ async fn walk(browser: &Browser, demo: &Demo, hand: Hand) -> Walked {
     browser.wait(".timeline").await;
     assert!(browser.url().await.starts_with(&payment));
 
-    // The shop has heard of it.
-    for look in 0.. {
-        browser.go(&order).await;
-        if browser.text(".outcome h1").await == "已全额退款" {
-            break;
-        }
-        assert!(look < LOOKS_MAX, "the shop never heard of the refund");
-    }
+    // The shop has heard of it. Its page of a paid order stands still, so it is opened again.
+    let heard = async |client: &Client| {
+        client.goto(&order).await?;
+        let said = client.find(Locator::Css(".outcome h1")).await?.text().await?;
+        Ok((said == "已全额退款").then_some(()))
+    };
+    browser.until("the shop hearing of the refund", heard).await;
     Walked { phone, order, payment, cashier }
 }
 
