@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use crate::crypto::Secret;
 use crate::domain::ids::{AttemptId, RefundId};
 use crate::domain::merchant::ChannelKind;
 use crate::domain::method::Method;
@@ -36,6 +37,12 @@ pub trait Channel: Send + Sync {
     /// Reads a message that the provider sent by itself, after checking its signature over the raw bytes.
     fn read_notification(&self, message: &Inbound<'_>, now: Timestamp) -> Result<VerifiedNotification, ChannelError>;
 
+    /// What an account has to fetch now and then: keys that the provider replaces by itself. `None`: nothing.
+    fn upkeep(&self, sealing: &Sealing) -> Option<OutgoingRequest>;
+
+    /// Reads the answer to [`Channel::upkeep`]: the credentials to keep from now on, `None` when they stay as they are.
+    fn read_upkeep(&self, response: &OutgoingResponse, now: Timestamp) -> Result<Option<Secret>, ChannelError>;
+
     /// What the provider wants to hear: that the message is safely stored, or that it should come again.
     fn acknowledge(&self, stored: bool) -> Acknowledgement;
 }
@@ -62,13 +69,11 @@ pub struct MethodTerms {
 pub enum Order {
     Create(CreateOrder),
     Query(OrderRef),
-    /// Make it impossible to pay from now on.
+    /// Make it impossible to pay from now on. For a code that the customer showed (付款码) this is the reversal (撤销),
+    /// which gives money back that was already taken.
     Close(OrderRef),
     Refund(RefundOrder),
-    QueryRefund {
-        refund: RefundId,
-        order: OrderRef,
-    },
+    QueryRefund(RefundRef),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +88,8 @@ pub struct CreateOrder {
     pub return_url: String,
     pub customer_ip: Option<std::net::IpAddr>,
     pub openid: Option<String>,
+    /// The digits of the code that the customer shows (付款码), for the methods of that flow.
+    pub auth_code: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,9 +101,17 @@ pub struct OrderRef {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefundOrder {
+pub struct RefundRef {
     pub refund: RefundId,
+    /// Providers that name an order by number and time need the refund's own time as well.
+    pub created_at: Timestamp,
     pub order: OrderRef,
+    pub channel_refund_id: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefundOrder {
+    pub about: RefundRef,
     pub amount: Money,
     /// The whole amount of the order, which several providers want beside the refund's.
     pub total: Money,

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod master_key;
+pub mod rsa;
 pub mod sealed;
 pub mod secret;
 

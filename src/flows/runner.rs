@@ -16,11 +16,11 @@ use super::{FlowError, Moment, deliveries, observe, payments, record, refunds, s
 use crate::callbacks::Trigger;
 use crate::channels::registry::OpenAccount;
 use crate::channels::{
-    CreateOrder, Observation, Order as ChannelOrder, OrderRef, Prepared, RefundOrder, Sealing, Subject,
+    CreateOrder, Observation, Order as ChannelOrder, OrderRef, Prepared, RefundOrder, RefundRef, Sealing, Subject,
     VerifiedNotification,
 };
 use crate::domain::follow::{RefundStep, Step};
-use crate::domain::ids::{AttemptId, RefundId, Scope};
+use crate::domain::ids::{AttemptId, Mode, RefundId, Scope};
 use crate::domain::merchant::ChannelKind;
 use crate::domain::payment::{Attempt, Payment};
 use crate::domain::refund::Refund;
@@ -417,10 +417,10 @@ fn order_ref(attempt: &Attempt) -> OrderRef {
 }
 
 fn notify_url(gateway: &Gateway, attempt: &Attempt) -> String {
-    let base = match gateway.channels.get(attempt.account).map(|open| open.account.kind) {
-        // The simulated provider is this server: it need not know the public name.
-        Some(ChannelKind::TestWallet) => &gateway.settings.own_url,
-        None => &gateway.settings.public_url,
+    let base = match gateway.channels.get(attempt.account).map(|open| open.account.scope.mode) {
+        // The simulated providers are this server: they need not know the public name.
+        Some(Mode::Test) => &gateway.settings.own_url,
+        Some(Mode::Live) | None => &gateway.settings.public_url,
     };
     format!("{base}/notify/{}", attempt.account)
 }
@@ -439,6 +439,7 @@ fn attempt_order(gateway: &Gateway, scope: Scope, attempt: &Attempt, payment: &P
             return_url: format!("{}/return", gateway.checkout_url(scope, payment.id)),
             customer_ip: payment.customer.ip,
             openid: payment.customer.openid.clone(),
+            auth_code: None,
         }),
         Step::Ask | Step::AskBeforeClose | Step::AskAfterClose | Step::AskLate | Step::Hold => {
             ChannelOrder::Query(order_ref(attempt))
@@ -469,18 +470,21 @@ async fn follow_refund(gateway: &Gateway, scope: Scope, id: RefundId, at: Timest
 }
 
 fn refund_order(gateway: &Gateway, refund: &Refund, attempt: &Attempt) -> ChannelOrder {
+    let about = RefundRef {
+        refund: refund.id,
+        created_at: refund.created_at,
+        order: order_ref(attempt),
+        channel_refund_id: refund.channel_refund_id.clone(),
+    };
     match refund.step {
         RefundStep::Send => ChannelOrder::Refund(RefundOrder {
-            refund: refund.id,
-            order: order_ref(attempt),
+            about,
             amount: refund.amount,
             total: attempt.amount,
             reason: refund.reason.clone(),
             notify_url: notify_url(gateway, attempt),
         }),
-        RefundStep::Ask | RefundStep::AskRefused => {
-            ChannelOrder::QueryRefund { refund: refund.id, order: order_ref(attempt) }
-        }
+        RefundStep::Ask | RefundStep::AskRefused => ChannelOrder::QueryRefund(about),
     }
 }
 
@@ -492,8 +496,9 @@ async fn call(gateway: &Gateway, open: &OpenAccount, order: &ChannelOrder) -> Ob
         Ok(Prepared::Call(request)) => request,
         Err(error) => return Observation::Unknown { detail: error.to_string() },
     };
-    let policy = match open.account.kind {
-        ChannelKind::TestWallet => &gateway.settings.sandbox,
+    let policy = match open.account.scope.mode {
+        Mode::Test => &gateway.settings.sandbox,
+        Mode::Live => &gateway.settings.channels,
     };
     let clock = gateway.env.clock.as_ref();
     let started_ms = clock.monotonic_ms();
@@ -518,7 +523,7 @@ fn operation(order: &ChannelOrder) -> &'static str {
         ChannelOrder::Query(_) => "query",
         ChannelOrder::Close(_) => "close",
         ChannelOrder::Refund(_) => "refund",
-        ChannelOrder::QueryRefund { .. } => "query_refund",
+        ChannelOrder::QueryRefund(_) => "query_refund",
     }
 }
 

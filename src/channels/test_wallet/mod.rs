@@ -26,7 +26,7 @@ use crate::domain::merchant::ChannelKind;
 use crate::domain::method::Method;
 use crate::domain::money::{AMOUNT_MAX_MINOR, Currency};
 use crate::domain::time::{Duration, Timestamp};
-use crate::env::transport::OutgoingResponse;
+use crate::env::transport::{OutgoingRequest, OutgoingResponse};
 
 /// What the wallet plays: codes to scan of all three brands, and the two pages that a phone's browser is sent to.
 pub const METHODS: [Method; 5] =
@@ -171,6 +171,15 @@ impl Channel for TestWallet {
 
     fn read_notification(&self, message: &Inbound<'_>, now: Timestamp) -> Result<VerifiedNotification, ChannelError> {
         notification::read(self, message, now)
+    }
+
+    /// The wallet's keys stay as they are.
+    fn upkeep(&self, _sealing: &Sealing) -> Option<OutgoingRequest> {
+        None
+    }
+
+    fn read_upkeep(&self, _response: &OutgoingResponse, _now: Timestamp) -> Result<Option<Secret>, ChannelError> {
+        Err(ChannelError::Unsupported)
     }
 
     fn acknowledge(&self, stored: bool) -> Acknowledgement {

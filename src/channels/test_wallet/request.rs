@@ -73,9 +73,7 @@ pub(super) fn build(wallet: &TestWallet, order: &Order, sealing: &Sealing) -> Re
             (Verb::Post, format!("{}/close", order_path(order)), json(&body))
         }
         Order::Refund(refund) => (Verb::Post, format!("{API_PATH}/refunds"), json(&refund_body(wallet, refund)?)),
-        Order::QueryRefund { refund, order: _ } => {
-            (Verb::Get, format!("{API_PATH}/refunds/{}", refund.bare()), Vec::new())
-        }
+        Order::QueryRefund(about) => (Verb::Get, format!("{API_PATH}/refunds/{}", about.refund.bare()), Vec::new()),
     };
     let authorization = sign::authorization(wallet.hmac_key(), wallet.mch_id(), verb.as_str(), &path, &body, sealing);
     let mut headers = vec![
@@ -116,8 +114,8 @@ fn refund_body(wallet: &TestWallet, refund: &RefundOrder) -> Result<RefundBody, 
     }
     Ok(RefundBody {
         mch_id: wallet.mch_id().to_owned(),
-        out_trade_no: refund.order.attempt.bare(),
-        out_refund_no: refund.refund.bare(),
+        out_trade_no: refund.about.order.attempt.bare(),
+        out_refund_no: refund.about.refund.bare(),
         reason: refund.reason.clone().unwrap_or_default(),
         amount: RefundAmountBody {
             refund: refund.amount.minor(),

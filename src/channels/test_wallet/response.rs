@@ -75,12 +75,12 @@ pub(super) fn read(
             }
             Order::Refund(refund) => {
                 let view: RefundView = parse(&response.body)?;
-                same("refund", &view.out_refund_no, &refund.refund.bare())?;
+                same("refund", &view.out_refund_no, &refund.about.refund.bare())?;
                 observe_refund(wallet, &view)
             }
-            Order::QueryRefund { refund, order: _ } => {
+            Order::QueryRefund(about) => {
                 let view: RefundView = parse(&response.body)?;
-                same("refund", &view.out_refund_no, &refund.bare())?;
+                same("refund", &view.out_refund_no, &about.refund.bare())?;
                 observe_refund(wallet, &view)
             }
         },
@@ -99,21 +99,21 @@ fn refused(order: &Order, status: u16, error: &ErrorBody) -> Result<Observation,
         }
         "ORDER_NOT_EXIST" => match order {
             Order::Query(_) | Order::Close(_) => Observation::NotFound,
-            Order::Create(_) | Order::Refund(_) | Order::QueryRefund { .. } => refused(),
+            Order::Create(_) | Order::Refund(_) | Order::QueryRefund(_) => refused(),
         },
         "REFUND_NOT_EXIST" => match order {
-            Order::QueryRefund { .. } => Observation::NotFound,
+            Order::QueryRefund(_) => Observation::NotFound,
             Order::Create(_) | Order::Query(_) | Order::Close(_) | Order::Refund(_) => unknown(),
         },
         "ORDERPAID" | "ORDERCLOSED" => match order {
             // The number is known: creating it once more must not look as if it had never existed. A query tells.
             Order::Create(_) => unknown(),
-            Order::Query(_) | Order::Close(_) | Order::Refund(_) | Order::QueryRefund { .. } => refused(),
+            Order::Query(_) | Order::Close(_) | Order::Refund(_) | Order::QueryRefund(_) => refused(),
         },
         "PARAM_ERROR" | "OUT_TRADE_NO_USED" | "OUT_REFUND_NO_USED" | "NOT_ENOUGH" | "USERPAYING" => match order {
             Order::Create(_) | Order::Close(_) | Order::Refund(_) => refused(),
             // A question moves nothing, so its refusal says nothing about the order.
-            Order::Query(_) | Order::QueryRefund { .. } => unknown(),
+            Order::Query(_) | Order::QueryRefund(_) => unknown(),
         },
         // FREQUENCY_LIMITED, SYSTEM_ERROR, and every code that we do not know.
         _ => Observation::Unknown { detail: format!("HTTP {status}, {code}: {message}") },

@@ -5,7 +5,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 use super::response::{OrderView, RefundView};
 use super::sign::{self, BadSignature, Claim};
 use super::*;
-use crate::channels::{CreateOrder, OrderRef, PaidFacts, RefundOrder, Subject};
+use crate::channels::{CreateOrder, OrderRef, PaidFacts, RefundOrder, RefundRef, Subject};
 use crate::domain::ids::{AttemptId, RefundId};
 use crate::domain::money::Money;
 use crate::domain::payment::NextAction;
@@ -43,6 +43,10 @@ fn reference() -> OrderRef {
     OrderRef { attempt: attempt(), method: Method::AlipayQr, created_at: NOW, transaction_id: None }
 }
 
+fn refund_reference() -> RefundRef {
+    RefundRef { refund: refund(), created_at: NOW, order: reference(), channel_refund_id: None }
+}
+
 fn create(method: Method) -> Order {
     Order::Create(CreateOrder {
         attempt: attempt(),
@@ -55,6 +59,7 @@ fn create(method: Method) -> Order {
         return_url: "http://127.0.0.1:8080/c/x".to_owned(),
         customer_ip: None,
         openid: None,
+        auth_code: None,
     })
 }
 
@@ -269,7 +274,7 @@ fn every_state_has_one_meaning_and_a_strange_one_means_unknown() {
 
 #[test]
 fn refund_states_have_one_meaning_and_a_strange_one_means_unknown() {
-    let query = Order::QueryRefund { refund: refund(), order: reference() };
+    let query = Order::QueryRefund(refund_reference());
     let channel_refund_id = Some("5000001".to_owned());
     let hear = |status| hear(&query, &answer(200, &refund_view(status))).unwrap();
     assert_eq!(hear("PROCESSING"), Observation::RefundProcessing { channel_refund_id: channel_refund_id.clone() });
@@ -283,8 +288,7 @@ fn refund_states_have_one_meaning_and_a_strange_one_means_unknown() {
 fn a_refusal_means_what_was_asked_makes_of_it() {
     let (query, close) = (Order::Query(reference()), Order::Close(reference()));
     let refund = Order::Refund(RefundOrder {
-        refund: refund(),
-        order: reference(),
+        about: refund_reference(),
         amount: Money::new(600, Currency::CNY),
         total: Money::new(1230, Currency::CNY),
         reason: None,

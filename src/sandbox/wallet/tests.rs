@@ -8,8 +8,8 @@ use super::model::{DELAYED_BY, LATE_AFTER, PAYING_TAKES, REFUND_TAKES, RefundSta
 use super::*;
 use crate::channels::test_wallet::TestWallet;
 use crate::channels::{
-    Channel, ChannelError, CreateOrder, Inbound, Observation, Order, OrderRef, Prepared, RefundOrder, Sealing,
-    VerifiedNotification,
+    Channel, ChannelError, CreateOrder, Inbound, Observation, Order, OrderRef, Prepared, RefundOrder, RefundRef,
+    Sealing, VerifiedNotification,
 };
 use crate::crypto::{MasterKey, Vault};
 use crate::domain::ids::RefundId;
@@ -123,6 +123,7 @@ fn new_order(n: u8) -> CreateOrder {
         return_url: String::new(),
         customer_ip: None,
         openid: None,
+        auth_code: None,
     }
 }
 
@@ -142,10 +143,14 @@ fn close(n: u8) -> Order {
     Order::Close(reference(n))
 }
 
+fn refund_reference(n: u8, refund: u8) -> RefundRef {
+    let refund = RefundId::new(START, [refund; 10]);
+    RefundRef { refund, created_at: START, order: reference(n), channel_refund_id: None }
+}
+
 fn refund_order(n: u8, refund: u8, minor: u64) -> Order {
     Order::Refund(RefundOrder {
-        refund: RefundId::new(START, [refund; 10]),
-        order: reference(n),
+        about: refund_reference(n, refund),
         amount: cny(minor),
         total: cny(1230),
         reason: None,
@@ -406,7 +411,7 @@ async fn refunds_never_exceed_the_payment_and_a_failed_one_gives_back() {
     let told = town.notifications().await;
     assert!(matches!(told[0].as_ref().unwrap().observation(), Observation::RefundFailed { .. }), "{told:?}");
     town.wallet.set_faults(code, Faults::NONE.with(Fault::RefundSlow)).await.unwrap();
-    let again = Order::QueryRefund { refund: RefundId::new(START, [4; 10]), order: reference(1) };
+    let again = Order::QueryRefund(refund_reference(1, 4));
     assert_eq!(town.ask(&again).await, Ok(Observation::NotFound));
     assert!(matches!(town.ask(&refund_order(1, 4, 230)).await, Ok(Observation::RefundProcessing { .. })));
     assert!(matches!(town.ask(&again).await, Ok(Observation::RefundProcessing { .. })));
