@@ -19,7 +19,7 @@ use crate::domain::money::{Currency, Money, decimal};
 use crate::flows::{FlowError, books, record};
 use crate::lang::Text;
 use crate::ledger::{AccountCode, Chained, ChannelPosition, MerchantPosition, Side};
-use crate::store::tables::{JOURNAL, JOURNAL_BY_ACCOUNT, JOURNAL_BY_PAYMENT};
+use crate::store::tables::{JOURNAL, JOURNAL_BY_PAYMENT};
 use crate::store::{Read, Span, StoreError};
 
 pub const ENDPOINTS: &[Endpoint] = &[
@@ -229,10 +229,8 @@ impl Filter {
                 rows
             }
             (None, Some(account)) => {
-                let code = account.code();
-                let (span, order) = window.span(Span::prefix(&(scope, code)), |seq| (scope, code, seq));
-                let numbers = tx.scan(&JOURNAL_BY_ACCOUNT, &span, order, limit)?;
-                load(numbers.into_iter().map(|((_, _, seq), ())| seq).collect())?
+                let (range, order) = window.range();
+                load(books::touching(tx, scope, account.code(), range, order, limit)?)?
             }
         };
         Ok(window.page(rows))

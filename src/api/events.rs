@@ -19,8 +19,8 @@ use crate::domain::endpoint::{Delivery, DeliveryAttempt, ENDPOINTS_MAX};
 use crate::domain::event::{Event, EventObject as Told};
 use crate::domain::ids::{EndpointId, EventId, Mode, PaymentId, Scope};
 use crate::domain::key::Permission;
-use crate::flows::deliveries;
 use crate::flows::gateway::Gateway;
+use crate::flows::{deliveries, events};
 use crate::lang::{Lang, Text};
 use crate::store::tables::{AnswerState, DELIVERIES, DELIVERY_ATTEMPTS, EVENTS, EVENTS_BY_PAYMENT};
 use crate::store::{Order, Read, Span, StoreError};
@@ -230,13 +230,13 @@ impl Filter {
             None => {
                 let (span, order) = window.span(Span::prefix(&scope), |id| (scope, id));
                 let rows = tx.scan(&EVENTS, &span, order, window.scan_limit())?;
-                rows.into_iter().map(|(_, event)| event).collect()
+                rows.into_iter().map(|((_, id), stored)| stored.open(tx, scope, id)).collect::<Result<_, _>>()?
             }
             Some(payment) => {
                 let (span, order) = window.span(Span::prefix(&(scope, payment)), |id| (scope, payment, id));
                 let ids = tx.scan(&EVENTS_BY_PAYMENT, &span, order, window.scan_limit())?;
                 let rows: Result<Vec<_>, _> =
-                    ids.into_iter().map(|((_, _, id), ())| tx.get(&EVENTS, &(scope, id))).collect();
+                    ids.into_iter().map(|((_, _, id), ())| events::event(tx, scope, id)).collect();
                 rows?.into_iter().flatten().collect()
             }
         };
@@ -266,7 +266,7 @@ async fn get(call: Call) -> Result<Reply, Problem> {
     let scope = call.scope();
     let gateway = &call.api.gateway;
     let body = gateway.store.read_blocking(|tx| {
-        let Some(event) = tx.get(&EVENTS, &(scope, id))? else { return Ok(None) };
+        let Some(event) = events::event(tx, scope, id)? else { return Ok(None) };
         event_bytes(gateway, tx, scope, &event).map(Some)
     });
     body?.map(Reply::ok).ok_or_else(|| Problem::new(ErrorCode::EventNotFound))
@@ -350,7 +350,7 @@ async fn resend(call: Call) -> Result<Reply, Problem> {
     let scope = call.scope();
     let committed = call.commit(move |api, tx, moment| {
         deliveries::resend(tx, scope, id, only, moment)?;
-        let event = tx.get(&EVENTS, &(scope, id))?.ok_or(crate::flows::Refusal::EventNotFound)?;
+        let event = events::event(tx, scope, id)?.ok_or(crate::flows::Refusal::EventNotFound)?;
         Ok(AnswerState::Done { status: 200, body: event_bytes(&api.gateway, tx, scope, &event)? })
     });
     Ok(at_once(committed.await?))

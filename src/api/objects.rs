@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::domain::event::{Event, EventObject};
 use crate::domain::ids::{Mode, PaymentId, RefundId, Scope};
+use crate::domain::method::Method;
 use crate::domain::money::Money;
 use crate::domain::payment::{Attempt, NextAction, Payment, PaymentState};
 use crate::domain::refund::Refund;
@@ -265,8 +266,11 @@ pub enum EventData<'a> {
 /// The event's object as it was. `checkout_url` is its payment's; refunds and pings show none.
 pub fn event_data<'a>(scope: Scope, event: &'a Event, checkout_url: &'a str) -> EventData<'a> {
     match &event.object {
-        EventObject::Payment(payment, attempt) => {
-            EventData::Payment(Box::new(payment_object(scope, payment, attempt.as_deref(), checkout_url)))
+        EventObject::Payment(payment, method) => {
+            let object = payment_object(scope, payment, None, checkout_url);
+            // An event is told before the channel has answered, or when nothing is left to do.
+            let method = payment.paid_by.as_ref().map(|by| by.method).or(*method).or(payment.method);
+            EventData::Payment(Box::new(PaymentObject { method: method.map(Method::code), ..object }))
         }
         EventObject::Refund(refund) => EventData::Refund(Box::new(refund_object(scope, refund))),
         EventObject::Ping(endpoint) => EventData::WebhookEndpoint(endpoint.to_string()),

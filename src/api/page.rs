@@ -1,5 +1,6 @@
 //! Lists: newest first, in pages that begin behind an id, so that rows which arrive meanwhile neither repeat nor vanish.
 
+use std::ops::Range;
 use std::str::FromStr;
 
 use serde::Serialize;
@@ -68,6 +69,15 @@ impl Window<u64> {
             from: None,
             until: None,
         })
+    }
+
+    /// The numbers to look at and in which direction.
+    pub fn range(&self) -> (Range<u64>, Order) {
+        match (self.after, self.before) {
+            (Some(after), _) => (0..after, Order::Descending),
+            (None, Some(before)) => (before.saturating_add(1)..u64::MAX, Order::Ascending),
+            (None, None) => (0..u64::MAX, Order::Descending),
+        }
     }
 }
 

@@ -23,9 +23,9 @@ use crate::domain::key::Permission;
 use crate::domain::time::Duration;
 use crate::env::target::TargetPolicy;
 use crate::flows::endpoints::{self as flow, Change, NewEndpoint, ROTATION_OVERLAP};
-use crate::flows::{Refusal, deliveries};
+use crate::flows::{Refusal, deliveries, events};
 use crate::lang::{Lang, Text};
-use crate::store::tables::{AnswerState, ENDPOINTS as TABLE, EVENTS};
+use crate::store::tables::{AnswerState, ENDPOINTS as TABLE};
 use crate::store::{Order, Read, Span, StoreError};
 
 const DESCRIPTION_CHARS_MAX: usize = 200;
@@ -364,7 +364,7 @@ async fn test(call: Call) -> Result<Reply, Problem> {
     let scope = call.scope();
     let committed = call.commit(move |api, tx, moment| {
         let event = deliveries::ping(tx, scope, id, moment)?;
-        let event = tx.get(&EVENTS, &(scope, event))?.ok_or(Refusal::EventNotFound)?;
+        let event = events::event(tx, scope, event)?.ok_or(Refusal::EventNotFound)?;
         Ok(AnswerState::Done { status: 201, body: event_bytes(&api.gateway, tx, scope, &event)? })
     });
     Ok(at_once(committed.await?))

@@ -15,10 +15,9 @@ use crate::domain::method::{Flow, Method};
 use crate::domain::payment::{Attempt, Ending, Payment};
 use crate::domain::time::{Duration, Timestamp};
 use crate::flows::gateway::Gateway;
-use crate::flows::{FlowError, Moment, payments, record};
+use crate::flows::{FlowError, Moment, payments, record, timeline};
 use crate::lang::Lang;
-use crate::store::tables::TIMELINE;
-use crate::store::{Order, Read, Span, StoreError};
+use crate::store::StoreError;
 use crate::web::{Page, csp_with_form_target};
 
 /// How long choosing a way to pay waits for the channel before it shows that it is still being prepared.
@@ -241,8 +240,8 @@ fn ask_unless_just_asked(
     if payment.state.is_final() {
         return Ok(());
     }
-    let last = tx.scan(&TIMELINE, &Span::prefix(&(scope, id)), Order::Descending, 1)?;
-    let just_now = last.first().is_some_and(|(_, entry)| moment.now.since(entry.at) < ASK_EVERY);
+    let last = timeline::newest(tx, scope, id, 1)?;
+    let just_now = last.first().is_some_and(|line| moment.now.since(line.at) < ASK_EVERY);
     if !just_now {
         payments::ask_now(tx, scope, id, &mut moment.clone())?;
     }

@@ -15,8 +15,8 @@ use crate::domain::event::Event;
 use crate::domain::ids::{EndpointId, EventId};
 use crate::domain::time::Timestamp;
 use crate::flows::deliveries::{self, RESEND_BULK_MAX};
-use crate::flows::{FlowError, Moment, endpoints};
-use crate::store::tables::{DELIVERIES, DELIVERY_ATTEMPTS, EVENTS};
+use crate::flows::{FlowError, Moment, endpoints, events};
+use crate::store::tables::{DELIVERIES, DELIVERY_ATTEMPTS};
 use crate::store::{Order, Read, Span, StoreError, WriteTx};
 use crate::web::{Frame, Page, Room};
 
@@ -93,7 +93,7 @@ pub(super) async fn page(member: Member) -> Reply {
             let states = state.as_ref().map_or(&DeliveryState::ALL[..], std::slice::from_ref);
             let mut rows = Vec::new();
             for delivery in newest(tx, scope, id, states, before, ROWS + 1)? {
-                let Some(event) = tx.get(&EVENTS, &(scope, delivery.event))? else { continue };
+                let Some(event) = events::event(tx, scope, delivery.event)? else { continue };
                 let span = Span::prefix(&(scope, delivery.event, id));
                 let last = tx.scan(&DELIVERY_ATTEMPTS, &span, Order::Descending, 1)?.pop().map(|(_, last)| last);
                 rows.push(Row { delivery, event, last });
@@ -298,7 +298,7 @@ pub(super) async fn delivery_page(member: Member) -> Reply {
             let delivery = tx.get(&DELIVERIES, &(scope, event, endpoint))?;
             let known = deliveries::endpoint(tx, scope, endpoint)?;
             let Some(delivery) = delivery else { return Ok::<_, StoreError>(None) };
-            let Some(told) = tx.get(&EVENTS, &(scope, event))? else { return Ok(None) };
+            let Some(told) = events::event(tx, scope, event)? else { return Ok(None) };
             let span = Span::prefix(&(scope, event, endpoint));
             let attempts = tx.scan(&DELIVERY_ATTEMPTS, &span, Order::Descending, ATTEMPTS_MAX)?;
             let attempts: Vec<DeliveryAttempt> = attempts.into_iter().map(|(_, attempt)| attempt).collect();

@@ -4,18 +4,16 @@ use actix_web::http::StatusCode;
 use askama::Template;
 
 use super::auth::roles::Permission;
-use super::paging::{Cursor, Pager, page as page_of};
+use super::paging::{Cursor, Pager, numbers, page as page_of};
 use super::verification::Verification;
 use super::visit::{Member, Problem, Reply};
 use super::words;
 use crate::domain::ids::{PaymentId, RefundId, Scope};
 use crate::domain::money::Currency;
-use crate::flows::books::currency_key;
+use crate::flows::books::{currency_key, touching};
 use crate::ledger::{Account, AccountCode, Balance, Chained, Head, Kind, Posting, Side, Sub};
 use crate::proof::{Chain, Checkpoint};
-use crate::store::tables::{
-    ACCOUNT_TOTALS, BALANCES, CHECKPOINTS, JOURNAL, JOURNAL_BY_ACCOUNT, JOURNAL_HEADS, USERS, VERIFICATIONS,
-};
+use crate::store::tables::{ACCOUNT_TOTALS, BALANCES, CHECKPOINTS, JOURNAL, JOURNAL_HEADS, USERS, VERIFICATIONS};
 use crate::store::{Order, Read, Span, StoreError};
 use crate::web::{Frame, Page, Room};
 
@@ -209,9 +207,8 @@ pub(super) async fn account_page(member: Member) -> Reply {
             let key = currency_key(currency);
             let total = tx.get(&ACCOUNT_TOTALS, &(scope, key, code.code()))?.unwrap_or_default();
             let subs = subs(tx, scope, key, code)?;
-            let span = Span::prefix(&(scope, code.code()));
-            let rows = page_of(tx, &JOURNAL_BY_ACCOUNT, span, &cursor, |seq| (scope, code.code(), seq))?;
-            let entries = rows.rows.iter().map(|((_, _, seq), ())| tx.get(&JOURNAL, &(scope, *seq)));
+            let rows = numbers(&cursor, |range, order, limit| touching(tx, scope, code.code(), range, order, limit))?;
+            let entries = rows.rows.iter().map(|seq| tx.get(&JOURNAL, &(scope, *seq)));
             let entries: Vec<Chained> = entries.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
             let (has_newer, has_older) = (rows.has_newer, rows.has_older);
             let rows = super::paging::Rows { rows: entries, has_newer, has_older };

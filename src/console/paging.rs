@@ -1,5 +1,7 @@
 //! Cursor paging: a page costs the same wherever it lies, and rows that arrive meanwhile shift nothing.
 
+use std::ops::Range;
+
 use crate::store::{Key, Order, Read, Record, Span, StoreError, Table};
 use crate::web::Page;
 
@@ -60,6 +62,25 @@ pub fn page<C: Clone, K: Key, V: Record>(
     let has_older = rows.len() > ROWS;
     rows.truncate(ROWS);
     Ok(Rows { rows, has_newer, has_older })
+}
+
+/// Reads one page of what is numbered and not scanned by its key. `scan` answers at most so many numbers of a range.
+pub fn numbers(
+    cursor: &Cursor<u64>,
+    scan: impl FnOnce(Range<u64>, Order, usize) -> Result<Vec<u64>, StoreError>,
+) -> Result<Rows<u64>, StoreError> {
+    let upwards = cursor.before.is_some();
+    let mut rows = match cursor.before {
+        Some(before) => scan(before.saturating_add(1)..u64::MAX, Order::Ascending, ROWS + 1)?,
+        None => scan(0..cursor.after.unwrap_or(u64::MAX), Order::Descending, ROWS + 1)?,
+    };
+    let has_more = rows.len() > ROWS;
+    rows.truncate(ROWS);
+    if upwards {
+        rows.reverse();
+        return Ok(Rows { rows, has_newer: has_more, has_older: true });
+    }
+    Ok(Rows { rows, has_newer: cursor.after.is_some(), has_older: has_more })
 }
 
 /// The links below a list.

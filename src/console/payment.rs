@@ -18,13 +18,12 @@ use crate::domain::ids::{EndpointId, PaymentId, Scope, UserId};
 use crate::domain::money::Money;
 use crate::domain::payment::{Attempt, Ending, Payment, PaymentState};
 use crate::domain::refund::Refund;
-use crate::flows::deliveries;
 use crate::flows::payments as flows;
-use crate::flows::{FlowError, Moment};
+use crate::flows::{FlowError, Moment, deliveries, events, timeline};
 use crate::ledger::Chained;
 use crate::store::tables::{
-    ATTEMPTS, CASES, CASES_OPEN, DELIVERIES, DELIVERY_ATTEMPTS, EVENTS, EVENTS_BY_PAYMENT, JOURNAL, JOURNAL_BY_PAYMENT,
-    PAYMENTS, REFUNDS, TIMELINE, USERS,
+    ATTEMPTS, CASES, CASES_OPEN, DELIVERIES, DELIVERY_ATTEMPTS, EVENTS_BY_PAYMENT, JOURNAL, JOURNAL_BY_PAYMENT,
+    PAYMENTS, REFUNDS, USERS,
 };
 use crate::store::{Order, Read, Span, StoreError};
 use crate::web::{Frame, Page, Room};
@@ -134,11 +133,10 @@ pub(super) fn read(tx: &impl Read, scope: Scope, id: PaymentId) -> Result<Option
     let refunds = payment.refunds.iter().map(|id| tx.get(&REFUNDS, &(scope, *id)));
     let refunds: Vec<Refund> = refunds.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
     let of_payment = Span::prefix(&(scope, id));
-    let timeline = tx.scan(&TIMELINE, &of_payment, Order::Descending, TIMELINE_MAX)?;
-    let timeline: Vec<TimelineEntry> = timeline.into_iter().rev().map(|(_, entry)| entry).collect();
-    let mut events = Vec::new();
+    let timeline = timeline::newest(tx, scope, id, TIMELINE_MAX)?;
+    let mut told = Vec::new();
     for ((_, _, event), ()) in tx.scan(&EVENTS_BY_PAYMENT, &of_payment, Order::Descending, EVENTS_MAX)? {
-        let Some(event) = tx.get(&EVENTS, &(scope, event))? else { continue };
+        let Some(event) = events::event(tx, scope, event)? else { continue };
         let mut deliveries = Vec::new();
         let span = Span::prefix(&(scope, event.id));
         for (_, delivery) in tx.scan(&DELIVERIES, &span, Order::Ascending, DELIVERIES_MAX)? {
@@ -146,11 +144,11 @@ pub(super) fn read(tx: &impl Read, scope: Scope, id: PaymentId) -> Result<Option
             let last = tx.scan(&DELIVERY_ATTEMPTS, &span, Order::Descending, 1)?.pop().map(|(_, attempt)| attempt);
             deliveries.push((delivery, last));
         }
-        events.push(Told { event, deliveries });
+        told.push(Told { event, deliveries });
     }
-    events.reverse();
+    told.reverse();
     let mut addresses = BTreeMap::new();
-    for (delivery, _) in events.iter().flat_map(|told| &told.deliveries) {
+    for (delivery, _) in told.iter().flat_map(|told| &told.deliveries) {
         if let Entry::Vacant(place) = addresses.entry(delivery.endpoint) {
             let endpoint = deliveries::endpoint(tx, scope, delivery.endpoint)?;
             place.insert(endpoint.map(|endpoint| endpoint.url).unwrap_or_default());
@@ -171,7 +169,7 @@ pub(super) fn read(tx: &impl Read, scope: Scope, id: PaymentId) -> Result<Option
             people.insert(user.id, user.name);
         }
     }
-    Ok(Some(Dossier { payment, attempts, timeline, refunds, events, entries, cases, addresses, people }))
+    Ok(Some(Dossier { payment, attempts, timeline, refunds, events: told, entries, cases, addresses, people }))
 }
 
 /// Asks the channel now.

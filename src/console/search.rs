@@ -128,7 +128,7 @@ fn by_id(tx: &impl Read, scope: Scope, text: &str) -> Result<Option<String>, Sto
     if let Ok(id) = text.parse::<EventId>()
         && let Some(event) = tx.get(&EVENTS, &(scope, id))?
     {
-        return Ok(event.object.payment().map(|payment| format!("/console/payments/{payment}")));
+        return Ok(event.payment().map(|payment| format!("/console/payments/{payment}")));
     }
     if let Ok(id) = text.parse::<CaseId>()
         && let Some(case) = tx.get(&CASES, &(scope, id))?

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{AttemptId, CaseId, EndpointId, EventId, PaymentId, RefundId, UserId};
 use super::method::Method;
-use super::payment::{Attempt, Payment};
+use super::payment::Payment;
 use super::refund::Refund;
 use super::time::Timestamp;
 
@@ -53,8 +53,8 @@ pub struct Event {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventObject {
-    /// With the attempt that its `next_action` comes from, where there is one.
-    Payment(Box<Payment>, Option<Box<Attempt>>),
+    /// With the method of the attempt that was under way or paid, where there was one.
+    Payment(Box<Payment>, Option<Method>),
     Refund(Box<Refund>),
     Ping(EndpointId),
 }

@@ -1,5 +1,7 @@
 //! Posting to the books: chained, once per cause, with the invariants asserted in every build.
 
+use std::ops::Range;
+
 use super::FlowError;
 use crate::domain::ids::{AccountId, MerchantId, PaymentId, Scope};
 use crate::domain::money::Currency;
@@ -7,7 +9,7 @@ use crate::ledger::{Account, Balance, ChannelPosition, Head, JournalEntry, Merch
 use crate::store::tables::{
     ACCOUNT_TOTALS, BALANCES, JOURNAL, JOURNAL_BY_ACCOUNT, JOURNAL_BY_CAUSE, JOURNAL_BY_PAYMENT, JOURNAL_HEADS,
 };
-use crate::store::{Read, StoreError, WriteTx};
+use crate::store::{Order, Read, Span, StoreError, WriteTx};
 
 /// The three letters of a currency, as balances are keyed.
 pub fn currency_key(currency: Currency) -> [u8; 3] {
@@ -60,7 +62,7 @@ pub fn post(tx: &mut WriteTx<'_>, scope: Scope, entry: JournalEntry) -> Result<b
         let total = tx.get(&ACCOUNT_TOTALS, &of_code)?.unwrap_or_default();
         let total = total.apply(posting).map_err(|why| FlowError::Books(why.to_string()))?;
         tx.put(&ACCOUNT_TOTALS, &of_code, &total)?;
-        tx.put(&JOURNAL_BY_ACCOUNT, &(scope, posting.account.code().code(), chained.seq), &())?;
+        touch(tx, scope, posting.account.code().code(), chained.seq)?;
     }
     if let Some(payment) = chained.entry.links().payment {
         link(tx, scope, payment, chained.seq)?;
@@ -69,6 +71,48 @@ pub fn post(tx: &mut WriteTx<'_>, scope: Scope, entry: JournalEntry) -> Result<b
     tx.put(&JOURNAL_HEADS, &scope, &chained.head())?;
     tx.put(&JOURNAL, &(scope, chained.seq), &chained)?;
     Ok(true)
+}
+
+/// Entries in one row of the index by account.
+pub const BLOCK: u64 = u64::BITS as u64;
+
+/// Where an entry stands in the index: its block, and its bit.
+pub const fn block(seq: u64) -> (u64, u64) {
+    (seq / BLOCK, 1 << (seq % BLOCK))
+}
+
+fn touch(tx: &mut WriteTx<'_>, scope: Scope, code: u16, seq: u64) -> Result<(), StoreError> {
+    let (block, bit) = block(seq);
+    let key = (scope, code, block);
+    let touched = tx.get(&JOURNAL_BY_ACCOUNT, &key)?.unwrap_or_default();
+    tx.put(&JOURNAL_BY_ACCOUNT, &key, &(touched | bit))
+}
+
+/// Numbers of entries that touch an account code, at most `limit`, those inside `range` alone.
+pub fn touching(
+    tx: &impl Read,
+    scope: Scope,
+    code: u16,
+    range: Range<u64>,
+    order: Order,
+    limit: usize,
+) -> Result<Vec<u64>, StoreError> {
+    let Some(last) = range.end.checked_sub(1).filter(|last| range.start <= *last) else { return Ok(Vec::new()) };
+    let key = |seq| (scope, code, block(seq).0);
+    let span = Span::prefix(&(scope, code)).from(&key(range.start)).until(&(scope, code, block(last).0 + 1));
+    // Every row has an entry; only those at the ends may have none inside the range.
+    let rows = tx.scan(&JOURNAL_BY_ACCOUNT, &span, order, limit.saturating_add(2))?;
+    let mut found: Vec<u64> = Vec::new();
+    for ((_, _, block), touched) in rows {
+        let entries = (0..BLOCK).filter(|bit| touched & (1 << bit) != 0).map(|bit| block * BLOCK + bit);
+        let entries = entries.filter(|seq| range.contains(seq));
+        match order {
+            Order::Ascending => found.extend(entries),
+            Order::Descending => found.extend(entries.rev()),
+        }
+    }
+    found.truncate(limit);
+    Ok(found)
 }
 
 fn link(tx: &mut WriteTx<'_>, scope: Scope, payment: PaymentId, seq: u64) -> Result<(), StoreError> {

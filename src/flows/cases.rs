@@ -1,6 +1,7 @@
 //! Cases: differences between what we know and what a channel says, kept until somebody or something explains them.
 
-use super::record::{position, tell};
+use super::record::position;
+use super::timeline::tell;
 use super::{FlowError, Moment, books};
 use crate::domain::case::{Case, CaseKind, CaseState};
 use crate::domain::event::Happening;

@@ -4,7 +4,7 @@
 use super::effect::{Effect, Lane, schedule, unschedule};
 use super::gateway::Gateway;
 use super::record::{self, position};
-use super::{FlowError, Moment, Refusal};
+use super::{FlowError, Moment, Refusal, events};
 use crate::callbacks::breaker::State;
 use crate::callbacks::schedule::{self, Next};
 use crate::callbacks::{SigningSecrets, Transcript, Trigger, WebhookSecret};
@@ -211,7 +211,7 @@ pub async fn send(
     let loaded = gateway
         .store
         .read(move |tx| {
-            let event = tx.get(&EVENTS, &(scope, id))?;
+            let event = events::event(tx, scope, id)?;
             let endpoint = endpoint(tx, scope, to)?;
             let delivery = tx.get(&DELIVERIES, &(scope, id, to))?;
             let (Some(event), Some(endpoint), Some(delivery)) = (event, endpoint, delivery) else {

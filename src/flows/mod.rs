@@ -28,13 +28,15 @@ pub mod deliveries;
 pub mod effect;
 /// Webhook endpoints and their secrets.
 pub mod endpoints;
+/// Events as they are stored.
+pub mod events;
 /// What every use case needs.
 pub mod gateway;
 /// What a channel said about an attempt, and what follows from it.
 pub mod observe;
 /// Create, choose a method, change, cancel, expire.
 pub mod payments;
-/// Saving with indexes, events, timeline and day totals.
+/// Saving with indexes, events and day totals.
 pub mod record;
 /// Refunds from the request to their end.
 pub mod refunds;
@@ -44,6 +46,8 @@ pub mod runner;
 pub mod setup;
 /// Removes what has outlived its use.
 pub mod sweep;
+/// A payment's story.
+pub mod timeline;
 /// Checks everything against itself.
 pub mod verify;
 

@@ -6,7 +6,8 @@
 use super::cases::{self, About, Difference};
 use super::effect::{Effect, Lane, unschedule};
 use super::payments::{close_live_attempts, conclude, finish, reschedule};
-use super::record::{self, count, day_of, emit_payment, save_payment, sum_minor, tell};
+use super::record::{self, count, day_of, emit_payment, save_payment, sum_minor};
+use super::timeline::tell;
 use super::{FlowError, Moment, books, refunds};
 use crate::channels::{Observation, PaidFacts};
 use crate::domain::case::CaseKind;
@@ -121,6 +122,7 @@ pub fn observe(
     let ends = before.is_live() && !attempt.state.is_live();
     let plan = if ends { Some((Step::AskLate, When::Ladder)) } else { plan };
     if ends {
+        attempt.next_action = None;
         attempt.ended_at = Some(moment.now);
     }
     if let Some((step, when)) = plan {
@@ -232,6 +234,8 @@ fn paid(
     moment: &mut Moment,
 ) -> Result<(), FlowError> {
     attempt.state = AttemptState::Paid;
+    // Nobody needs the code any more.
+    attempt.next_action = None;
     attempt.transaction_id = Some(facts.transaction_id.clone());
     attempt.paid_at = Some(facts.paid_at);
     reschedule(tx, scope, attempt, Step::AskLate, None)?;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::effect::{Effect, Lane, schedule, unschedule};
-use super::record::{self, count, day_of, emit_payment, save_attempt, save_payment, tell};
-use super::{FlowError, Moment, Refusal};
+use super::record::{self, count, day_of, emit_payment, save_attempt, save_payment};
+use super::timeline::tell;
+use super::{FlowError, Moment, Refusal, events};
 use crate::domain::event::{Actor, EventType, Happening};
 use crate::domain::follow::Step;
 use crate::domain::ids::{AccountId, AttemptId, PaymentId, Scope};
@@ -361,6 +362,7 @@ pub fn patch(
         return Ok(payment);
     }
     payment.version += 1;
+    events::keep(tx, scope, id)?;
     save_payment(tx, scope, Some(payment.state), &payment)?;
     tell(tx, scope, id, moment.now, Happening::Changed { by, fields })?;
     Ok(payment)

@@ -1,7 +1,7 @@
-//! Saving what changed, together with everything that has to change with it: indexes, events, timeline, day totals.
+//! Saving what changed, together with everything that has to change with it: indexes, events, day totals.
 
-use super::{FlowError, Moment, deliveries};
-use crate::domain::event::{Event, EventObject, EventType, Happening, TimelineEntry};
+use super::{FlowError, Moment, deliveries, events};
+use crate::domain::event::{Event, EventObject, EventType};
 use crate::domain::ids::{AttemptId, EventId, PaymentId, Scope};
 use crate::domain::merchant::Merchant;
 use crate::domain::method::Method;
@@ -10,10 +10,9 @@ use crate::domain::payment::{Attempt, Payment, PaymentState};
 use crate::domain::refund::Refund;
 use crate::domain::time::Timestamp;
 use crate::store::tables::{
-    ATTEMPTS, DAYS, DayTotals, EVENTS, EVENTS_BY_PAYMENT, MERCHANTS, PAYMENTS, PAYMENTS_BY_STATE, REFUNDS,
-    REFUNDS_BY_STATE, TIMELINE,
+    ATTEMPTS, DAYS, DayTotals, MERCHANTS, PAYMENTS, PAYMENTS_BY_STATE, REFUNDS, REFUNDS_BY_STATE,
 };
-use crate::store::{Order, Read, Signal, Span, StoreError, WriteTx};
+use crate::store::{Read, Signal, StoreError, WriteTx};
 
 /// The state's place in `PaymentState::ALL`, as the index keys it.
 pub fn state_key(state: PaymentState) -> u8 {
@@ -77,10 +76,7 @@ pub fn emit(
     object: EventObject,
 ) -> Result<EventId, FlowError> {
     let event = Event { id: EventId::new(moment.now, moment.random()), kind, at: moment.now, object };
-    tx.put(&EVENTS, &(scope, event.id), &event)?;
-    if let Some(payment) = event.object.payment() {
-        tx.put(&EVENTS_BY_PAYMENT, &(scope, payment, event.id), &())?;
-    }
+    events::put(tx, scope, &event)?;
     deliveries::fan_out(tx, scope, moment, &event)?;
     Ok(event.id)
 }
@@ -94,57 +90,8 @@ pub fn emit_payment(
     payment: &Payment,
     attempt: Option<&Attempt>,
 ) -> Result<EventId, FlowError> {
-    let object = EventObject::Payment(Box::new(payment.clone()), attempt.cloned().map(Box::new));
+    let object = EventObject::Payment(Box::new(payment.clone()), attempt.map(|attempt| attempt.method));
     emit(tx, scope, moment, kind, object)
-}
-
-/// Lines of questions and messages in one payment's story. Later ones take the place of the last, so that neither a
-/// channel nor a forger fills the file.
-pub const TIMELINE_CHATTER_MAX: u32 = 1_000;
-
-/// Adds a line to the payment's story.
-pub fn tell(
-    tx: &mut WriteTx<'_>,
-    scope: Scope,
-    payment: PaymentId,
-    at: Timestamp,
-    what: Happening,
-) -> Result<(), StoreError> {
-    let span = Span::prefix(&(scope, payment));
-    let last = tx.scan(&TIMELINE, &span, Order::Descending, 1)?;
-    let number = match last.first() {
-        None => 0,
-        // Repeated questions with the same answer are one line: it tells when the last one was asked.
-        Some(((_, _, number), last)) if is_chatter(&what) && last.what == what => *number,
-        Some(((_, _, number), last))
-            if is_chatter(&what) && is_chatter(&last.what) && *number >= TIMELINE_CHATTER_MAX =>
-        {
-            *number
-        }
-        Some(((_, _, number), _)) => number.checked_add(1).expect("what is not chatter is bounded by other limits"),
-    };
-    tx.put(&TIMELINE, &(scope, payment, number), &TimelineEntry { at, what })
-}
-
-/// Questions and messages come as often as a channel, or a stranger, likes.
-fn is_chatter(what: &Happening) -> bool {
-    match what {
-        Happening::Asked { .. }
-        | Happening::Notified { .. }
-        | Happening::NotificationRefused { .. }
-        | Happening::ChannelTrouble { .. } => true,
-        Happening::AttemptStarted { .. }
-        | Happening::CodeShown { .. }
-        | Happening::Paid { .. }
-        | Happening::AttemptEnded { .. }
-        | Happening::EndRequested { .. }
-        | Happening::Ended { .. }
-        | Happening::RefundRequested { .. }
-        | Happening::RefundFinished { .. }
-        | Happening::CaseOpened { .. }
-        | Happening::CaseChanged { .. }
-        | Happening::Changed { .. } => false,
-    }
 }
 
 pub fn merchant(tx: &impl Read, scope: Scope) -> Result<Merchant, FlowError> {

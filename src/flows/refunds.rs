@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::cases::{self, About, Difference, case, unexpected};
 use super::effect::{Effect, Lane, schedule, unschedule};
-use super::record::{self, count, day_of, emit, save_payment, save_refund, sum_minor, tell};
+use super::record::{self, count, day_of, emit, save_payment, save_refund, sum_minor};
+use super::timeline::tell;
 use super::{FlowError, Moment, Refusal, books};
 use crate::channels::Observation;
 use crate::domain::case::{Case, CaseKind, CaseState};

@@ -11,7 +11,6 @@ use crate::console::verification::Verification;
 use crate::crypto::{KeyCheck, Sealed};
 use crate::domain::case::Case;
 use crate::domain::endpoint::{Delivery, DeliveryAttempt, Endpoint};
-use crate::domain::event::{Event, TimelineEntry};
 use crate::domain::ids::{
     AccountId, AttemptId, CaseId, EndpointId, EventId, KeyId, MerchantId, PaymentId, RefundId, Scope, UserId,
 };
@@ -21,6 +20,8 @@ use crate::domain::payment::{Attempt, Payment};
 use crate::domain::refund::Refund;
 use crate::domain::time::Timestamp;
 use crate::flows::effect::{Effect, Lane};
+use crate::flows::events::StoredEvent;
+use crate::flows::timeline::Lines;
 use crate::ledger::{Account, Balance, Chained, EntryId, Head};
 use crate::proof::Checkpoint;
 use crate::sandbox::shop::order::ShopOrder;
@@ -43,8 +44,8 @@ pub const PAYMENT_BY_ORDER: Table<(Scope, String), PaymentId> = Table::new("paym
 pub const PAYMENTS_BY_STATE: Table<(Scope, u8, PaymentId), Unit> = Table::new("payments_by_state", 1);
 pub const PAYMENT_BY_TRANSACTION: Table<(Scope, String), PaymentId> = Table::new("payment_by_transaction", 1);
 pub const ATTEMPTS: Table<(Scope, AttemptId), Attempt> = Table::new("attempts", 1);
-/// The number counts the payment's lines from 0.
-pub const TIMELINE: Table<(Scope, PaymentId, u32), TimelineEntry> = Table::new("timeline", 1);
+/// The number counts the payment's rows from 0; each holds `LINES_PER_ROW` lines but the last.
+pub const TIMELINE: Table<(Scope, PaymentId, u32), Lines> = Table::new("timeline", 2);
 
 pub const REFUNDS: Table<(Scope, RefundId), Refund> = Table::new("refunds", 1);
 /// The number is the state's place in `RefundState::ALL`.
@@ -62,14 +63,15 @@ pub const JOURNAL: Table<(Scope, u64), Chained> = Table::new("journal", 1);
 /// The entry's id derives from its cause, so posting twice is posting once.
 pub const JOURNAL_BY_CAUSE: Table<(Scope, [u8; EntryId::BYTES]), u64> = Table::new("journal_by_cause", 1);
 pub const JOURNAL_BY_PAYMENT: Table<(Scope, PaymentId, u64), Unit> = Table::new("journal_by_payment", 1);
-/// Entries that touch an account code.
-pub const JOURNAL_BY_ACCOUNT: Table<(Scope, u16, u64), Unit> = Table::new("journal_by_account", 1);
+/// Entries that touch an account code: the number is that of a block of `BLOCK` entries, and the value has a bit for each
+/// of them, the lowest for the first.
+pub const JOURNAL_BY_ACCOUNT: Table<(Scope, u16, u64), u64> = Table::new("journal_by_account", 2);
 /// The end of each chain.
 pub const JOURNAL_HEADS: Table<Scope, Head> = Table::new("journal_heads", 1);
 /// Currency code, then the account in its byte form.
 pub const BALANCES: Table<(Scope, [u8; 3], [u8; Account::BYTES]), Balance> = Table::new("balances", 1);
 
-pub const EVENTS: Table<(Scope, EventId), Event> = Table::new("events", 1);
+pub const EVENTS: Table<(Scope, EventId), StoredEvent> = Table::new("events", 2);
 pub const EVENTS_BY_PAYMENT: Table<(Scope, PaymentId, EventId), Unit> = Table::new("events_by_payment", 1);
 pub const ENDPOINTS: Table<(Scope, EndpointId), Endpoint> = Table::new("endpoints", 1);
 /// Endpoints that stand for the hosts of payments' own addresses; apart, because there may be many.

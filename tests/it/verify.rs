@@ -233,7 +233,7 @@ const DAMAGES: &[(&str, Damage)] = &[
         );
     }),
     ("there is no case", |tx| change(tx, &ATTEMPTS, |_, a| a.follow_up.is_none() && a.paid_at.is_none(), hold)),
-    ("table timeline", |tx| drop_one(tx, &TIMELINE, |(_, _, number), _| *number == 1)),
+    ("table timeline", |tx| drop_first(tx, &TIMELINE)),
     ("table timeline", |tx| stray(tx, &TIMELINE, |(scope, _, n)| (scope, PaymentId::from_bytes([1; 16]), n))),
     // Refunds and cases.
     ("table refunds", |tx| drop_first(tx, &REFUNDS)),
@@ -250,12 +250,12 @@ const DAMAGES: &[(&str, Damage)] = &[
     ("table case_by_cause", |tx| stray(tx, &CASE_BY_CAUSE, |(scope, id, _)| (scope, id, 200))),
     // Events, totals, callbacks.
     ("table events", |tx| drop_first(tx, &EVENTS)),
-    ("table events, row evt_", |tx| stray(tx, &EVENTS, |(scope, _)| (scope, EventId::from_bytes([1; 16])))),
+    ("table events_by_payment, row evt_", |tx| stray(tx, &EVENTS, |(scope, _)| (scope, EventId::from_bytes([1; 16])))),
     ("I11", |tx| drop_first(tx, &EVENTS_BY_PAYMENT)),
     ("I11", |tx| {
-        let ((scope, _), event) = some(tx, &EVENTS, |_, event| event.kind == EventType::PaymentPaid);
-        let (key, _) = some(tx, &PAYMENTS, |(_, id), _| Some(*id) != event.object.payment());
-        tx.put(&EVENTS_BY_PAYMENT, &(scope, key.1, event.id), &()).unwrap();
+        let ((scope, id), event) = some(tx, &EVENTS, |_, event| event.kind == EventType::PaymentPaid);
+        let (key, _) = some(tx, &PAYMENTS, |(_, id), _| Some(*id) != event.payment());
+        tx.put(&EVENTS_BY_PAYMENT, &(scope, key.1, id), &()).unwrap();
     }),
     ("table days, row day", |tx| change(tx, &DAYS, |_, day| day.paid > 0, |day| day.paid_minor += 1)),
     ("table days, row day", |tx| drop_first(tx, &DAYS)),

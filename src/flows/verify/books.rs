@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Finding, Run, Snapshots, books, next, page, stray, wrong};
 use crate::domain::ids::Scope;
 use crate::domain::money::Currency;
-use crate::flows::books::currency_key;
+use crate::flows::books::{BLOCK, block, currency_key};
 use crate::ledger::verify::{BalanceRow, JournalWalk, money_has_owners, right_sides, stored_equals_fold, sums_to_zero};
 use crate::ledger::{Account, AccountCode, Balance, Cause, Chained, Head, Reason, Sub};
 use crate::store::tables::{
@@ -33,9 +33,15 @@ pub(super) fn verify<S: Snapshots>(run: &mut Run<'_, S>) -> Result<u64, Finding>
         Some(chained) if chained.entry.links().payment == Some(payment) => Ok(()),
         Some(_) | None => stray(&JOURNAL_BY_PAYMENT, format!("{payment}, entry {seq}")),
     })?;
-    run.each(&JOURNAL_BY_ACCOUNT, |tx, (scope, code, seq), ()| match tx.get(&JOURNAL, &(scope, seq))? {
-        Some(chained) if codes(&chained).contains(&code) => Ok(()),
-        Some(_) | None => stray(&JOURNAL_BY_ACCOUNT, format!("{code}, entry {seq}")),
+    run.each(&JOURNAL_BY_ACCOUNT, |tx, (scope, code, block), touched| {
+        for bit in (0..BLOCK).filter(|bit| touched & (1 << bit) != 0) {
+            let seq = block.saturating_mul(BLOCK).saturating_add(bit);
+            match tx.get(&JOURNAL, &(scope, seq))? {
+                Some(chained) if codes(&chained).contains(&code) => {}
+                Some(_) | None => return stray(&JOURNAL_BY_ACCOUNT, format!("{code}, entry {seq}")),
+            }
+        }
+        Ok(())
     })?;
     run.each(&BALANCES, |tx, (scope, currency, account), balance| {
         let row = parse(scope, currency, account, balance)?;
@@ -111,7 +117,8 @@ fn linked(tx: &impl Read, scope: Scope, chained: &Chained) -> Result<(), Finding
         return wrong(&JOURNAL_BY_CAUSE, entry.id(), format!("it does not lead to entry {seq}"));
     }
     for code in codes(chained) {
-        if !tx.contains(&JOURNAL_BY_ACCOUNT, &(scope, code, seq))? {
+        let (block, bit) = block(seq);
+        if tx.get(&JOURNAL_BY_ACCOUNT, &(scope, code, block))?.unwrap_or_default() & bit == 0 {
             return wrong(&JOURNAL_BY_ACCOUNT, code, format!("entry {seq} is missing"));
         }
     }

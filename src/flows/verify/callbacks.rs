@@ -6,6 +6,7 @@ use crate::domain::endpoint::{Delivery, DeliveryState};
 use crate::domain::event::EventObject;
 use crate::domain::ids::Scope;
 use crate::flows::effect::{Effect, Lane};
+use crate::flows::events;
 use crate::flows::record::position;
 use crate::store::Read;
 use crate::store::tables::{
@@ -16,18 +17,18 @@ use crate::store::tables::{
 pub(super) fn verify<S: Snapshots>(run: &mut Run<'_, S>) -> Result<u64, Finding> {
     let mut days = Days::begin(run)?;
     run.each(&EVENTS, |tx, (scope, id), event| {
-        if event.id != id {
-            return wrong(&EVENTS, id, format!("it holds {}", event.id));
-        }
-        days.read(tx, scope, &event)?;
-        let Some(payment) = event.object.payment() else { return Ok(()) };
-        if !tx.contains(&PAYMENTS, &(scope, payment))? {
+        let payment = event.payment();
+        if let Some(payment) = payment
+            && !tx.contains(&PAYMENTS, &(scope, payment))?
+        {
             return wrong(&EVENTS, id, format!("{payment} does not exist"));
         }
+        days.read(tx, scope, &event.open(tx, scope, id)?)?;
+        let Some(payment) = payment else { return Ok(()) };
         if tx.contains(&EVENTS_BY_PAYMENT, &(scope, payment, id))? { Ok(()) } else { lost(&EVENTS_BY_PAYMENT, id) }
     })?;
     run.each(&EVENTS_BY_PAYMENT, |tx, (scope, payment, id), ()| match tx.get(&EVENTS, &(scope, id))? {
-        Some(event) if event.object.payment() == Some(payment) => Ok(()),
+        Some(event) if event.payment() == Some(payment) => Ok(()),
         Some(_) | None => stray(&EVENTS_BY_PAYMENT, id),
     })?;
     days.finish(run)?;
@@ -54,7 +55,7 @@ pub(super) fn verify<S: Snapshots>(run: &mut Run<'_, S>) -> Result<u64, Finding>
 
 fn delivery(tx: &impl Read, scope: Scope, delivery: &Delivery) -> Result<(), Finding> {
     let (id, endpoint) = (delivery.event, delivery.endpoint);
-    let Some(event) = tx.get(&EVENTS, &(scope, id))? else {
+    let Some(event) = events::event(tx, scope, id)? else {
         return wrong(&DELIVERIES, id, "this event does not exist");
     };
     let state = position(&DeliveryState::ALL, &delivery.state);

@@ -96,8 +96,8 @@ impl Days {
             let scopes: Vec<Scope> = self.merchants.keys().copied().collect();
             for scope in scopes {
                 let tail = Span::prefix(&scope).from(&(scope, EventId::new(self.tail, [0; 10])));
-                tx.walk(&EVENTS, &tail, |_, event| {
-                    self.add(tx, scope, &event)?;
+                tx.walk(&EVENTS, &tail, |(_, id), stored| {
+                    self.add(tx, scope, &stored.open(tx, scope, id)?)?;
                     next()
                 })?;
             }
@@ -121,8 +121,9 @@ fn paid_method(payment: &Payment) -> Option<Method> {
 /// Whether the payment was found paid by asking.
 fn healed(tx: &impl Read, scope: Scope, payment: PaymentId) -> Result<bool, Finding> {
     let mut healed = false;
-    tx.walk(&TIMELINE, &Span::prefix(&(scope, payment)), |_, entry| {
-        healed |= matches!(entry.what, Happening::Paid { source: PaidSource::Query, .. });
+    tx.walk(&TIMELINE, &Span::prefix(&(scope, payment)), |_, lines| {
+        let by_asking = |what: &Happening| matches!(what, Happening::Paid { source: PaidSource::Query, .. });
+        healed |= lines.of(payment).any(|line| by_asking(&line.what));
         next()
     })?;
     Ok(healed)

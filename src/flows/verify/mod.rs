@@ -302,10 +302,10 @@ mod tests {
 
         let store = lived();
         let last = store.read_blocking(|tx| tx.scan(&TIMELINE, &Span::all(), Order::Descending, 1)).unwrap();
-        let ((scope, payment, number), entry) = last[0].clone();
+        let ((scope, payment, number), lines) = last[0].clone();
         let behind = (scope, payment, number + 2);
-        store.write_blocking(move |tx| tx.put(&TIMELINE, &behind, &entry)).unwrap();
+        store.write_blocking(move |tx| tx.put(&TIMELINE, &behind, &lines)).unwrap();
         let found = all(&store, 7, &mut |_| {}).unwrap_err().to_string();
-        assert!(found.contains(&format!("line {} is missing", number + 1)), "{found}");
+        assert!(found.contains(&format!("row {} is missing", number + 1)), "{found}");
     }
 }

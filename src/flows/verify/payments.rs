@@ -10,6 +10,7 @@ use crate::domain::refund::{RefundSource, RefundState};
 use crate::flows::effect::{Effect, Lane};
 use crate::flows::observe::transaction_key;
 use crate::flows::record::{position, state_key};
+use crate::flows::timeline::LINES_PER_ROW;
 use crate::ledger::verify::{PaymentFacts, payment as sums_hold};
 use crate::ledger::{AccountCode, JournalEntry, Reason, Side};
 use crate::store::tables::{
@@ -62,15 +63,18 @@ pub(super) fn verify<S: Snapshots>(run: &mut Run<'_, S>) -> Result<u64, Finding>
         }
         stray(&PAYMENT_BY_TRANSACTION, key)
     })?;
-    run.each(&TIMELINE, |tx, (scope, payment, number), _| {
+    run.each(&TIMELINE, |tx, (scope, payment, number), lines| {
         if !tx.contains(&PAYMENTS, &(scope, payment))? {
             return wrong(&TIMELINE, payment, "this payment does not exist");
         }
-        match number.checked_sub(1) {
-            Some(before) if !tx.contains(&TIMELINE, &(scope, payment, before))? => {
-                wrong(&TIMELINE, payment, format!("line {before} is missing"))
-            }
-            Some(_) | None => Ok(()),
+        if !(1..=LINES_PER_ROW).contains(&lines.len()) {
+            return wrong(&TIMELINE, payment, format!("row {number} has {} lines", lines.len()));
+        }
+        let Some(before) = number.checked_sub(1) else { return Ok(()) };
+        match tx.get(&TIMELINE, &(scope, payment, before))? {
+            Some(lines) if lines.len() == LINES_PER_ROW => Ok(()),
+            Some(_) => wrong(&TIMELINE, payment, format!("row {before} is not full")),
+            None => wrong(&TIMELINE, payment, format!("row {before} is missing")),
         }
     })?;
     Ok(payments)
@@ -234,6 +238,10 @@ fn told(tx: &impl Read, scope: Scope, payment: &Payment) -> Result<(), Finding> 
     };
     let begun = count(EventType::PaymentCreated) == 1
         && (count(EventType::PaymentProcessing) == 0) == payment.attempts.is_empty();
+    // An attempt has a line, and nothing takes it away.
+    if !payment.attempts.is_empty() && !tx.contains(&TIMELINE, &(scope, payment.id, 0))? {
+        return wrong(&TIMELINE, payment.id, "row 0 is missing");
+    }
     let (mut succeeded, mut failed) = (0, 0);
     for id in &payment.refunds {
         match tx.get(&REFUNDS, &(scope, *id))?.map(|refund| refund.state) {

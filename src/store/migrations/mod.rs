@@ -3,6 +3,8 @@
 //! A change of a record's layout is a new layout byte in its `Table` and a [`Migration`] at the end of [`ALL`]. Steps are
 //! append-only. Each is one commit together with its new schema number, so a crash leaves the file before or after it.
 
+mod schema_2;
+
 use std::path::Path;
 
 use redb::{ReadableDatabase, ReadableTable, TableHandle};
@@ -22,7 +24,7 @@ pub struct Migration {
 }
 
 /// Every step since schema 1, in order.
-pub const ALL: &[Migration] = &[];
+pub const ALL: &[Migration] = &[schema_2::STEP];
 
 /// The schema of a file that no step has touched.
 const FIRST_SCHEMA: u32 = 1;
@@ -49,6 +51,17 @@ impl MigrationTx<'_> {
         to: &Table<L, W>,
         mut f: impl FnMut(K, V) -> Option<(L, W)>,
     ) -> Result<(), StoreError> {
+        self.regroup(from, to, |row| row.and_then(|(key, value)| f(key, value)))
+    }
+
+    /// As [`Self::rewrite`], where a row of the new layout may hold many of the old one: `f` is told every row in order, and
+    /// in the end `None`, and answers a row whenever it has one whole.
+    pub fn regroup<K: Key, V: Record, L: Key, W: Record>(
+        &self,
+        from: &Table<K, V>,
+        to: &Table<L, W>,
+        mut f: impl FnMut(Option<(K, V)>) -> Option<(L, W)>,
+    ) -> Result<(), StoreError> {
         // A table that no row was ever put into does not exist.
         if !self.transaction.list_tables()?.any(|table| table.name() == from.name) {
             return Ok(());
@@ -58,13 +71,23 @@ impl MigrationTx<'_> {
             let old = self.transaction.open_table(definition(OLD_ROWS))?;
             let mut new = self.transaction.open_table(definition(to.name))?;
             let (mut key_bytes, mut value_bytes) = (Vec::new(), Vec::new());
-            for row in old.iter()? {
-                let (key, value) = row?;
-                let value = codec::decode_value(from.name, from.layout, key.value(), value.value())?;
-                if let Some((key, value)) = f(codec::decode_key(from.name, key.value())?, value) {
+            let mut rows = old.iter()?;
+            loop {
+                let row = match rows.next().transpose()? {
+                    Some((key, value)) => Some((
+                        codec::decode_key(from.name, key.value())?,
+                        codec::decode_value(from.name, from.layout, key.value(), value.value())?,
+                    )),
+                    None => None,
+                };
+                let over = row.is_none();
+                if let Some((key, value)) = f(row) {
                     codec::encode_key(to.name, &key, &mut key_bytes)?;
                     codec::encode_value(to.name, to.layout, &value, &mut value_bytes)?;
                     new.insert(key_bytes.as_slice(), value_bytes.as_slice())?;
+                }
+                if over {
+                    break;
                 }
             }
         }
@@ -147,7 +170,7 @@ mod tests {
         Migration { what: "add the pear", apply: |tx| tx.put(&FRUIT_2, &(8, "pear".to_owned()), &(1, true)) },
     ];
 
-    fn open(disk: &SimulatedDisk, steps: &[Migration]) -> Result<Store, StoreError> {
+    pub(super) fn open(disk: &SimulatedDisk, steps: &[Migration]) -> Result<Store, StoreError> {
         let database = redb::Builder::new().create_with_backend(disk.clone())?;
         Store::start(database, None, steps, StoreOptions::default())
     }

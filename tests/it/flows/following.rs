@@ -1,6 +1,6 @@
 //! The ladder of questions, and answers that arrive when something else has happened meanwhile.
 
-use coffer::flows::record::TIMELINE_CHATTER_MAX;
+use coffer::flows::timeline::TIMELINE_CHATTER_MAX;
 
 use super::check;
 use super::world::World;

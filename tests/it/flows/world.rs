@@ -5,27 +5,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use coffer::channels::{Observation, PaidFacts};
 use coffer::crypto::{MasterKey, Place, Vault};
 use coffer::domain::case::Case;
-use coffer::domain::event::{Actor, Event, Happening, PaidSource};
+use coffer::domain::event::{Actor, Event, EventObject, EventType, Happening, PaidSource};
 use coffer::domain::fee::{FeeRule, FeeSchedule};
 use coffer::domain::follow::Step;
-use coffer::domain::ids::{AccountId, AttemptId, KeyId, MerchantId, Mode, PaymentId, RefundId, Scope};
+use coffer::domain::ids::{AccountId, AttemptId, EventId, KeyId, MerchantId, Mode, PaymentId, RefundId, Scope};
 use coffer::domain::merchant::{ChannelAccount, ChannelKind, DuplicatePolicy, LatePolicy, Merchant};
 use coffer::domain::method::Method;
 use coffer::domain::money::{Currency, Money, decimal};
-use coffer::domain::payment::{Attempt, Customer, Ending, NextAction, Payment};
+use coffer::domain::payment::{Attempt, Customer, Ending, NextAction, Payment, PaymentState};
 use coffer::domain::refund::Refund;
 use coffer::domain::time::{Duration, Timestamp};
 use coffer::env::SystemEntropy;
 use coffer::flows::effect::{Effect, Lane};
+use coffer::flows::events::event;
 use coffer::flows::observe::{self, Source};
 use coffer::flows::payments::{self, NewPayment, Patch};
 use coffer::flows::refunds::{self, NewRefund};
+use coffer::flows::timeline::newest;
 use coffer::flows::verify::verify;
 use coffer::flows::{FlowError, Moment, Refusal};
 use coffer::ledger::Account;
 use coffer::store::tables::{
     ACCOUNT_SCOPES, ACCOUNTS, ATTEMPTS, BALANCES, CASES, DAYS, DUE, EVENTS, EVENTS_BY_PAYMENT, MERCHANTS, PAYMENTS,
-    REFUNDS, TIMELINE,
+    REFUNDS,
 };
 use coffer::store::{Order, Read, ReadTx, Span, Store, StoreError, StoreOptions, WriteTx};
 
@@ -49,6 +51,8 @@ pub struct World {
     begun: BTreeMap<AttemptId, Step>,
     /// As they were after the line before.
     seen: BTreeMap<PaymentId, Payment>,
+    /// Events as they were first read.
+    heard: BTreeMap<EventId, Event>,
 }
 
 pub fn duration(text: &str) -> Duration {
@@ -144,6 +148,7 @@ impl World {
             refunds: BTreeMap::new(),
             begun: BTreeMap::new(),
             seen: BTreeMap::new(),
+            heard: BTreeMap::new(),
         };
         world.put_merchant(merchant());
         let vault = Vault::new(&MasterKey::generate(&SystemEntropy));
@@ -556,7 +561,7 @@ impl World {
     pub fn event_records(&self, id: PaymentId) -> Vec<Event> {
         self.read(|tx| {
             let rows = tx.scan(&EVENTS_BY_PAYMENT, &Span::prefix(&(SCOPE, id)), Order::Ascending, ROWS)?;
-            rows.into_iter().map(|((_, _, event), ())| Ok(tx.get(&EVENTS, &(SCOPE, event))?.unwrap())).collect()
+            rows.into_iter().map(|((_, _, id), ())| Ok(event(tx, SCOPE, id)?.unwrap())).collect()
         })
     }
 
@@ -568,7 +573,7 @@ impl World {
 
     pub fn told(&self, name: &str) -> String {
         let payment = self.payment(name);
-        let rows = self.read(|tx| tx.scan(&TIMELINE, &Span::prefix(&(SCOPE, payment.id)), Order::Ascending, ROWS));
+        let lines = self.read(|tx| newest(tx, SCOPE, payment.id, ROWS));
         let number = |id: &AttemptId| payment.attempts.iter().position(|a| a == id).unwrap() + 1;
         let refund = |id: &RefundId| payment.refunds.iter().position(|r| r == id).unwrap() + 1;
         let line = |what: &Happening| match what {
@@ -598,7 +603,7 @@ impl World {
             Happening::CaseChanged { .. } => "case changed".to_owned(),
             Happening::Changed { fields, .. } => format!("changed {}", fields.join(" ")),
         };
-        rows.iter().map(|(_, entry)| line(&entry.what)).collect::<Vec<_>>().join(", ")
+        lines.iter().map(|told| line(&told.what)).collect::<Vec<_>>().join(", ")
     }
 
     pub fn cases(&self, name: &str) -> String {
@@ -648,6 +653,18 @@ impl World {
                 assert!(!changed || payment.version > before.version, "a change without a version in {line:?}");
             }
             self.seen.insert(id, payment);
+        }
+        let events = self.read(|tx| {
+            let rows = tx.scan(&EVENTS, &Span::prefix(&SCOPE), Order::Ascending, ROWS)?;
+            rows.into_iter().map(|((_, id), stored)| stored.open(tx, SCOPE, id)).collect::<Result<Vec<_>, _>>()
+        });
+        for event in events {
+            if let (EventType::PaymentCreated, EventObject::Payment(payment, _)) = (event.kind, &event.object) {
+                let (state, attempts) = (payment.state, payment.attempts.len());
+                assert_eq!((state, attempts, payment.version), (PaymentState::Open, 0, 1), "{event:?} in {line:?}");
+            }
+            let first = self.heard.entry(event.id).or_insert_with(|| event.clone());
+            assert_eq!(*first, event, "an event was told anew in {line:?}");
         }
         let found = self.read(|tx| Ok(verify(tx, &mut |_| {}).map_err(|finding| finding.to_string())));
         assert!(found.is_ok(), "after {line:?}: {}", found.unwrap_err());
