@@ -92,8 +92,8 @@ fn prove(
     }
 }
 
-/// RFC 6750, 2.1; the scheme's case is free (RFC 9110, 11.1).
-fn bearer_token(value: &str) -> Option<&str> {
+/// The token of an `Authorization` header: RFC 6750, 2.1; the scheme's case is free (RFC 9110, 11.1).
+pub fn bearer_token(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start_matches(' '))
 }

@@ -16,7 +16,7 @@ pub mod keys;
 pub mod kinds;
 pub mod objects;
 pub mod openapi;
-mod page;
+pub mod page;
 mod payments;
 pub mod rate;
 mod refunds;
@@ -27,6 +27,7 @@ mod simulate;
 mod wait;
 mod webhooks;
 
+pub use auth::bearer_token;
 pub use endpoint::routes;
 pub use objects::render_event;
 pub use service::{Api, ApiSettings};

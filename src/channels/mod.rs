@@ -241,11 +241,22 @@ pub enum ChannelError {
 impl fmt::Display for ChannelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ChannelError::NotGenuine { detail } => write!(f, "the message is not genuine: {detail}"),
-            ChannelError::Malformed { detail } => write!(f, "the message was not understood: {detail}"),
+            ChannelError::NotGenuine { detail } => write!(f, "the message is not genuine: {}", OneLine(detail)),
+            ChannelError::Malformed { detail } => write!(f, "the message was not understood: {}", OneLine(detail)),
             ChannelError::Unsupported => f.write_str("the channel does not offer this"),
-            ChannelError::Credentials { detail } => write!(f, "the channel's credentials cannot be used: {detail}"),
+            ChannelError::Credentials { detail } => {
+                write!(f, "the channel's credentials cannot be used: {}", OneLine(detail))
+            }
         }
+    }
+}
+
+/// Details quote foreign messages, if only the name of a field in them: no control character of theirs gets into a log.
+struct OneLine<'a>(&'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().filter(|c| !c.is_control()).try_for_each(|c| fmt::Write::write_char(f, c))
     }
 }
 

@@ -34,19 +34,22 @@ impl<K, V> Table<K, V> {
 impl<K: Key, V: Record> Table<K, V> {
     /// What `verify` needs to know of a table.
     pub const fn check(&self) -> TableCheck {
-        TableCheck { name: self.name, layout: self.layout, row: check_row::<K, V> }
+        TableCheck { name: self.name, layout: self.layout, rewrite: rewrite::<K, V> }
     }
 }
 
+/// Key and value as they are stored.
+type Row = (Vec<u8>, Vec<u8>);
+
 /// Table, layout, key, value.
-type CheckRow = fn(&'static str, u8, &[u8], &[u8]) -> Result<(), StoreError>;
+type Rewrite = fn(&'static str, u8, &[u8], &[u8]) -> Result<Row, StoreError>;
 
 /// A table without its types: enough to see that every row of it can be read.
 #[derive(Clone, Copy)]
 pub struct TableCheck {
     pub(super) name: &'static str,
     layout: u8,
-    row: CheckRow,
+    rewrite: Rewrite,
 }
 
 impl TableCheck {
@@ -54,12 +57,23 @@ impl TableCheck {
         self.name
     }
 
+    /// A stored row, read and written again. The bytes are the same for every row that this program wrote; an error says
+    /// that it is no row of the table.
+    pub fn rewritten(&self, key: &[u8], value: &[u8]) -> Result<Row, StoreError> {
+        (self.rewrite)(self.name, self.layout, key, value)
+    }
+
+    /// Whether a row can be read, and is spelled as we would spell it: a record has one spelling, so that two files with
+    /// the same records hold the same bytes.
     pub(super) fn row(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        (self.row)(self.name, self.layout, key, value)
+        let (same_key, same_value) = self.rewritten(key, value)?;
+        if same_key == key && same_value == value { Ok(()) } else { Err(StoreError::corrupt(self.name, key)) }
     }
 }
 
-fn check_row<K: Key, V: Record>(name: &'static str, layout: u8, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-    codec::decode_key::<K>(name, key)?;
-    codec::decode_value::<V>(name, layout, key, value).map(drop)
+fn rewrite<K: Key, V: Record>(name: &'static str, layout: u8, key: &[u8], value: &[u8]) -> Result<Row, StoreError> {
+    let (mut same_key, mut same_value) = (Vec::with_capacity(key.len()), Vec::with_capacity(value.len()));
+    codec::encode_key(name, &codec::decode_key::<K>(name, key)?, &mut same_key)?;
+    codec::encode_value(name, layout, &codec::decode_value::<V>(name, layout, key, value)?, &mut same_value)?;
+    Ok((same_key, same_value))
 }

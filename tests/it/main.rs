@@ -6,6 +6,7 @@ mod cli;
 mod console;
 mod demo;
 mod flows;
+mod fuzzing;
 mod outgoing;
 mod shop;
 mod simulation;

@@ -6,7 +6,7 @@
 //! `COFFER_SEEDS=10000` runs more seeds; `COFFER_SEED=42` replays one and prints what happens.
 
 mod provider;
-mod world;
+pub mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

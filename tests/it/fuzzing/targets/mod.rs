@@ -1,0 +1,51 @@
+//! One file per target: what is done with any bytes, and what must hold. Shared with `fuzz/`, where a fuzzer chooses the
+//! bytes; `tests/it/fuzzing` chooses them on stable Rust.
+
+pub mod amounts;
+pub mod bodies;
+pub mod ids;
+pub mod message;
+pub mod notifications;
+pub mod queries;
+pub mod records;
+pub mod signatures;
+
+/// Whether the bytes were taken for what they pretend to be. A run that sees only one of the two proves little.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Accepted,
+    Refused,
+}
+
+impl From<bool> for Verdict {
+    fn from(accepted: bool) -> Self {
+        if accepted { Verdict::Accepted } else { Verdict::Refused }
+    }
+}
+
+/// A corpus file: its name and what is in it.
+pub type Seed = (String, Vec<u8>);
+
+/// A target with what to begin from.
+pub struct Target {
+    /// Also the name of its folder in `fuzz/corpus`.
+    pub name: &'static str,
+    pub run: fn(&[u8]) -> Verdict,
+    pub seeds: fn() -> Vec<Seed>,
+}
+
+/// Every target.
+pub const ALL: &[Target] = &[
+    Target { name: "ids", run: ids::run, seeds: ids::seeds },
+    Target { name: "amounts", run: amounts::run, seeds: amounts::seeds },
+    Target { name: "bodies", run: bodies::run, seeds: bodies::seeds },
+    Target { name: "queries", run: queries::run, seeds: queries::seeds },
+    Target { name: "signatures", run: signatures::run, seeds: signatures::seeds },
+    Target { name: "notifications", run: notifications::run, seeds: notifications::seeds },
+    Target { name: "records", run: records::run, seeds: records::seeds },
+];
+
+/// A seed of text.
+fn seed(name: &str, text: &str) -> Seed {
+    (name.to_owned(), text.as_bytes().to_vec())
+}
