@@ -97,6 +97,8 @@ pub struct OrderRef {
     pub attempt: AttemptId,
     pub method: Method,
     pub created_at: Timestamp,
+    /// Where a provider has no call to close an order, the end that was told to it is what closes it.
+    pub expires_at: Timestamp,
     pub transaction_id: Option<String>,
 }
 

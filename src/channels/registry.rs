@@ -13,9 +13,18 @@ use crate::store::tables::ACCOUNTS;
 use crate::store::{Key, Read, Span, Store, StoreError};
 
 /// The registry's only list: which adapter speaks for which kind.
-fn open(kind: ChannelKind, mode: Mode, credentials: &[u8], base_url: &str) -> Result<Arc<dyn Channel>, ChannelError> {
+///
+/// `base_url` is the account's own address of the provider, if it has one; `own_url` is this server, which simulates the
+/// providers in test mode.
+fn open(
+    kind: ChannelKind,
+    mode: Mode,
+    credentials: &[u8],
+    base_url: Option<&str>,
+    own_url: &str,
+) -> Result<Arc<dyn Channel>, ChannelError> {
     match (kind, mode) {
-        (ChannelKind::TestWallet, Mode::Test) => test_wallet::open(credentials, base_url),
+        (ChannelKind::TestWallet, Mode::Test) => test_wallet::open(credentials, base_url.unwrap_or(own_url)),
         // Play money never pays a live order, whatever is stored.
         (ChannelKind::TestWallet, Mode::Live) => Err(ChannelError::Unsupported),
     }
@@ -60,8 +69,7 @@ impl Registry {
                     .open(&place, &account.credentials)
                     .map_err(|why| ChannelError::Credentials { detail: why.to_string() })
                     .and_then(|secret| {
-                        let base_url = account.base_url.as_deref().unwrap_or(own_url);
-                        open(account.kind, scope.mode, secret.expose(), base_url)
+                        open(account.kind, scope.mode, secret.expose(), account.base_url.as_deref(), own_url)
                     });
                 match opened {
                     Ok(channel) => {

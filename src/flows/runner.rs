@@ -412,6 +412,7 @@ fn order_ref(attempt: &Attempt) -> OrderRef {
         attempt: attempt.id,
         method: attempt.method,
         created_at: attempt.created_at,
+        expires_at: attempt.expires_at,
         transaction_id: attempt.transaction_id.clone(),
     }
 }

@@ -40,7 +40,8 @@ fn refund() -> RefundId {
 }
 
 fn reference() -> OrderRef {
-    OrderRef { attempt: attempt(), method: Method::AlipayQr, created_at: NOW, transaction_id: None }
+    let expires_at = NOW.plus(Duration::from_minutes(30));
+    OrderRef { attempt: attempt(), method: Method::AlipayQr, created_at: NOW, expires_at, transaction_id: None }
 }
 
 fn refund_reference() -> RefundRef {

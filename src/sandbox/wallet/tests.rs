@@ -132,7 +132,13 @@ fn create(n: u8) -> Order {
 }
 
 fn reference(n: u8) -> OrderRef {
-    OrderRef { attempt: attempt(n), method: Method::WechatNative, created_at: START, transaction_id: None }
+    OrderRef {
+        attempt: attempt(n),
+        method: Method::WechatNative,
+        created_at: START,
+        expires_at: START.plus(Duration::from_minutes(30)),
+        transaction_id: None,
+    }
 }
 
 fn query(n: u8) -> Order {
