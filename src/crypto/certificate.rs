@@ -231,7 +231,8 @@ mod tests {
     fn names_and_numbers_make_the_providers_serials() {
         let [leaf, middle] = &Certificate::read_bundle(ALIPAY_CHAIN)[..] else { panic!() };
         assert_eq!(leaf, &Certificate::read(ALIPAY_CHAIN).unwrap(), "the first of several is the leaf");
-        let name = "CN=Ant Financial Certification Authority Class 2 R1,OU=Certification Authority,O=Ant Financial,C=CN";
+        let name =
+            "CN=Ant Financial Certification Authority Class 2 R1,OU=Certification Authority,O=Ant Financial,C=CN";
         assert_eq!(leaf.issuer(), name);
         assert_eq!(middle.subject(), name);
     }
