@@ -45,6 +45,10 @@ impl From<Refusal> for Problem {
             Refusal::EndpointDisabled { .. } => plain(C::WebhookEndpointDisabled),
             Refusal::ExpiryOutOfRange => plain(C::ExpiryOutOfRange),
             Refusal::RefundFinished { state: is } => state(C::RefundFinished, is.code()),
+            // Cases are decided in the console only.
+            Refusal::CaseNotFound | Refusal::CaseDecided { .. } | Refusal::DecisionImpossible => {
+                Problem::new(C::InternalError).because("a case was decided over the API")
+            }
         }
     }
 }

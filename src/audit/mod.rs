@@ -107,6 +107,7 @@ actions! {
     SessionEnded = "user.session_ended",
     MerchantCreated = "merchant.created",
     MasterKeyChanged = "master_key.changed",
+    CaseDecided = "case.decided",
 }
 
 /// What is said about an action: names and values, cut to size, secrets and personal data masked.

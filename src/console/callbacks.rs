@@ -43,7 +43,7 @@ pub(super) struct Health {
 
 impl Health {
     pub fn is_failing(&self) -> bool {
-        words::is_failing(&self.endpoint)
+        self.endpoint.is_failing()
     }
 
     /// `12`, or `1000+` when counting ended early.

@@ -18,7 +18,9 @@ use crate::domain::money::{Currency, Money};
 use crate::domain::refund::{Refund, RefundState};
 use crate::domain::time::{Duration, Timestamp};
 use crate::flows::record::{day_in_zone, method_key};
-use crate::store::tables::{CASES, CASES_OPEN, DAYS, DayTotals, ENDPOINTS, KEYS, PAYMENTS, REFUNDS, REFUNDS_BY_STATE};
+use crate::store::tables::{
+    CASES, CASES_OPEN, DAYS, DayTotals, ENDPOINTS, ENDPOINTS_FAILING, KEYS, PAYMENTS, REFUNDS, REFUNDS_BY_STATE,
+};
 use crate::store::{Order, Read, Span, StoreError};
 use crate::web::{Day, DayChart, Frame, Icon, Page, Room, Share, Shares};
 
@@ -107,6 +109,7 @@ impl HomePage {
 struct Facts {
     days: BTreeMap<u32, DayTotals>,
     methods: BTreeMap<u8, DayTotals>,
+    /// Those that somebody should look at.
     endpoints: Vec<Endpoint>,
     cases: Vec<Case>,
     slow_refunds: Vec<Refund>,
@@ -147,7 +150,10 @@ fn read(tx: &impl Read, scope: Scope, today: u32, now: Timestamp) -> Result<Fact
         add(methods.entry(method).or_default(), &totals);
     }
     let of_scope = Span::prefix(&scope);
-    let endpoints = tx.scan(&ENDPOINTS, &of_scope, Order::Ascending, ENDPOINTS_MAX)?;
+    let mut endpoints = Vec::new();
+    for (row, ()) in tx.scan(&ENDPOINTS_FAILING, &of_scope, Order::Ascending, ENDPOINTS_MAX)? {
+        endpoints.extend(tx.get(&ENDPOINTS, &row)?);
+    }
     let mut cases = Vec::new();
     for ((_, id), ()) in tx.scan(&CASES_OPEN, &of_scope, Order::Descending, CASES_SHOWN + 1)? {
         cases.extend(tx.get(&CASES, &(scope, id))?);
@@ -166,7 +172,7 @@ fn read(tx: &impl Read, scope: Scope, today: u32, now: Timestamp) -> Result<Fact
     Ok(Facts {
         days,
         methods,
-        endpoints: endpoints.into_iter().map(|(_, endpoint)| endpoint).collect(),
+        endpoints,
         cases,
         slow_refunds,
         is_new: tx.scan(&PAYMENTS, &of_scope, Order::Ascending, 1)?.is_empty(),
@@ -259,17 +265,25 @@ fn attention(member: &Member, facts: &Facts) -> Vec<Attention> {
                     format!("Expected {}, the channel reports {}", case.expected.to_display(), case.seen.to_display())
                 }
             },
-            href: format!("/console/payments/{}", case.payment),
-            way: page.t("去看", "Look").to_owned(),
+            href: format!("/console/cases/{}", case.id),
+            way: page.t("去处理", "Decide").to_owned(),
+        });
+    }
+    if facts.cases.len() > CASES_SHOWN {
+        list.push(Attention {
+            bad: true,
+            icon: Icon::Alert,
+            what: page.t("还有更多差异等待处理", "More differences wait for a decision").to_owned(),
+            why: String::new(),
+            href: "/console/attention".to_owned(),
+            way: page.t("看全部", "Show all").to_owned(),
         });
     }
     for endpoint in &facts.endpoints {
         let what = match endpoint.state {
             EndpointState::Suspended => page.t("回调地址已自动停用", "An endpoint was switched off by us"),
-            EndpointState::Enabled if words::is_failing(endpoint) => {
-                page.t("网店收不到通知", "Your shop does not receive its callbacks")
-            }
-            EndpointState::Enabled | EndpointState::Disabled => continue,
+            EndpointState::Enabled => page.t("网店收不到通知", "Your shop does not receive its callbacks"),
+            EndpointState::Disabled => continue,
         };
         let failures = endpoint.breaker.failures;
         list.push(Attention {

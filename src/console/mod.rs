@@ -15,10 +15,16 @@ pub mod verification;
 /// From a request to the person and the page.
 pub mod visit;
 
+/// What waits for a person.
+mod attention;
 /// Who did what.
 mod audit_log;
 /// Endpoints and their health.
 mod callbacks;
+/// One difference.
+mod case;
+/// Deciding about a difference.
+mod case_form;
 /// Asking again for the second factor before a step that moves money or rights.
 mod confirm;
 /// Days as people type them.

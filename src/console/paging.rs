@@ -36,6 +36,13 @@ impl<T> Rows<T> {
         let Rows { rows, has_newer, has_older } = self;
         Rows { rows: rows.into_iter().map(f).collect(), has_newer, has_older }
     }
+
+    /// Looks up what the rows of an index lead to.
+    pub fn try_filter_map<U, E>(self, mut f: impl FnMut(T) -> Result<Option<U>, E>) -> Result<Rows<U>, E> {
+        let Rows { rows, has_newer, has_older } = self;
+        let rows = rows.into_iter().filter_map(|row| f(row).transpose()).collect::<Result<_, E>>()?;
+        Ok(Rows { rows, has_newer, has_older })
+    }
 }
 
 /// Reads one page of a span, newest first. `key` makes the whole key of a cursor.

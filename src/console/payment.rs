@@ -11,7 +11,7 @@ use super::story::{self, Line};
 use super::visit::{Member, Problem, Reply};
 use super::words;
 use crate::audit::{Action, Detail};
-use crate::domain::case::Case;
+use crate::domain::case::{Case, CaseKind};
 use crate::domain::endpoint::{Delivery, DeliveryAttempt};
 use crate::domain::event::{Actor, Event, TimelineEntry};
 use crate::domain::ids::{EndpointId, PaymentId, Scope, UserId};
@@ -19,10 +19,11 @@ use crate::domain::money::Money;
 use crate::domain::payment::{Attempt, Ending, Payment, PaymentState};
 use crate::domain::refund::Refund;
 use crate::flows::payments as flows;
+use crate::flows::record::case_kind_key;
 use crate::flows::{FlowError, Moment, deliveries, events, timeline};
 use crate::ledger::Chained;
 use crate::store::tables::{
-    ATTEMPTS, CASES, CASES_OPEN, DELIVERIES, DELIVERY_ATTEMPTS, EVENTS_BY_PAYMENT, JOURNAL, JOURNAL_BY_PAYMENT,
+    ATTEMPTS, CASE_BY_CAUSE, CASES, DELIVERIES, DELIVERY_ATTEMPTS, EVENTS_BY_PAYMENT, JOURNAL, JOURNAL_BY_PAYMENT,
     PAYMENTS, REFUNDS, USERS,
 };
 use crate::store::{Order, Read, Span, StoreError};
@@ -36,8 +37,6 @@ const EVENTS_MAX: usize = 100;
 const DELIVERIES_MAX: usize = 30;
 /// Journal entries of one payment that are shown.
 const ENTRIES_MAX: usize = 200;
-/// Open cases that are looked through for those of this payment.
-const CASES_MAX: usize = 500;
 
 /// Everything about one payment, read in one snapshot.
 pub(super) struct Dossier {
@@ -158,8 +157,13 @@ pub(super) fn read(tx: &impl Read, scope: Scope, id: PaymentId) -> Result<Option
     let entries = entries.into_iter().map(|((_, _, seq), ())| tx.get(&JOURNAL, &(scope, seq)));
     let entries = entries.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
     let mut cases = Vec::new();
-    for ((_, case), ()) in tx.scan(&CASES_OPEN, &Span::prefix(&scope), Order::Descending, CASES_MAX)? {
-        cases.extend(tx.get(&CASES, &(scope, case))?.filter(|case| case.payment == id));
+    let attempts_ids = payment.attempts.iter().map(|id| id.to_bytes());
+    for subject in attempts_ids.chain(payment.refunds.iter().map(|id| id.to_bytes())) {
+        for kind in CaseKind::ALL {
+            if let Some(case) = tx.get(&CASE_BY_CAUSE, &(scope, subject, case_kind_key(kind)))? {
+                cases.extend(tx.get(&CASES, &(scope, case))?.filter(|case| case.state.is_open()));
+            }
+        }
     }
     let mut people = BTreeMap::new();
     for entry in &timeline {

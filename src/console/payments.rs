@@ -78,8 +78,5 @@ fn list(
     let state = state_key(state);
     let span = Span::prefix(&(scope, state)).from(&(scope, state, first)).until(&(scope, state, end));
     let rows = page_of(tx, &PAYMENTS_BY_STATE, span, cursor, |id| (scope, state, id))?;
-    let Rows { rows, has_newer, has_older } = rows;
-    let payments = rows.into_iter().map(|((_, _, id), ())| tx.get(&PAYMENTS, &(scope, id)));
-    let rows = payments.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
-    Ok(Rows { rows, has_newer, has_older })
+    rows.try_filter_map(|((_, _, id), ())| tx.get(&PAYMENTS, &(scope, id)))
 }

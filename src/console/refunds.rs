@@ -99,10 +99,7 @@ fn list(
     let place = RefundState::ALL.iter().position(|one| *one == state).and_then(|place| u8::try_from(place).ok());
     let place = place.expect("ALL lists every state");
     let rows = page_of(tx, &REFUNDS_BY_STATE, Span::prefix(&(scope, place)), cursor, |id| (scope, place, id))?;
-    let Rows { rows, has_newer, has_older } = rows;
-    let refunds = rows.into_iter().map(|((_, _, id), ())| tx.get(&REFUNDS, &(scope, id)));
-    let rows = refunds.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
-    Ok(Rows { rows, has_newer, has_older })
+    rows.try_filter_map(|((_, _, id), ())| tx.get(&REFUNDS, &(scope, id)))
 }
 
 pub(super) async fn page(member: Member) -> Reply {

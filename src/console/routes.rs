@@ -6,8 +6,8 @@ use actix_web::{HttpRequest, web};
 use super::auth::roles::{Permission, Role};
 use super::visit::{Member, Running, Visit, answer};
 use super::{
-    Console, audit_log, callbacks, confirm, developers, endpoint, endpoint_form, enrol, home, ledger, login, me,
-    payment, payments, people, refund_form, refunds, search, settings, setup, verification,
+    Console, attention, audit_log, callbacks, case, case_form, confirm, developers, endpoint, endpoint_form, enrol,
+    home, ledger, login, me, payment, payments, people, refund_form, refunds, search, settings, setup, verification,
 };
 use crate::web::Room;
 
@@ -88,6 +88,10 @@ pub static ROUTES: &[Route] = &[
     post("/console/payments/{payment}/refund", verified(P::Refund, page!(refund_form::submit))),
     get("/console/refunds", may(P::ViewPayments, page!(refunds::list_page))),
     get("/console/refunds/{refund}", may(P::ViewPayments, page!(refunds::page))),
+    get("/console/attention", may(P::ViewPayments, page!(attention::page))),
+    get("/console/cases/{case}", may(P::ViewPayments, page!(case::page))),
+    get("/console/cases/{case}/decide", verified(P::DecideCases, page!(case_form::page))),
+    post("/console/cases/{case}/decide", verified(P::DecideCases, page!(case_form::submit))),
     get("/console/callbacks", may(P::ViewPayments, page!(callbacks::page))),
     get("/console/callbacks/new", verified(P::ManageKeys, page!(endpoint_form::new_page))),
     post("/console/callbacks/new", verified(P::ManageKeys, page!(endpoint_form::create))),

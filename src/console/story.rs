@@ -151,6 +151,7 @@ fn happened(dossier: &Dossier, page: &Page, at: Timestamp, what: &Happening) -> 
                 PaidSource::Query => {
                     page.t("通知没有到，由系统主动查到。", "No notification came; it was found by asking.")
                 }
+                PaidSource::Person => page.t("由人工核对后入账。", "A person looked at it and booked it."),
             };
             let (zh, en) =
                 if *late { ("过期后收到付款", "Paid after the end") } else { ("收款成功", "Paid") };
@@ -186,13 +187,12 @@ fn happened(dossier: &Dossier, page: &Page, at: Timestamp, what: &Happening) -> 
             line(shape, zh, en, why.unwrap_or_default())
                 .linked(format!("/console/refunds/{refund}"), page.t("看退款", "See the refund"))
         }
-        Happening::CaseOpened { .. } => line(
-            "bad",
-            "发现差异，没有入账",
-            "A difference was found and not booked",
-            page.t("见页首的说明。", "See the note at the top.").to_owned(),
-        ),
-        Happening::CaseChanged { .. } => line("idle", "差异有了新进展", "The difference moved on", String::new()),
+        Happening::CaseOpened { case } => {
+            line("bad", "发现差异，没有记到订单上", "A difference was found and not booked to the order", String::new())
+                .linked(format!("/console/cases/{case}"), page.t("看差异", "See the case"))
+        }
+        Happening::CaseChanged { case } => line("idle", "差异有了新进展", "The difference moved on", String::new())
+            .linked(format!("/console/cases/{case}"), page.t("看差异", "See the case")),
         Happening::Changed { by, fields } => line(
             "idle",
             "订单内容被修改",

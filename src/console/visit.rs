@@ -23,9 +23,9 @@ use crate::domain::merchant::Merchant;
 use crate::domain::time::Timestamp;
 use crate::env::client_address::{client_address, rate_network};
 use crate::flows::{FlowError, Refusal};
-use crate::store::tables::MERCHANTS;
-use crate::store::{Read, StoreError};
-use crate::web::{ErrorPage, Frame, MerchantChoice, Page, Room, Trouble};
+use crate::store::tables::{CASES_OPEN, ENDPOINTS_FAILING, MERCHANTS};
+use crate::store::{Order, Read, Span, StoreError};
+use crate::web::{COUNT_MAX, Counts, ErrorPage, Frame, MerchantChoice, Page, Room, Trouble};
 
 /// Characters of the place to return to after a login.
 const NEXT_CHARS_MAX: usize = 500;
@@ -71,7 +71,9 @@ impl From<FlowError> for Problem {
         match error {
             FlowError::Store(error) => error.into(),
             FlowError::Refused(Refusal::PaymentNotFound | Refusal::RefundNotFound)
-            | FlowError::Refused(Refusal::EventNotFound | Refusal::EndpointNotFound) => Problem::NotFound,
+            | FlowError::Refused(Refusal::EventNotFound | Refusal::EndpointNotFound | Refusal::CaseNotFound) => {
+                Problem::NotFound
+            }
             // Pages that can be refused for other reasons say so themselves.
             refused @ (FlowError::Refused(_) | FlowError::Books(_)) => Problem::Internal(chain_of(&refused)),
         }
@@ -126,6 +128,7 @@ pub struct Member {
     pub merchant: Merchant,
     /// Names of the merchants the person may switch to.
     merchants: Vec<(MerchantId, String)>,
+    counts: Counts,
 }
 
 impl std::ops::Deref for Member {
@@ -229,17 +232,18 @@ impl Member {
             let merchant = merchants.iter().find(|merchant| merchant.id == session.scope.merchant).cloned();
             let names = merchants.into_iter().map(|merchant| (merchant.id, merchant.name)).collect();
             let role = user.role_at(session.scope.merchant);
-            Ok(merchant.zip(role).map(|(merchant, role)| (session, user, role, merchant, names)))
+            let counts = counts(tx, session.scope)?;
+            Ok(merchant.zip(role).map(|(merchant, role)| (session, user, role, merchant, names, counts)))
         });
         match found.await {
-            Ok(Some((session, user, role, merchant, merchants))) => {
+            Ok(Some((session, user, role, merchant, merchants, counts))) => {
                 let mut visit = visit;
                 let mut page = visit.page.clone().in_zone(&merchant.zone);
                 if let Some(lang) = user.language {
                     page = page.prefer(&visit.request, lang);
                 }
                 visit.page = page;
-                Ok(Member { visit, user, session, role, merchant, merchants })
+                Ok(Member { visit, user, session, role, merchant, merchants, counts })
             }
             Ok(None) => Err((visit, Problem::LoggedOut)),
             Err(error) => Err((visit, error.into())),
@@ -283,7 +287,7 @@ impl Member {
             user_name: self.user.name.clone(),
             role_name: role_name(self.role).get(self.page.lang).to_owned(),
             csrf: self.csrf(),
-            failing_callbacks: 0,
+            counts: self.counts,
             search: String::new(),
         }
     }
@@ -327,6 +331,15 @@ impl Member {
             })
             .await
     }
+}
+
+/// What needs attention, from the lists of what does.
+fn counts(tx: &impl Read, scope: Scope) -> Result<Counts, StoreError> {
+    let of_scope = Span::prefix(&scope);
+    Ok(Counts {
+        failing_endpoints: tx.scan(&ENDPOINTS_FAILING, &of_scope, Order::Ascending, COUNT_MAX + 1)?.len(),
+        to_do: tx.scan(&CASES_OPEN, &of_scope, Order::Ascending, COUNT_MAX + 1)?.len(),
+    })
 }
 
 /// Answers one request for one route of the table.

@@ -8,8 +8,8 @@ use std::fmt;
 use askama::filters::HtmlSafe;
 
 use crate::audit::Action;
-use crate::domain::case::CaseKind;
-use crate::domain::endpoint::{DeliveryState, Endpoint, EndpointState};
+use crate::domain::case::{CaseKind, CaseState};
+use crate::domain::endpoint::{DeliveryState, EndpointState};
 use crate::domain::event::EventType;
 use crate::domain::ids::UserId;
 use crate::domain::method::Method;
@@ -129,11 +129,6 @@ pub fn endpoint_badge(state: impl Borrow<EndpointState>, failing: impl Borrow<bo
     }
 }
 
-/// Whether an endpoint that is on has failed often enough in a row that somebody should look.
-pub fn is_failing(endpoint: &Endpoint) -> bool {
-    endpoint.breaker.failures >= crate::callbacks::breaker::OPEN_AFTER
-}
-
 pub fn method_word(method: impl Borrow<Method>, lang: impl Borrow<Lang>) -> &'static str {
     let (method, lang) = (*method.borrow(), *lang.borrow());
     lang.t(method.name_zh(), method.name_en())
@@ -184,6 +179,44 @@ pub fn case_word(kind: impl Borrow<CaseKind>, lang: impl Borrow<Lang>) -> &'stat
     }
 }
 
+/// What such a difference means, and where to look before deciding.
+pub fn case_advice(kind: impl Borrow<CaseKind>, lang: impl Borrow<Lang>) -> &'static str {
+    let (kind, lang) = (*kind.borrow(), *lang.borrow());
+    match kind {
+        CaseKind::WrongAmount => lang.t(
+            "先到渠道后台核对这笔交易的实收金额，再决定。",
+            "Look at the channel's own page for what was really paid, then decide.",
+        ),
+        CaseKind::WrongIdentity => lang.t(
+            "渠道报告的不是这笔订单的钱。先到渠道后台核对交易号和商户号。",
+            "What the channel reports is not this order's money. Compare transaction and merchant number on its own page.",
+        ),
+        CaseKind::SecondPayment => lang.t(
+            "订单已经付过，多出的这笔应该退给顾客。",
+            "The order had been paid, so this money should go back to the customer.",
+        ),
+        CaseKind::LatePayment => lang.t(
+            "订单结束后钱才到。还能发货就入账，不能就退回。",
+            "The money came after the order had ended. Book it if you can still deliver, give it back if not.",
+        ),
+        CaseKind::Contradiction => lang.t(
+            "渠道先后说了不同的话。以渠道后台为准，核对后写明结论。",
+            "The channel said one thing and then another. Its own page decides: look there and write down what you found.",
+        ),
+    }
+}
+
+pub fn case_badge(state: impl Borrow<CaseState>, lang: impl Borrow<Lang>) -> Badge {
+    let lang = *lang.borrow();
+    match state.borrow() {
+        CaseState::Open => badge(lang, "bad", "待处理", "To decide"),
+        CaseState::Refunding(_) => badge(lang, "now", "退回途中", "On its way back"),
+        CaseState::Refunded(_) => badge(lang, "ok", "已退回", "Given back"),
+        CaseState::Booked => badge(lang, "ok", "已入账", "Booked"),
+        CaseState::Closed { .. } => badge(lang, "idle", "已关闭", "Closed"),
+    }
+}
+
 pub fn posting_word(reason: impl Borrow<ledger::Reason>, lang: impl Borrow<Lang>) -> &'static str {
     let (reason, lang) = (*reason.borrow(), *lang.borrow());
     match reason {
@@ -195,6 +228,7 @@ pub fn posting_word(reason: impl Borrow<ledger::Reason>, lang: impl Borrow<Lang>
         ledger::Reason::LongReceived => lang.t("长款挂账", "Unexplained money received"),
         ledger::Reason::LongBooked => lang.t("长款补单", "Unexplained money booked"),
         ledger::Reason::LongPaidBack => lang.t("长款退回", "Unexplained money paid back"),
+        ledger::Reason::LongPaidElsewhere => lang.t("长款另行退还", "Unexplained money paid back by another way"),
         ledger::Reason::Reversal => lang.t("冲正", "Reversal"),
     }
 }
@@ -236,12 +270,18 @@ pub fn refusal_text(refusal: &Refusal, page: &Page) -> String {
         }
         Refusal::ExpiryOutOfRange => fixed("有效期超出范围。", "The expiry is out of range."),
         Refusal::RefundFinished { .. } => fixed("退款已经结束。", "The refund has ended."),
+        Refusal::CaseNotFound => fixed("没有这个差异。", "There is no such case."),
+        Refusal::CaseDecided { .. } => {
+            fixed("已有人处理过，或钱正在退回。", "Somebody has decided it, or the money is on its way back.")
+        }
+        Refusal::DecisionImpossible => fixed("现在不能这样处理。", "This cannot be done now."),
     }
 }
 
 /// What was just done, told once after the redirect: `?done=` carries the code, and only these codes say anything.
 pub fn done_text(code: &str, lang: Lang) -> Option<&'static str> {
-    const DONE: [(&str, Text); 22] = [
+    const DONE: [(&str, Text); 23] = [
+        ("decided", Text::new("已按您的决定处理", "Done as you decided")),
         ("refunded", Text::new("退款已受理", "Refund accepted")),
         ("synced", Text::new("已向渠道查询", "The channel is being asked")),
         ("canceled", Text::new("已请求取消", "Cancellation requested")),
@@ -314,6 +354,7 @@ pub fn action_word(action: impl Borrow<Action>, lang: impl Borrow<Lang>) -> &'st
         Action::MerchantCreated => lang.t("创建商户", "Created the merchant"),
         Action::MasterKeyChanged => lang.t("更换主密钥", "Changed the master key"),
         Action::SessionEnded => lang.t("退出一台设备", "Logged out a device"),
+        Action::CaseDecided => lang.t("处理差异", "Decided a case"),
     }
 }
 

@@ -8,7 +8,7 @@ use super::event::EventType;
 use super::ids::{EndpointId, EventId};
 use super::time::Timestamp;
 use crate::callbacks::Transcript;
-use crate::callbacks::breaker::Breaker;
+use crate::callbacks::breaker::{Breaker, OPEN_AFTER};
 use crate::crypto::Sealed;
 
 /// Endpoints a merchant may have per mode, those made from `callback_url`s not counted.
@@ -30,6 +30,17 @@ pub struct Endpoint {
     /// Made for the host of payments' own `callback_url`; each delivery then carries its full address.
     pub implicit: bool,
     pub created_at: Timestamp,
+}
+
+impl Endpoint {
+    /// Whether somebody should look at it: we switched it off, or it is on and has failed often enough in a row.
+    pub fn is_failing(&self) -> bool {
+        match self.state {
+            EndpointState::Suspended => true,
+            EndpointState::Enabled => self.breaker.failures >= OPEN_AFTER,
+            EndpointState::Disabled => false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

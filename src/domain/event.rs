@@ -138,6 +138,8 @@ pub enum PaidSource {
     Notification,
     /// We asked: the notification was lost, late, or slower than us.
     Query,
+    /// A person decided that money which nobody waited for is this payment's.
+    Person,
 }
 
 /// Who did something.

@@ -16,8 +16,8 @@ use crate::domain::time::Timestamp;
 use crate::env::transport::Limits;
 use crate::signals::metrics::CallbackOutcome;
 use crate::store::tables::{
-    CALLBACK_DEFAULTS, DELIVERIES, DELIVERIES_BY_ENDPOINT, DELIVERY_ATTEMPTS, ENDPOINTS, EVENTS, IMPLICIT_ENDPOINTS,
-    PAYMENTS,
+    CALLBACK_DEFAULTS, DELIVERIES, DELIVERIES_BY_ENDPOINT, DELIVERY_ATTEMPTS, ENDPOINTS, ENDPOINTS_FAILING, EVENTS,
+    IMPLICIT_ENDPOINTS, PAYMENTS,
 };
 use crate::store::{Key, Order, Read, Span, StoreError, WriteTx};
 
@@ -127,9 +127,18 @@ pub fn endpoint(tx: &impl Read, scope: Scope, id: EndpointId) -> Result<Option<E
     }
 }
 
+/// Writes an endpoint, and keeps the list of those that fail.
 pub fn save_endpoint(tx: &mut WriteTx<'_>, scope: Scope, endpoint: &Endpoint) -> Result<(), StoreError> {
-    let table = if endpoint.implicit { &IMPLICIT_ENDPOINTS } else { &ENDPOINTS };
-    tx.put(table, &(scope, endpoint.id), endpoint)
+    let row = (scope, endpoint.id);
+    if endpoint.implicit {
+        return tx.put(&IMPLICIT_ENDPOINTS, &row, endpoint);
+    }
+    if endpoint.is_failing() {
+        tx.put(&ENDPOINTS_FAILING, &row, &())?;
+    } else {
+        tx.delete(&ENDPOINTS_FAILING, &row)?;
+    }
+    tx.put(&ENDPOINTS, &row, endpoint)
 }
 
 /// The row that an endpoint's secret is sealed to.

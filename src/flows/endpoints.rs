@@ -12,7 +12,7 @@ use crate::domain::endpoint::{ENDPOINTS_MAX, Endpoint, EndpointState};
 use crate::domain::event::EventType;
 use crate::domain::ids::{EndpointId, Scope};
 use crate::domain::time::Duration;
-use crate::store::tables::ENDPOINTS;
+use crate::store::tables::{ENDPOINTS, ENDPOINTS_FAILING};
 use crate::store::{Order, Read, Signal, Span, WriteTx};
 
 /// How long the old secret goes on signing beside the new one when nothing else is said.
@@ -101,6 +101,7 @@ pub fn remove(tx: &mut WriteTx<'_>, scope: Scope, id: EndpointId) -> Result<(), 
     if !tx.delete(&ENDPOINTS, &(scope, id))? {
         return Err(Refusal::EndpointNotFound.into());
     }
+    tx.delete(&ENDPOINTS_FAILING, &(scope, id))?;
     tx.signal(Signal::EndpointsChanged);
     Ok(())
 }

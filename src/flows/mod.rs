@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::domain::ids::{EndpointId, PaymentId, RefundId};
+use crate::domain::ids::{CaseId, EndpointId, PaymentId, RefundId};
 use crate::domain::money::Money;
 use crate::domain::payment::PaymentState;
 use crate::domain::refund::RefundState;
@@ -22,6 +22,8 @@ use crate::store::{Signal, StoreError};
 pub mod books;
 /// Differences that need an explanation.
 pub mod cases;
+/// What a person decides about a difference.
+pub mod decisions;
 /// Callbacks to the shop: fan-out, sending, resending.
 pub mod deliveries;
 /// The queue's rows.
@@ -91,6 +93,7 @@ pub enum Refusal {
     RefundNotFound,
     EventNotFound,
     EndpointNotFound,
+    CaseNotFound,
     /// The order number belongs to a payment with other content.
     OrderIdReused {
         payment: PaymentId,
@@ -126,6 +129,12 @@ pub enum Refusal {
     RefundFinished {
         state: RefundState,
     },
+    /// Somebody decided it before, or its money is on its way back.
+    CaseDecided {
+        case: CaseId,
+    },
+    /// This cannot be done with the case as it stands.
+    DecisionImpossible,
 }
 
 impl fmt::Display for Refusal {

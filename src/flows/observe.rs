@@ -11,11 +11,13 @@ use super::timeline::tell;
 use super::{FlowError, Moment, books, refunds};
 use crate::channels::{Observation, PaidFacts};
 use crate::domain::case::CaseKind;
-use crate::domain::event::{EventType, Happening, PaidSource};
+use crate::domain::event::{Actor, EventType, Happening, PaidSource};
 use crate::domain::follow::{self, Heard, Step, When};
-use crate::domain::ids::{AttemptId, Scope};
+use crate::domain::ids::{AttemptId, CaseId, Scope};
 use crate::domain::merchant::{ChannelKind, DuplicatePolicy, LatePolicy, Merchant};
-use crate::domain::payment::{Attempt, AttemptEvent, AttemptState, PaidBy, Payment, PaymentEvent, Reason};
+use crate::domain::payment::{
+    Attempt, AttemptEvent, AttemptState, PaidBy, Payment, PaymentEvent, PaymentState, Reason,
+};
 use crate::ledger::rules::{self, Collected};
 use crate::store::tables::PAYMENT_BY_TRANSACTION;
 use crate::store::{Read, WriteTx};
@@ -81,10 +83,15 @@ pub fn observe(
     }
     if let Observation::Paid(facts) = observation {
         if let Some((kind, detail)) = difference(tx, scope, &payment, &attempt, channel, facts)? {
-            let fact = Difference { kind, expected: attempt.amount, seen: facts.amount, suspense: false, detail };
-            cases::open(tx, scope, &About::attempt(&attempt), fact, moment)?;
-            let step = if attempt.state == AttemptState::Paid { Step::AskLate } else { Step::Hold };
-            return reschedule(tx, scope, &mut attempt, step, None);
+            let fact = Difference::of_payment(kind, attempt.amount, facts, false, detail);
+            let case = cases::open(tx, scope, &About::attempt(&attempt), fact, moment)?;
+            let decided = !attempt.state.is_live() && !case.state.is_open();
+            return match attempt.state {
+                AttemptState::Paid => reschedule(tx, scope, &mut attempt, Step::AskLate, None),
+                // A person has looked at this very word already: late money is asked for as if it had not been said.
+                _ if decided => ask_late(tx, scope, &mut attempt, moment),
+                _ => reschedule(tx, scope, &mut attempt, Step::Hold, None),
+            };
         }
         if attempt.state == AttemptState::Paid {
             // The second sighting of the same money; its follow-up, if any, is over.
@@ -245,42 +252,77 @@ fn paid(
     let before = payment.state;
     let late = before.is_final();
     let Ok(state) = before.next(PaymentEvent::Paid) else {
-        return second_payment(tx, scope, payment, attempt, &merchant, moment);
+        return second_payment(tx, scope, payment, attempt, facts, &merchant, moment);
     };
     if late && merchant.late == LatePolicy::Hold {
         let detail = format!("the payment was {} when the money came", before.code());
-        let expected = attempt.amount;
-        let fact = Difference { kind: CaseKind::LatePayment, expected, seen: facts.amount, suspense: true, detail };
+        let fact = Difference::of_payment(CaseKind::LatePayment, attempt.amount, facts, true, detail);
         cases::open(tx, scope, &About::attempt(attempt), fact, moment)?;
         return Ok(());
     }
+    let source = match source {
+        Source::FollowUp(_) => PaidSource::Query,
+        Source::Notification => PaidSource::Notification,
+    };
+    book(tx, scope, &merchant, payment, attempt, channel, &Booking { state, source, case: None }, moment)?;
+    if late && merchant.late == LatePolicy::Refund {
+        refunds::give_back_late(tx, scope, payment, moment)?;
+    }
+    Ok(())
+}
+
+/// How money becomes a payment's.
+pub(super) struct Booking {
+    /// The payment's state from now on.
+    pub state: PaymentState,
+    pub source: PaidSource,
+    /// The money waited in suspense under this case.
+    pub case: Option<CaseId>,
+}
+
+/// The attempt's money becomes the payment's: journal, day, timeline and event. The caller has marked the attempt paid.
+#[expect(clippy::too_many_arguments, reason = "one call, and every argument is another thing")]
+pub(super) fn book(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    merchant: &Merchant,
+    payment: &mut Payment,
+    attempt: &Attempt,
+    channel: ChannelKind,
+    booking: &Booking,
+    moment: &mut Moment,
+) -> Result<(), FlowError> {
+    let (before, late, source) = (payment.state, payment.state.is_final(), booking.source);
+    let (Some(transaction), Some(paid_at)) = (&attempt.transaction_id, attempt.paid_at) else {
+        return Err(FlowError::Books("money is booked that no transaction brought".to_owned()));
+    };
     let fee = merchant.fees.fee(attempt.method.code(), payment.amount);
-    payment.state = state;
+    payment.state = booking.state;
     payment.late = late;
     payment.reason = None;
     payment.ending = None;
-    payment.paid_at = Some(facts.paid_at);
+    payment.paid_at = Some(paid_at);
     payment.current = Some(attempt.id);
     payment.fee_minor = fee.minor();
     payment.paid_by = Some(PaidBy {
         method: attempt.method,
         channel: channel.code().to_owned(),
-        transaction_id: facts.transaction_id.clone(),
+        transaction_id: transaction.clone(),
     });
     payment.version += 1;
-    let entry = rules::paid(&collected(&merchant, payment, attempt), moment.now)?;
+    let fact = collected(merchant, payment, attempt);
+    let entry = match booking.case {
+        None => rules::paid(&fact, moment.now)?,
+        Some(case) => rules::long_booked(case, &fact, moment.now)?,
+    };
     if !books::post(tx, scope, entry)? {
-        return Err(FlowError::Books("an attempt that was not paid had been booked".to_owned()));
+        return Err(FlowError::Books("money that was not booked had been booked".to_owned()));
     }
     unschedule(tx, Lane::OWN, payment.expires_at, Effect::Expire(scope, payment.id))?;
     close_live_attempts(tx, scope, payment, Some(attempt.id), moment.now)?;
-    let source = match source {
-        Source::FollowUp(_) => PaidSource::Query,
-        Source::Notification => PaidSource::Notification,
-    };
-    count(tx, scope, day_of(&merchant, moment.now), Some(attempt.method), |day| {
+    count(tx, scope, day_of(merchant, moment.now), Some(attempt.method), |day| {
         day.paid += 1;
-        day.paid_minor = day.paid_minor.saturating_add(sum_minor(&merchant, payment.amount));
+        day.paid_minor = day.paid_minor.saturating_add(sum_minor(merchant, payment.amount));
         day.healed += u64::from(source == PaidSource::Query);
         day.late += u64::from(late);
     })?;
@@ -288,10 +330,18 @@ fn paid(
     tell(tx, scope, payment.id, moment.now, Happening::Paid { attempt: attempt.id, source, late })?;
     let kind = if late { EventType::PaymentLate } else { EventType::PaymentPaid };
     emit_payment(tx, scope, moment, kind, payment, Some(attempt))?;
-    if late && merchant.late == LatePolicy::Refund {
-        refunds::give_back_late(tx, scope, payment, moment)?;
-    }
     Ok(())
+}
+
+/// Asks for money that comes after the end, for as long as there is something to learn.
+pub(super) fn ask_late(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    attempt: &mut Attempt,
+    moment: &Moment,
+) -> Result<(), FlowError> {
+    let due = follow::due(attempt, Step::AskLate, When::Ladder, moment.now);
+    reschedule(tx, scope, attempt, Step::AskLate, due)
 }
 
 fn collected(merchant: &Merchant, payment: &Payment, attempt: &Attempt) -> Collected {
@@ -313,19 +363,18 @@ fn second_payment(
     scope: Scope,
     payment: &mut Payment,
     attempt: &Attempt,
+    facts: &PaidFacts,
     merchant: &Merchant,
     moment: &mut Moment,
 ) -> Result<(), FlowError> {
-    let fact = Difference {
-        kind: CaseKind::SecondPayment,
-        expected: attempt.amount,
-        seen: attempt.amount,
-        suspense: true,
-        detail: "the order had been paid already".to_owned(),
-    };
+    let detail = "the order had been paid already".to_owned();
+    let fact = Difference::of_payment(CaseKind::SecondPayment, attempt.amount, facts, true, detail);
     let case = cases::open(tx, scope, &About::attempt(attempt), fact, moment)?;
     match merchant.duplicate {
-        DuplicatePolicy::Refund => refunds::give_back_suspense(tx, scope, payment, attempt, case, moment),
+        DuplicatePolicy::Refund => {
+            let why = "the order was paid twice";
+            refunds::give_back_suspense(tx, scope, payment, attempt, case, (Actor::System, why), moment).map(drop)
+        }
         DuplicatePolicy::Hold => Ok(()),
     }
 }
@@ -354,20 +403,32 @@ fn ended(
         }
     };
     tell(tx, scope, payment.id, moment.now, Happening::AttemptEnded { attempt: attempt.id, reason })?;
+    // The shop chose the method, so there is no other one to try.
+    let hopeless = payment.method.is_some() && matches!(reason, Reason::Declined | Reason::ChannelRefused);
+    go_on(tx, scope, payment, hopeless.then_some(reason), moment)
+}
+
+/// One attempt less can be paid. After the last one the payment ends if that was asked for, fails if it is `hopeless`, or
+/// waits for the next attempt.
+pub(super) fn go_on(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    payment: &mut Payment,
+    hopeless: Option<Reason>,
+    moment: &mut Moment,
+) -> Result<(), FlowError> {
     if payment.state.is_final() {
         return Ok(());
     }
     for id in &payment.attempts {
-        if *id != attempt.id && record::attempt(tx, scope, *id)?.state.is_live() {
+        if record::attempt(tx, scope, *id)?.state.is_live() {
             return Ok(());
         }
     }
     if payment.ending.is_some() {
         return conclude(tx, scope, payment, moment);
     }
-    // The shop chose the method, so there is no other one to try.
-    let hopeless = payment.method.is_some() && matches!(reason, Reason::Declined | Reason::ChannelRefused);
-    if hopeless {
+    if let Some(reason) = hopeless {
         return finish(tx, scope, payment, PaymentEvent::Failed, reason, moment);
     }
     let before = payment.state;

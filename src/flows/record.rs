@@ -1,6 +1,7 @@
 //! Saving what changed, together with everything that has to change with it: indexes, events, day totals.
 
 use super::{FlowError, Moment, deliveries, events};
+use crate::domain::case::CaseKind;
 use crate::domain::event::{Event, EventObject, EventType};
 use crate::domain::ids::{AttemptId, EventId, PaymentId, Scope};
 use crate::domain::merchant::Merchant;
@@ -17,6 +18,11 @@ use crate::store::{Read, Signal, StoreError, WriteTx};
 /// The state's place in `PaymentState::ALL`, as the index keys it.
 pub fn state_key(state: PaymentState) -> u8 {
     position(&PaymentState::ALL, &state)
+}
+
+/// The kind's place in `CaseKind::ALL`, as the index keys it.
+pub fn case_kind_key(kind: CaseKind) -> u8 {
+    position(&CaseKind::ALL, &kind)
 }
 
 pub(super) fn position<T: PartialEq>(all: &[T], one: &T) -> u8 {

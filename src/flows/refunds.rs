@@ -17,7 +17,7 @@ use crate::domain::money::Money;
 use crate::domain::payment::{Attempt, AttemptState, Payment, PaymentState, REFUNDS_PER_PAYMENT_MAX};
 use crate::domain::refund::{Refund, RefundEvent, RefundSource, RefundState};
 use crate::ledger::rules::{self, GivenBack, Refunding};
-use crate::store::tables::{CASES, CASES_OPEN, REFUND_BY_NUMBER, REFUNDS};
+use crate::store::tables::{CASES, REFUND_BY_NUMBER, REFUNDS};
 use crate::store::{Read, WriteTx};
 
 /// What the shop or a person asks for.
@@ -175,31 +175,34 @@ pub(super) fn give_back_late(
     Ok(())
 }
 
-/// Gives back money that was never the merchant's: out of the suspense of its case.
+/// Gives back money that was never the merchant's: all that waits in the suspense of its open case.
 pub(super) fn give_back_suspense(
     tx: &mut WriteTx<'_>,
     scope: Scope,
     payment: &mut Payment,
     attempt: &Attempt,
     mut case: Case,
+    (by, why): (Actor, &str),
     moment: &mut Moment,
-) -> Result<(), FlowError> {
+) -> Result<Case, FlowError> {
     if case.state != CaseState::Open || case.suspense_minor == 0 {
-        return Ok(());
+        return Ok(case);
     }
     let id = RefundId::new(moment.now, moment.random());
+    let amount = Money::new(case.suspense_minor, case.seen.currency());
     let new = NewRefund {
-        amount: Some(case.seen),
+        amount: Some(amount),
         refund_no: None,
-        reason: Some("the order was paid twice".to_owned()),
+        reason: Some(why.to_owned()),
         metadata: BTreeMap::new(),
         fingerprint: [0; 16],
     };
     payment.version += 1;
-    let refund = begin(tx, scope, payment, attempt, id, case.seen, RefundSource::Suspense(case.id), &new, moment)?;
+    let refund = begin(tx, scope, payment, attempt, id, amount, RefundSource::Suspense(case.id), &new, moment)?;
     case.state = CaseState::Refunding(refund.id);
     tx.put(&CASES, &(scope, case.id), &case)?;
-    Ok(tell(tx, scope, payment.id, moment.now, Happening::RefundRequested { refund: refund.id, by: Actor::System })?)
+    tell(tx, scope, payment.id, moment.now, Happening::RefundRequested { refund: refund.id, by })?;
+    Ok(case)
 }
 
 pub fn refund(tx: &impl Read, scope: Scope, id: RefundId) -> Result<Refund, FlowError> {
@@ -257,7 +260,7 @@ fn difference(refund: &Refund, observation: &Observation) -> Option<Difference> 
         | Observation::Refused { .. }
         | Observation::Unknown { .. } => return None,
     };
-    Some(Difference { kind, expected: refund.amount, seen, suspense: false, detail })
+    Some(Difference { kind, expected: refund.amount, seen, suspense: false, detail, transaction: None })
 }
 
 /// Applies what the channel said about a refund: the answer to its follow-up, which is over with this commit, or a
@@ -390,13 +393,12 @@ fn succeeded(
         }
         RefundSource::Suspense(id) => {
             let mut case = case(tx, scope, id)?;
-            let fact = unexpected(&case, refund.account);
-            books::post(tx, scope, rules::long_paid_back(&fact, &at_channel, moment.now)?)?;
-            case.state = CaseState::Refunded(refund.id);
+            let fact = unexpected(&case, refund.account, refund.amount);
+            if !books::post(tx, scope, rules::long_paid_back(&fact, &at_channel, moment.now)?)? {
+                return Err(FlowError::Books(format!("the money of {id} had been paid back")));
+            }
             case.suspense_minor = 0;
-            case.closed_at = Some(moment.now);
-            tx.delete(&CASES_OPEN, &(scope, id))?;
-            tx.put(&CASES, &(scope, id), &case)?;
+            cases::close(tx, scope, &mut case, CaseState::Refunded(refund.id), moment.now)?;
         }
     }
     finish(tx, scope, &mut payment, refund, before, moment)

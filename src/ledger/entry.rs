@@ -50,10 +50,12 @@ pub enum Reason {
     LongPaidBack = 8,
     /// An earlier entry was wrong and is taken back whole.
     Reversal = 9,
+    /// The customer got such money back by another way, out of the owner's pocket.
+    LongPaidElsewhere = 10,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 9] = [
+    pub const ALL: [Reason; 10] = [
         Reason::Paid,
         Reason::Cleared,
         Reason::RefundAccepted,
@@ -63,6 +65,7 @@ impl Reason {
         Reason::LongBooked,
         Reason::LongPaidBack,
         Reason::Reversal,
+        Reason::LongPaidElsewhere,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -76,6 +79,7 @@ impl Reason {
             Reason::LongBooked => "long_booked",
             Reason::LongPaidBack => "long_paid_back",
             Reason::Reversal => "reversal",
+            Reason::LongPaidElsewhere => "long_paid_elsewhere",
         }
     }
 }

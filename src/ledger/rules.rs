@@ -10,6 +10,7 @@
 //! | money without a payment | 1001 x | 2201 x |
 //! | … booked after all | 2201 x · 2001 F | 2001 x · 4001 F |
 //! | … paid back | 2201 x | 1001, then 1002, then 3001: x |
+//! | … paid back by another way | 2201 x | 3001 x |
 //!
 //! **A debt is recovered from available money first.** Whatever would reach 2002 pays 1101 before, so a merchant never
 //! owes and has available money at once. Pending money is another matter: it backs refunds, because the channel takes
@@ -310,7 +311,7 @@ pub fn long_received(fact: &Unexpected, at: Timestamp) -> Result<JournalEntry, C
     legs.entry(fact.cause(Reason::LongReceived), fact.amount.currency(), at, fact.links())
 }
 
-/// Entry 7, booked after all (补单): the whole amount of the case becomes the payment's.
+/// Entry 7, booked after all (补单): `fact.amount` of the case's money becomes the payment's.
 pub fn long_booked(case: CaseId, fact: &Collected, at: Timestamp) -> Result<JournalEntry, CannotPost> {
     let amount = fact.amount.minor();
     let mut legs = Legs::new();
@@ -321,6 +322,15 @@ pub fn long_booked(case: CaseId, fact: &Collected, at: Timestamp) -> Result<Jour
     let cause = Cause { subject: case.to_bytes(), reason: Reason::LongBooked };
     let links = Links { case: Some(case), ..fact.links() };
     legs.entry(cause, fact.amount.currency(), at, links)
+}
+
+/// Entry 7, paid back by another way, because the channel would not: the owner paid the customer from outside the books,
+/// and what the channel holds is his.
+pub fn long_paid_elsewhere(fact: &Unexpected, at: Timestamp) -> Result<JournalEntry, CannotPost> {
+    let mut legs = Legs::new();
+    legs.push(Posting::debit(Account::suspense_long(fact.case), fact.amount.minor()));
+    legs.push(Posting::credit(Account::equity(), fact.amount.minor()));
+    legs.entry(fact.cause(Reason::LongPaidElsewhere), fact.amount.currency(), at, fact.links())
 }
 
 /// Entry 7, paid back: the channel returned the money to the customer.

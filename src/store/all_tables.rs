@@ -66,6 +66,8 @@ pub const ALL_TABLES: &[TableCheck] = &[
     SHOP_BY_PAYMENT.check(),
     ACCOUNT_TOTALS.check(),
     VERIFICATIONS.check(),
+    CASE_LINES.check(),
+    ENDPOINTS_FAILING.check(),
 ];
 
 // Whoever declares a table and forgets the list above is told by the compiler.

@@ -9,7 +9,7 @@ use crate::audit::AuditRecord;
 use crate::console::auth::records::{Session, SetupToken, User};
 use crate::console::verification::Verification;
 use crate::crypto::{KeyCheck, Sealed};
-use crate::domain::case::Case;
+use crate::domain::case::{Case, CaseLine};
 use crate::domain::endpoint::{Delivery, DeliveryAttempt, Endpoint};
 use crate::domain::ids::{
     AccountId, AttemptId, CaseId, EndpointId, EventId, KeyId, MerchantId, PaymentId, RefundId, Scope, UserId,
@@ -54,7 +54,7 @@ pub const REFUND_BY_NUMBER: Table<(Scope, String), RefundId> = Table::new("refun
 
 pub const CASES: Table<(Scope, CaseId), Case> = Table::new("cases", 1);
 /// Bytes of the attempt's or refund's id, and the kind (its place in `CaseKind::ALL`): one difference is one case, however
-/// often it is seen.
+/// often it is seen. The newest, where a decided one was followed by another word of the channel.
 pub const CASE_BY_CAUSE: Table<(Scope, [u8; 16], u8), CaseId> = Table::new("case_by_cause", 1);
 pub const CASES_OPEN: Table<(Scope, CaseId), Unit> = Table::new("cases_open", 1);
 
@@ -152,6 +152,12 @@ pub const SHOP_BY_PAYMENT: Table<String, String> = Table::new("shop_by_payment",
 pub const ACCOUNT_TOTALS: Table<(Scope, [u8; 3], u16), Balance> = Table::new("account_totals", 1);
 /// The last time that the books were recomputed from the console.
 pub const VERIFICATIONS: Table<Scope, Verification> = Table::new("verifications", 1);
+
+/// What the channel said about a case, each different word once, counted from 0.
+pub const CASE_LINES: Table<(Scope, CaseId, u32), CaseLine> = Table::new("case_lines", 1);
+
+/// Endpoints of their own (not those of payments' addresses) that somebody should look at.
+pub const ENDPOINTS_FAILING: Table<(Scope, EndpointId), Unit> = Table::new("endpoints_failing", 1);
 
 /// The stored reply of an idempotent request.
 #[derive(Clone, Debug, Serialize, Deserialize)]

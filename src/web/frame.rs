@@ -12,14 +12,23 @@ pub enum Room {
     Payments,
     Refunds,
     Callbacks,
+    Attention,
     Ledger,
     Developers,
     Settings,
 }
 
 impl Room {
-    pub const ALL: [Room; 7] =
-        [Room::Home, Room::Payments, Room::Refunds, Room::Callbacks, Room::Ledger, Room::Developers, Room::Settings];
+    pub const ALL: [Room; 8] = [
+        Room::Home,
+        Room::Payments,
+        Room::Refunds,
+        Room::Callbacks,
+        Room::Attention,
+        Room::Ledger,
+        Room::Developers,
+        Room::Settings,
+    ];
 
     /// Those that stand in a phone's bottom bar; the others are behind "more".
     pub const BAR: [Room; 4] = [Room::Home, Room::Payments, Room::Refunds, Room::Callbacks];
@@ -34,6 +43,7 @@ impl Room {
             Room::Payments => "/console/payments",
             Room::Refunds => "/console/refunds",
             Room::Callbacks => "/console/callbacks",
+            Room::Attention => "/console/attention",
             Room::Ledger => "/console/ledger",
             Room::Developers => "/console/developers",
             Room::Settings => "/console/settings",
@@ -47,6 +57,7 @@ impl Room {
             Room::Payments => lang.t("收款", "Payments"),
             Room::Refunds => lang.t("退款", "Refunds"),
             Room::Callbacks => lang.t("回调", "Callbacks"),
+            Room::Attention => lang.t("待处理", "To do"),
             Room::Ledger => lang.t("账本", "Ledger"),
             Room::Developers => lang.t("开发", "Developers"),
             Room::Settings => lang.t("设置", "Settings"),
@@ -59,6 +70,7 @@ impl Room {
             Room::Payments => Icon::Payments,
             Room::Refunds => Icon::Refunds,
             Room::Callbacks => Icon::Callbacks,
+            Room::Attention => Icon::Alert,
             Room::Ledger => Icon::Ledger,
             Room::Developers => Icon::Developers,
             Room::Settings => Icon::Settings,
@@ -69,7 +81,7 @@ impl Room {
     pub const fn begins_group(self) -> bool {
         match self {
             Room::Ledger | Room::Developers => true,
-            Room::Home | Room::Payments | Room::Refunds | Room::Callbacks | Room::Settings => false,
+            Room::Home | Room::Payments | Room::Refunds | Room::Callbacks | Room::Attention | Room::Settings => false,
         }
     }
 }
@@ -81,6 +93,17 @@ pub struct MerchantChoice {
     pub id: String,
     pub name: String,
     pub current: bool,
+}
+
+/// What is counted beside a room's name, at most.
+pub const COUNT_MAX: usize = 99;
+
+/// What needs attention, counted up to one above [`COUNT_MAX`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    pub failing_endpoints: usize,
+    /// Differences and requests that wait for a person.
+    pub to_do: usize,
 }
 
 /// Filled by the console for each page; the template is `console/frame.html`.
@@ -96,8 +119,7 @@ pub struct Frame {
     pub role_name: String,
     /// Goes into every form.
     pub csrf: String,
-    /// Shown beside Callbacks when not zero.
-    pub failing_callbacks: u64,
+    pub counts: Counts,
     /// What stands in the search field.
     pub search: String,
 }
@@ -121,11 +143,17 @@ impl Frame {
         self.user_name.chars().next().map_or_else(|| "·".to_owned(), |c| c.to_uppercase().collect())
     }
 
-    /// What needs attention in a room; nothing when zero.
-    pub fn count(&self, room: impl Borrow<Room>) -> u64 {
-        match room.borrow() {
-            Room::Callbacks => self.failing_callbacks,
+    /// How much needs attention in a room, as it is shown; nothing when there is nothing.
+    pub fn count(&self, room: impl Borrow<Room>) -> Option<String> {
+        let count = match room.borrow() {
+            Room::Callbacks => self.counts.failing_endpoints,
+            Room::Attention => self.counts.to_do,
             Room::Home | Room::Payments | Room::Refunds | Room::Ledger | Room::Developers | Room::Settings => 0,
+        };
+        match count {
+            0 => None,
+            1..=COUNT_MAX => Some(count.to_string()),
+            _ => Some(format!("{COUNT_MAX}+")),
         }
     }
 }
@@ -157,7 +185,7 @@ mod tests {
             user_name: "ada".into(),
             role_name: "Owner".into(),
             csrf: "token".into(),
-            failing_callbacks: 7,
+            counts: Counts { failing_endpoints: 7, to_do: 100 },
             search: String::new(),
         };
         Sample { page, frame }.render().unwrap()
@@ -168,6 +196,7 @@ mod tests {
         let test = render(Mode::Test, 1);
         assert!(test.contains(r#"<a href="/console/ledger" aria-current="page">"#));
         assert!(test.contains("no real money here") && test.contains(r#"<span class="count">7</span>"#));
+        assert!(test.contains(r#"<span class="count">99+</span>"#));
         assert!(!render(Mode::Live, 1).contains("no real money here"));
     }
 

@@ -22,7 +22,7 @@ pub use crate::lang::Lang;
 pub use assets::{Asset, routes as asset_routes};
 pub use chart::{Day, DayChart, Share, Shares};
 pub use error_pages::{ErrorPage, Trouble};
-pub use frame::{Frame, MerchantChoice, Room};
+pub use frame::{COUNT_MAX, Counts, Frame, MerchantChoice, Room};
 pub use icon::Icon;
 pub use page::{IdTag, MoneyTag, Page, Theme, TimeTag};
 pub use qr::{QrCode, QrTooLong};

@@ -39,6 +39,8 @@ pub enum Permission {
     WorkPayments,
     /// Give money back.
     Refund,
+    /// Decide what becomes of money that nobody waited for.
+    DecideCases,
     /// Recompute the books and the chains now.
     VerifyBooks,
     /// Send a callback again, fire a test.
@@ -78,6 +80,7 @@ impl Role {
             Permission::ViewAudit => [1, 1, 0, 0, 0, 1],
             Permission::WorkPayments => [1, 1, 1, 1, 0, 0],
             Permission::Refund => [1, 0, 1, 0, 0, 0],
+            Permission::DecideCases => [1, 0, 1, 0, 0, 0],
             Permission::VerifyBooks => [1, 1, 1, 0, 0, 0],
             Permission::ResendCallbacks => [1, 1, 0, 1, 1, 0],
             Permission::ManageKeys => [1, 1, 0, 0, 0, 0],
@@ -99,13 +102,14 @@ impl Role {
 }
 
 impl Permission {
-    pub const ALL: [Permission; 11] = [
+    pub const ALL: [Permission; 12] = [
         Permission::ViewPayments,
         Permission::ViewSettings,
         Permission::ViewBooks,
         Permission::ViewAudit,
         Permission::WorkPayments,
         Permission::Refund,
+        Permission::DecideCases,
         Permission::VerifyBooks,
         Permission::ResendCallbacks,
         Permission::ManageKeys,
@@ -119,6 +123,7 @@ impl Permission {
             Permission::ViewPayments | Permission::ViewSettings | Permission::ViewBooks | Permission::ViewAudit => true,
             Permission::WorkPayments
             | Permission::Refund
+            | Permission::DecideCases
             | Permission::VerifyBooks
             | Permission::ResendCallbacks
             | Permission::ManageKeys

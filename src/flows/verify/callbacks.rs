@@ -10,7 +10,8 @@ use crate::flows::events;
 use crate::flows::record::position;
 use crate::store::Read;
 use crate::store::tables::{
-    DELIVERIES, DELIVERIES_BY_ENDPOINT, DELIVERY_ATTEMPTS, DUE, EVENTS, EVENTS_BY_PAYMENT, PAYMENTS,
+    DELIVERIES, DELIVERIES_BY_ENDPOINT, DELIVERY_ATTEMPTS, DUE, ENDPOINTS, ENDPOINTS_FAILING, EVENTS,
+    EVENTS_BY_PAYMENT, PAYMENTS,
 };
 
 /// Answers how many deliveries there are.
@@ -43,6 +44,16 @@ pub(super) fn verify<S: Snapshots>(run: &mut Run<'_, S>) -> Result<u64, Finding>
             Some(delivery) if position(&DeliveryState::ALL, &delivery.state) == state => Ok(()),
             Some(_) | None => stray(&DELIVERIES_BY_ENDPOINT, event),
         }
+    })?;
+    run.each(&ENDPOINTS, |tx, (scope, id), endpoint| {
+        match endpoint.is_failing() == tx.contains(&ENDPOINTS_FAILING, &(scope, id))? {
+            true => Ok(()),
+            false => lost(&ENDPOINTS_FAILING, id),
+        }
+    })?;
+    run.each(&ENDPOINTS_FAILING, |tx, (scope, id), ()| match tx.contains(&ENDPOINTS, &(scope, id))? {
+        true => Ok(()),
+        false => stray(&ENDPOINTS_FAILING, id),
     })?;
     run.each(&DELIVERY_ATTEMPTS, |tx, (scope, event, endpoint, number), attempt| {
         match tx.get(&DELIVERIES, &(scope, event, endpoint))? {

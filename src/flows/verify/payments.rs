@@ -9,7 +9,7 @@ use crate::domain::payment::{Attempt, AttemptState, Payment, PaymentState};
 use crate::domain::refund::{RefundSource, RefundState};
 use crate::flows::effect::{Effect, Lane};
 use crate::flows::observe::transaction_key;
-use crate::flows::record::{position, state_key};
+use crate::flows::record::{case_kind_key, state_key};
 use crate::flows::timeline::LINES_PER_ROW;
 use crate::ledger::verify::{PaymentFacts, payment as sums_hold};
 use crate::ledger::{AccountCode, JournalEntry, Reason, Side};
@@ -142,6 +142,7 @@ fn posted_once(tx: &impl Read, scope: Scope, payment: &Payment) -> Result<(), Fi
             | Reason::RefundFailed
             | Reason::LongReceived
             | Reason::LongPaidBack
+            | Reason::LongPaidElsewhere
             | Reason::Reversal => {}
         }
         next()
@@ -291,7 +292,7 @@ fn attempt(tx: &impl Read, scope: Scope, attempt: &Attempt) -> Result<(), Findin
     }
     let has_case = |kinds: &[CaseKind]| -> Result<bool, Finding> {
         for kind in kinds {
-            if tx.contains(&CASE_BY_CAUSE, &(scope, id.to_bytes(), position(&CaseKind::ALL, kind)))? {
+            if tx.contains(&CASE_BY_CAUSE, &(scope, id.to_bytes(), case_kind_key(*kind)))? {
                 return Ok(true);
             }
         }
@@ -299,7 +300,7 @@ fn attempt(tx: &impl Read, scope: Scope, attempt: &Attempt) -> Result<(), Findin
     };
     // Money that is not its payment's has a case.
     let is_payer = payment.state == PaymentState::Paid && payment.current == Some(id);
-    if paid && !is_payer && !has_case(&[CaseKind::SecondPayment, CaseKind::LatePayment])? {
+    if paid && !is_payer && !has_case(&[CaseKind::SecondPayment, CaseKind::LatePayment, CaseKind::WrongAmount])? {
         return wrong(&CASE_BY_CAUSE, id, "it is paid, its payment is not by it, and there is no case");
     }
     match attempt.follow_up {

@@ -1,18 +1,18 @@
 //! Refunds and cases: I6 for each, their indexes both ways, and that open refunds are followed.
 
 use super::{Finding, Run, Snapshots, lost, stray, wrong};
-use crate::domain::case::{Case, CaseKind, CaseState};
+use crate::domain::case::{Case, CaseState};
 use crate::domain::ids::Scope;
 use crate::domain::money::Currency;
 use crate::domain::refund::{Refund, RefundSource, RefundState};
 use crate::flows::books::balance;
 use crate::flows::effect::{Effect, Lane};
-use crate::flows::record::position;
+use crate::flows::record::{case_kind_key, position};
 use crate::ledger::verify::{BalanceRow, open_items};
 use crate::ledger::{Account, Sub};
 use crate::store::Read;
 use crate::store::tables::{
-    CASE_BY_CAUSE, CASES, CASES_OPEN, DUE, PAYMENTS, REFUND_BY_NUMBER, REFUNDS, REFUNDS_BY_STATE,
+    CASE_BY_CAUSE, CASE_LINES, CASES, CASES_OPEN, DUE, PAYMENTS, REFUND_BY_NUMBER, REFUNDS, REFUNDS_BY_STATE,
 };
 
 /// Answers how many refunds there are.
@@ -38,11 +38,22 @@ pub(super) fn verify<S: Snapshots>(run: &mut Run<'_, S>) -> Result<u64, Finding>
         case(tx, scope, &found)
     })?;
     run.each(&CASES_OPEN, |tx, (scope, id), ()| match tx.get(&CASES, &(scope, id))? {
-        Some(case) if is_open(&case) => Ok(()),
+        Some(case) if case.state.is_open() => Ok(()),
         Some(_) | None => stray(&CASES_OPEN, id),
     })?;
+    run.each(&CASE_LINES, |tx, (scope, id, number), _| {
+        if !tx.contains(&CASES, &(scope, id))? {
+            return wrong(&CASE_LINES, id, "this case does not exist");
+        }
+        match number.checked_sub(1) {
+            Some(before) if !tx.contains(&CASE_LINES, &(scope, id, before))? => {
+                wrong(&CASE_LINES, id, format!("line {before} is missing"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    })?;
     run.each(&CASE_BY_CAUSE, |tx, (scope, _, kind), id| match tx.get(&CASES, &(scope, id))? {
-        Some(case) if position(&CaseKind::ALL, &case.kind) == kind => Ok(()),
+        Some(case) if case_kind_key(case.kind) == kind => Ok(()),
         Some(_) | None => stray(&CASE_BY_CAUSE, id),
     })?;
     Ok(refunds)
@@ -110,16 +121,9 @@ fn suspense(tx: &impl Read, scope: Scope, refund: &Refund, case: crate::domain::
     wrong(&CASES, case, detail)
 }
 
-fn is_open(case: &Case) -> bool {
-    match case.state {
-        CaseState::Open | CaseState::Refunding(_) => true,
-        CaseState::Refunded(_) | CaseState::Booked | CaseState::Closed { .. } => false,
-    }
-}
-
 fn case(tx: &impl Read, scope: Scope, case: &Case) -> Result<(), Finding> {
     let id = case.id;
-    if is_open(case) != tx.contains(&CASES_OPEN, &(scope, id))? {
+    if case.state.is_open() != tx.contains(&CASES_OPEN, &(scope, id))? {
         return lost(&CASES_OPEN, id);
     }
     holds(tx, scope, Account::suspense_long(id), case.seen.currency(), case.suspense_minor)?;
@@ -127,11 +131,14 @@ fn case(tx: &impl Read, scope: Scope, case: &Case) -> Result<(), Finding> {
         return wrong(&CASES, id, format!("{} does not exist", case.payment));
     };
     // It is about the attempt, or about one of the payment's refunds.
-    let kind = position(&CaseKind::ALL, &case.kind);
+    let kind = case_kind_key(case.kind);
     let refunds = payment.refunds.iter().map(|refund| refund.to_bytes());
     for subject in refunds.chain([case.attempt.to_bytes()]) {
-        if tx.get(&CASE_BY_CAUSE, &(scope, subject, kind))? == Some(id) {
-            return Ok(());
+        match tx.get(&CASE_BY_CAUSE, &(scope, subject, kind))? {
+            Some(newest) if newest == id => return Ok(()),
+            // A decided one stays as it was decided; what the channel said later is another case.
+            Some(newest) if !case.state.is_open() && newest > id => return Ok(()),
+            Some(_) | None => {}
         }
     }
     lost(&CASE_BY_CAUSE, id)

@@ -15,7 +15,7 @@ impl Site {
         rows.unwrap().into_iter().map(|(_, refund)| (refund.amount.minor(), refund.state)).collect()
     }
 
-    async fn last_action(&self) -> String {
+    pub async fn last_action(&self) -> String {
         let records = self.console.store().read(|tx| log::newest(tx, SHOP.merchant, None, 1)).await.unwrap();
         records.first().map(|record| record.action.code().to_owned()).unwrap_or_default()
     }

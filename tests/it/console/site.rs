@@ -187,6 +187,11 @@ impl Site {
 
     /// A payment of the shop that its customer paid.
     pub async fn paid(&self, scope: Scope, order_id: &str, yuan: u64) -> PaymentId {
+        self.paid_otherwise(scope, order_id, yuan, yuan * 100).await
+    }
+
+    /// As [`Self::paid`], where the channel reports another amount.
+    pub async fn paid_otherwise(&self, scope: Scope, order_id: &str, yuan: u64, seen_minor: u64) -> PaymentId {
         let env = self.console.env();
         let (moment, order_id) = (Moment::new(env), order_id.to_owned());
         let amount = Money::new(yuan * 100, Currency::CNY);
@@ -207,8 +212,9 @@ impl Site {
             let mut moment = moment;
             let created = payments::create(tx, scope, &new, Some(ACCOUNT), &mut moment)?;
             let attempt = created.payment().current.expect("a method was given");
-            let facts =
-                PaidFacts { amount, transaction_id: format!("T-{order_id}"), paid_at: moment.now, identity: Ok(()) };
+            let seen = Money::new(seen_minor, Currency::CNY);
+            let (transaction_id, paid_at) = (format!("T-{order_id}"), moment.now);
+            let facts = PaidFacts { amount: seen, transaction_id, paid_at, identity: Ok(()) };
             let paid = Observation::Paid(facts);
             observe(tx, scope, attempt, ChannelKind::TestWallet, &paid, Source::Notification, &mut moment)?;
             Ok::<_, coffer::flows::FlowError>(created.payment().id)

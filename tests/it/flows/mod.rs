@@ -1,6 +1,7 @@
 //! The use cases as stories: one merchant, two channel accounts, a clock that the story moves, and no network. What the
 //! channel says is part of the story. Every invariant is checked after every line.
 
+mod decisions;
 mod endings;
 mod following;
 mod model;
@@ -28,15 +29,17 @@ use world::World;
 /// notify p1 paid 100.00 [as t7] [by stranger]                         -> what changed
 /// refund r1 p1 60.00 [no=n1] [text=x]     without an amount: the rest -> state
 /// answer r1 succeeded [60.00] | processing | failed | not_found | refused | unknown  -> what changed
+/// decide p1.c1 book | give_back | elsewhere | close [line 2]   what a person decides about a case -> its state
 /// next p1 ask in 3s | nothing       the next follow-up of an attempt or a refund
 /// books 1001 100.00, 2001 99.40     all balances that are not zero, added up by account
 /// shows p1 paid late, fee 0.60      the payment
 /// events p1 created, processing, paid
 /// told p1 …                         the payment's timeline
 /// cases p1 second_payment refunded
+/// may p1.c1 give_back, elsewhere    what can be decided about a case, or about its `line 2`
 /// days wechat paid 1 100.00         totals of the day
 /// ```
-/// `p1` as an attempt is the payment's last one, `p1/1` its first; `p1.r1` is its first refund.
+/// `p1` as an attempt is the payment's last one, `p1/1` its first; `p1.r1` is its first refund, `p1.c1` its first case.
 #[track_caller]
 fn check(story: &str) {
     let mut world = World::new();

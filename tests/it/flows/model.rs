@@ -1,7 +1,7 @@
 //! A plain model of what must become of payments and money, from the rules alone: it knows no tables, no ladder and no
 //! ledger. Of the gateway it takes only which question was asked, because what an answer means depends on that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use coffer::domain::follow::{RefundStep, Step};
 use coffer::domain::time::{Duration, Timestamp};
@@ -60,13 +60,50 @@ pub struct Attempt {
     closing: bool,
     disputed: bool,
     paid_by: Option<u8>,
+    /// What the channel took for it.
+    received: u64,
+}
+
+/// What a person may decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    Book,
+    GiveBack,
+    Elsewhere,
+    Close,
+}
+
+/// What the channel said: an amount, a transaction if it spoke of one, and for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Said {
+    amount: u64,
+    transaction: Option<u8>,
+    stranger: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Open,
+    Refunding,
+    Settled,
+}
+
+#[derive(Debug)]
+pub struct Case {
+    /// An attempt's number, or a refund's.
+    subject: Result<usize, usize>,
+    pub kind: &'static str,
+    pub lines: Vec<Said>,
+    stage: Stage,
+    /// Money of it in suspense.
+    suspense: u64,
 }
 
 #[derive(Debug)]
 pub struct Refund {
     pub amount: u64,
-    /// Out of suspense: of which attempt's money.
-    of_attempt: Option<usize>,
+    /// Out of suspense: of which case's money.
+    of_case: Option<usize>,
     /// `None` while it is open.
     success: Option<bool>,
     answers: u32,
@@ -88,9 +125,9 @@ pub struct Payment {
     late: bool,
     fee_returned: u64,
     pub events: Vec<&'static str>,
-    /// Attempts whose money waits for an owner.
-    suspense: BTreeSet<usize>,
-    pub cases: BTreeSet<(String, &'static str)>,
+    pub cases: Vec<Case>,
+    /// What the owner paid out of his own pocket.
+    elsewhere: u64,
 }
 
 pub struct Model {
@@ -111,7 +148,7 @@ impl Payment {
     }
 
     fn sum(&self, success: Option<bool>) -> u64 {
-        let own = self.refunds.iter().filter(|refund| refund.of_attempt.is_none() && refund.success == success);
+        let own = self.refunds.iter().filter(|refund| refund.of_case.is_none() && refund.success == success);
         own.map(|refund| refund.amount).sum()
     }
 
@@ -157,6 +194,43 @@ impl Payment {
         self.events.push(how);
     }
 
+    /// The channel said something that disagrees. One difference is one case while it is open, with a line for each
+    /// different word; answers whether the case is open.
+    fn sight(&mut self, subject: Result<usize, usize>, kind: &'static str, said: Said) -> bool {
+        let newest = self.cases.iter_mut().rfind(|case| (case.subject, case.kind) == (subject, kind));
+        if let Some(case) = newest {
+            if case.lines.contains(&said) {
+                return case.stage != Stage::Settled;
+            }
+            if case.stage != Stage::Settled {
+                case.lines.push(said);
+                return true;
+            }
+        }
+        self.cases.push(Case { subject, kind, lines: vec![said], stage: Stage::Open, suspense: 0 });
+        true
+    }
+
+    /// The newest case's money waits for an owner.
+    fn suspend(&mut self, amount: u64) -> usize {
+        let newest = self.cases.len() - 1;
+        self.cases[newest].suspense = amount;
+        newest
+    }
+
+    /// An open case keeps the attempt from being followed.
+    fn is_held(&self, a: usize) -> bool {
+        let holds = |case: &Case| case.subject == Ok(a) && case.stage == Stage::Open && case.kind.starts_with("wrong_");
+        self.cases.iter().any(holds)
+    }
+
+    fn book(&mut self, a: usize) {
+        self.payer = Some(a);
+        self.late = self.over.is_some();
+        self.events.push(if self.late { "late" } else { "paid" });
+        self.attempts.iter_mut().for_each(|attempt| attempt.closing = true);
+    }
+
     fn want(&mut self, end: &'static str) {
         if self.wanted.is_none() {
             self.wanted = Some(end);
@@ -193,8 +267,8 @@ impl Model {
             late: false,
             fee_returned: 0,
             events: vec!["created"],
-            suspense: BTreeSet::new(),
-            cases: BTreeSet::new(),
+            cases: Vec::new(),
+            elsewhere: 0,
         });
         if let Some(wallet) = fixed {
             self.start(self.payments.len() - 1, wallet);
@@ -214,6 +288,7 @@ impl Model {
             closing: false,
             disputed: false,
             paid_by: None,
+            received: 0,
         });
     }
 
@@ -298,45 +373,123 @@ impl Model {
         } else {
             None
         };
+        let said = Said { amount: payment.amount + off_by, transaction: Some(transaction), stranger };
         if let Some(kind) = wrong {
-            payment.cases.insert((format!("attempt {a}"), kind));
-            attempt.disputed |= attempt.paid_by.is_none();
+            let open = payment.sight(Ok(a), kind, said);
+            let attempt = &mut payment.attempts[a];
+            attempt.disputed |= attempt.paid_by.is_none() && (attempt.live || open);
             return;
         }
         if attempt.paid_by.is_some() {
             return;
         }
         attempt.paid_by = Some(transaction);
+        attempt.received = said.amount;
         attempt.live = false;
         attempt.disputed = false;
         self.transactions.insert(transaction, (p, a));
         if payment.payer.is_some() {
-            payment.suspense.insert(a);
-            payment.cases.insert((format!("attempt {a}"), "second_payment"));
+            payment.sight(Ok(a), "second_payment", said);
+            let case = payment.suspend(said.amount);
             if self.policy.second_refunded {
-                self.give_back(p, self.payments[p].amount, Some(a));
+                self.give_back(p, said.amount, Some(case));
             }
             return;
         }
         let late = payment.over.is_some();
         if late && self.policy.late == Late::Hold {
-            payment.suspense.insert(a);
-            payment.cases.insert((format!("attempt {a}"), "late_payment"));
+            payment.sight(Ok(a), "late_payment", said);
+            payment.suspend(said.amount);
             return;
         }
-        payment.payer = Some(a);
-        payment.late = late;
-        payment.events.push(if late { "late" } else { "paid" });
-        payment.attempts.iter_mut().for_each(|attempt| attempt.closing = true);
+        payment.book(a);
         if late && self.policy.late == Late::Refund {
             self.give_back(p, self.payments[p].amount, None);
         }
     }
 
-    fn give_back(&mut self, p: usize, amount: u64, of_attempt: Option<usize>) {
-        let refund = Refund { amount, of_attempt, success: None, answers: 0, refused_again: false };
-        self.payments[p].refunds.push(refund);
-        self.payments[p].events.push("refund.created");
+    fn give_back(&mut self, p: usize, amount: u64, of_case: Option<usize>) {
+        let refund = Refund { amount, of_case, success: None, answers: 0, refused_again: false };
+        let payment = &mut self.payments[p];
+        payment.refunds.push(refund);
+        payment.events.push("refund.created");
+        if let Some(case) = of_case {
+            payment.cases[case].stage = Stage::Refunding;
+        }
+    }
+
+    /// What makes sense for a case, believing one of its lines.
+    pub fn choices(&self, p: usize, c: usize, line: usize) -> Vec<Choice> {
+        let payment = &self.payments[p];
+        let case = &payment.cases[c];
+        let (Stage::Open, Some(said)) = (case.stage, case.lines.get(line)) else { return Vec::new() };
+        let bookable = payment.payer.is_none();
+        if case.suspense > 0 {
+            let book = bookable && case.suspense >= payment.amount;
+            let all = [book.then_some(Choice::Book), Some(Choice::GiveBack), Some(Choice::Elsewhere)];
+            return all.into_iter().flatten().collect();
+        }
+        let takeable = match (case.kind, case.subject, said.transaction) {
+            ("wrong_amount", Ok(a), Some(transaction)) => {
+                payment.attempts[a].paid_by.is_none() && !self.transactions.contains_key(&transaction)
+            }
+            _ => false,
+        };
+        let book = takeable && bookable && said.amount >= payment.amount;
+        let all = [book.then_some(Choice::Book), takeable.then_some(Choice::GiveBack), Some(Choice::Close)];
+        all.into_iter().flatten().collect()
+    }
+
+    /// Whether it is possible; then it is done.
+    pub fn decide(&mut self, p: usize, c: usize, line: usize, choice: Choice) -> bool {
+        if !self.choices(p, c, line).contains(&choice) {
+            return false;
+        }
+        let case = &self.payments[p].cases[c];
+        let (subject, said) = (case.subject, case.lines[line]);
+        if let (Choice::Book | Choice::GiveBack, 0, Ok(a), Some(transaction)) =
+            (choice, case.suspense, subject, said.transaction)
+        {
+            let payment = &mut self.payments[p];
+            let attempt = &mut payment.attempts[a];
+            (attempt.live, attempt.disputed) = (false, false);
+            (attempt.paid_by, attempt.received) = (Some(transaction), said.amount);
+            payment.cases[c].suspense = said.amount;
+            self.transactions.insert(transaction, (p, a));
+        }
+        let payment = &mut self.payments[p];
+        let waiting = payment.cases[c].suspense;
+        match (choice, subject) {
+            (Choice::Book, Ok(a)) => {
+                payment.book(a);
+                payment.cases[c].suspense = waiting - payment.amount;
+                match payment.cases[c].suspense {
+                    0 => payment.cases[c].stage = Stage::Settled,
+                    rest => self.give_back(p, rest, Some(c)),
+                }
+            }
+            (Choice::GiveBack, _) => {
+                self.give_back(p, waiting, Some(c));
+                self.payments[p].settle();
+            }
+            (Choice::Elsewhere, _) => {
+                payment.elsewhere += waiting;
+                payment.cases[c].suspense = 0;
+                payment.cases[c].stage = Stage::Settled;
+            }
+            (Choice::Close, _) => {
+                payment.cases[c].stage = Stage::Settled;
+                if let Ok(a) = subject
+                    && payment.attempts[a].disputed
+                    && !payment.is_held(a)
+                {
+                    (payment.attempts[a].live, payment.attempts[a].disputed) = (false, false);
+                    payment.settle();
+                }
+            }
+            (Choice::Book, Err(_)) => unreachable!("a refund's word is never booked"),
+        }
+        true
     }
 
     /// Whether it is accepted. `None` asks for all that is left.
@@ -362,8 +515,13 @@ impl Model {
             _ => None,
         };
         if let Some(kind) = contradicts {
-            payment.cases.insert((format!("refund {r}"), kind));
+            let amount = match word {
+                RefundWord::Succeeded { off_by } => refund.amount + off_by,
+                _ => 0,
+            };
+            payment.sight(Err(r), kind, Said { amount, transaction: None, stranger: false });
         }
+        let refund = &mut payment.refunds[r];
         if refund.success.is_some() {
             return;
         }
@@ -386,13 +544,14 @@ impl Model {
         };
         let Some(success) = success else { return };
         refund.success = Some(success);
-        let of_attempt = refund.of_attempt;
+        let of_case = refund.of_case;
         payment.events.push(if success { "refund.succeeded" } else { "refund.failed" });
-        match of_attempt {
-            Some(a) if success => {
-                payment.suspense.remove(&a);
+        match of_case {
+            Some(c) if success => {
+                payment.cases[c].suspense = 0;
+                payment.cases[c].stage = Stage::Settled;
             }
-            Some(_) => {}
+            Some(c) => payment.cases[c].stage = Stage::Open,
             None if success && policy.fee_returned => {
                 let whole = u128::from(fee(payment.amount, policy.fee_ppm));
                 let back = whole * u128::from(payment.sum(Some(true))) / u128::from(payment.amount);
@@ -403,21 +562,21 @@ impl Model {
     }
 
     /// What the accounts must hold: at the channels, the merchant's (what he has less what he owes), in transit, in
-    /// suspense, fee income.
-    pub fn books(&self) -> [i128; 5] {
-        let mut books = [0i128; 5];
+    /// suspense, fee income, the owner's.
+    pub fn books(&self) -> [i128; 6] {
+        let mut books = [0i128; 6];
         for payment in &self.payments {
-            let amount = i128::from(payment.amount);
-            let paid = payment.attempts.iter().filter(|attempt| attempt.paid_by.is_some()).count();
+            let received: i128 = payment.attempts.iter().map(|attempt| i128::from(attempt.received)).sum();
             let out = |r: &Refund| r.success == Some(true);
             let gone: i128 = payment.refunds.iter().filter(|r| out(r)).map(|r| i128::from(r.amount)).sum();
-            let suspense = amount * payment.suspense.len() as i128;
+            let suspense: i128 = payment.cases.iter().map(|case| i128::from(case.suspense)).sum();
+            let owners = i128::from(payment.elsewhere);
             let transit = i128::from(payment.sum(None));
             let income = if payment.payer.is_some() { fee(payment.amount, self.policy.fee_ppm) } else { 0 };
             let income = i128::from(income) - i128::from(payment.fee_returned);
-            let held = amount * paid as i128 - gone;
-            let merchant = held - suspense - transit - income;
-            for (sum, part) in books.iter_mut().zip([held, merchant, transit, suspense, income]) {
+            let held = received - gone;
+            let merchant = held - suspense - transit - income - owners;
+            for (sum, part) in books.iter_mut().zip([held, merchant, transit, suspense, income, owners]) {
                 *sum += part;
             }
         }

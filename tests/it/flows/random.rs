@@ -7,7 +7,7 @@ use coffer::store::tables::BALANCES;
 use coffer::store::{Order, Read, Span};
 use proptest::prelude::*;
 
-use super::model::{Late, Model, Policy, RefundWord, Word, spelt};
+use super::model::{Choice, Late, Model, Policy, RefundWord, Word, spelt};
 use super::world::{SCOPE, World, duration};
 
 /// What can happen next. Indexes are taken modulo what there is.
@@ -56,6 +56,12 @@ enum Op {
         refund: usize,
         word: RefundWord,
     },
+    /// A person decides about a case, sensibly or not.
+    Decide {
+        case: usize,
+        line: usize,
+        choice: Choice,
+    },
 }
 
 const WALLETS: [&str; 2] = ["wechat", "alipay"];
@@ -86,6 +92,10 @@ fn refund_word() -> impl Strategy<Value = RefundWord> {
     ]
 }
 
+fn choice() -> impl Strategy<Value = Choice> {
+    prop_oneof![Just(Choice::Book), Just(Choice::GiveBack), Just(Choice::Elsewhere), Just(Choice::Close)]
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let minor = prop_oneof![1..=3u64, 1..=20_000u64, 1..=10_000_000_000u64];
     let any_of = any::<usize>;
@@ -102,6 +112,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (any_of(), prop::option::of(0..=1_000u64)).prop_map(|(payment, part)| Op::Refund { payment, part }),
         5 => (any_of(), refund_word()).prop_map(|(refund, word)| Op::AnswerRefund { refund, word }),
         3 => (any_of(), refund_word()).prop_map(|(refund, word)| Op::NotifyRefund { refund, word }),
+        3 => (any_of(), any_of(), choice()).prop_map(|(case, line, choice)| Op::Decide { case, line, choice }),
     ]
 }
 
@@ -236,7 +247,30 @@ impl Pair {
                 self.tell(format!("notify {} {}", refund_name(p, r), self.spoken_of_refund(p, r, word)));
                 self.model.hear_refund(p, r, word, None);
             }
+            Op::Decide { case, line, choice } => self.decide(case, line, choice),
         }
+    }
+
+    fn decide(&mut self, case: usize, line: usize, choice: Choice) {
+        let all = self.model.payments.iter().enumerate();
+        let all: Vec<_> = all.flat_map(|(p, payment)| (0..payment.cases.len()).map(move |c| (p, c))).collect();
+        if all.is_empty() {
+            return;
+        }
+        let (p, c) = all[case % all.len()];
+        if self.model.payments[p].refunds.len() >= 50 {
+            return;
+        }
+        let line = line % self.model.payments[p].cases[c].lines.len();
+        let word = match choice {
+            Choice::Book => "book",
+            Choice::GiveBack => "give_back",
+            Choice::Elsewhere => "elsewhere",
+            Choice::Close => "close",
+        };
+        let possible = self.model.decide(p, c, line, choice);
+        let outcome = self.tell(format!("decide p{}.c{} {word} line {}", p + 1, c + 1, line + 1));
+        assert_eq!(!outcome.starts_with("refused"), possible, "{outcome}");
     }
 
     /// The answer to a question that is out, or to one that is due, asked at its time.
@@ -306,8 +340,8 @@ impl Pair {
     }
 
     /// In the order of [`Model::books`].
-    fn held(&self) -> [i128; 5] {
-        let mut held = [0i128; 5];
+    fn held(&self) -> [i128; 6] {
+        let mut held = [0i128; 6];
         let rows = self.world.read(|tx| tx.scan(&BALANCES, &Span::prefix(&SCOPE), Order::Ascending, 10_000));
         for ((_, _, account), balance) in rows {
             let code = Account::from_bytes(account).unwrap().code();
@@ -319,6 +353,7 @@ impl Pair {
                 AccountCode::RefundInTransit => (2, minor),
                 AccountCode::SuspenseLong => (3, minor),
                 AccountCode::FeeIncome => (4, minor),
+                AccountCode::Equity => (5, minor),
                 other => panic!("nothing here touches {other:?}"),
             };
             held[place] += minor;

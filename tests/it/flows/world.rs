@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use coffer::channels::{Observation, PaidFacts};
 use coffer::crypto::{MasterKey, Place, Vault};
-use coffer::domain::case::Case;
+use coffer::domain::case::{Case, Choices};
 use coffer::domain::event::{Actor, Event, EventObject, EventType, Happening, PaidSource};
 use coffer::domain::fee::{FeeRule, FeeSchedule};
 use coffer::domain::follow::Step;
-use coffer::domain::ids::{AccountId, AttemptId, EventId, KeyId, MerchantId, Mode, PaymentId, RefundId, Scope};
+use coffer::domain::ids::{AccountId, AttemptId, EventId, KeyId, MerchantId, Mode, PaymentId, RefundId, Scope, UserId};
 use coffer::domain::merchant::{ChannelAccount, ChannelKind, DuplicatePolicy, LatePolicy, Merchant};
 use coffer::domain::method::Method;
 use coffer::domain::money::{Currency, Money, decimal};
@@ -16,6 +16,7 @@ use coffer::domain::payment::{Attempt, Customer, Ending, NextAction, Payment, Pa
 use coffer::domain::refund::Refund;
 use coffer::domain::time::{Duration, Timestamp};
 use coffer::env::SystemEntropy;
+use coffer::flows::decisions::{self, Decision, Open};
 use coffer::flows::effect::{Effect, Lane};
 use coffer::flows::events::event;
 use coffer::flows::observe::{self, Source};
@@ -133,6 +134,9 @@ fn refused(why: &FlowError) -> String {
         Refusal::EndpointDisabled { .. } => "endpoint_disabled",
         Refusal::ExpiryOutOfRange => "expiry_out_of_range",
         Refusal::RefundFinished { .. } => "refund_finished",
+        Refusal::CaseNotFound => "case_not_found",
+        Refusal::CaseDecided { .. } => "case_decided",
+        Refusal::DecisionImpossible => "impossible",
     };
     format!("refused {word}")
 }
@@ -233,6 +237,15 @@ impl World {
             }
             ["answer" | "notify", name, ..] => Some(self.hear(name, words[0] == "answer", options)),
             ["refund", name, payment, ..] => Some(self.refund(name, payment, &words[3..])),
+            ["decide", name, decision, ..] => Some(self.decide(name, decision, &words[3..])),
+            ["may", name, ..] => {
+                let line = line_number(options);
+                let choices = self.open_case(name).choices.get(line).copied().unwrap_or_default();
+                let expected = words[2..].join(" ");
+                let expected = expected.split_once(" line").map_or(expected.as_str(), |(before, _)| before);
+                assert_eq!(spoken_choices(choices), expected, "in {line:?}");
+                None
+            }
             ["next", name, ..] => {
                 assert_eq!(self.next(name), options.join(" "), "in {line:?}");
                 None
@@ -463,6 +476,35 @@ impl World {
         }
     }
 
+    fn decide(&mut self, name: &str, decision: &str, words: &[&str]) -> String {
+        let id = self.case_record(name).id;
+        let note = "as the channel's own page shows".to_owned();
+        let decision = match decision {
+            "book" => Decision::Book,
+            "give_back" => Decision::GiveBack,
+            "elsewhere" => Decision::PaidElsewhere { note },
+            "close" => Decision::Close { note },
+            other => panic!("not a decision: {other:?}"),
+        };
+        let line = line_number(words);
+        let by = Actor::User(UserId::from_bytes([6; 16]));
+        match self.act(move |tx, moment| decisions::decide(tx, SCOPE, id, line, &decision, by.clone(), moment)) {
+            Ok(case) => case.state.code().to_owned(),
+            Err(why) => refused(&why),
+        }
+    }
+
+    /// `p1.c2` is the payment's second case.
+    pub fn case_record(&self, name: &str) -> Case {
+        let (payment, number) = name.split_once(".c").unwrap();
+        self.cases_of(self.payments[payment])[number.parse::<usize>().unwrap() - 1].clone()
+    }
+
+    pub fn open_case(&self, name: &str) -> Open {
+        let id = self.case_record(name).id;
+        self.store.read_blocking(|tx| decisions::look(tx, SCOPE, id)).unwrap()
+    }
+
     pub fn payment(&self, name: &str) -> Payment {
         let id = self.payments[name];
         self.read(|tx| tx.get(&PAYMENTS, &(SCOPE, id))).unwrap()
@@ -589,6 +631,7 @@ impl World {
                 match source {
                     PaidSource::Notification => "notification",
                     PaidSource::Query => "query",
+                    PaidSource::Person => "a person",
                 },
                 if *late { " late" } else { "" }
             ),
@@ -669,6 +712,22 @@ impl World {
         let found = self.read(|tx| Ok(verify(tx, &mut |_| {}).map_err(|finding| finding.to_string())));
         assert!(found.is_ok(), "after {line:?}: {}", found.unwrap_err());
     }
+}
+
+/// `line 2` is the second; without it the first.
+fn line_number(words: &[&str]) -> usize {
+    after(words, "line").map_or(1, |number| number.parse::<usize>().unwrap()) - 1
+}
+
+pub fn spoken_choices(choices: Choices) -> String {
+    let all = [
+        (choices.book, "book"),
+        (choices.give_back, "give_back"),
+        (choices.paid_elsewhere, "elsewhere"),
+        (choices.close, "close"),
+    ];
+    let words: Vec<&str> = all.into_iter().filter(|(may, _)| *may).map(|(_, word)| word).collect();
+    if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
 }
 
 /// `paid 100.00 [USD] [as t7] [by stranger]`, or one word.
