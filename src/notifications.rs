@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use crate::channels::{Acknowledgement, Inbound};
+use crate::channels::{Acknowledgement, ChannelError, Inbound};
 use crate::domain::ids::AccountId;
 use crate::flows::gateway::Gateway;
 use crate::flows::runner;
@@ -40,6 +40,11 @@ async fn receive(
                 return reply(open.channel.acknowledge(false), StatusCode::SERVICE_UNAVAILABLE);
             }
         },
+        // Expected now and then, and refused as it should be: nobody has to be woken.
+        Err(error @ ChannelError::Probe) => {
+            tracing::debug!(account = %open.account.id, "a notification was refused: {error}");
+            false
+        }
         Err(error) => {
             tracing::warn!(account = %open.account.id, "a notification was not believed: {error}");
             false

@@ -3,7 +3,9 @@
 //! An adapter builds requests and reads answers. It sends nothing, remembers nothing, and asks no clock.
 
 use std::fmt;
+use std::io::Read;
 
+use self::statement::{Promise, StatementAnswer, StatementError, StatementId, StatementKind, StatementLine, Totals};
 use crate::crypto::Secret;
 use crate::domain::ids::{AttemptId, RefundId};
 use crate::domain::merchant::ChannelKind;
@@ -13,7 +15,9 @@ use crate::domain::payment::NextAction;
 use crate::domain::time::{Duration, Timestamp};
 use crate::env::transport::{OutgoingRequest, OutgoingResponse};
 
+pub mod errors;
 pub mod registry;
+pub mod statement;
 pub mod test_wallet;
 
 /// What one provider must be able to do.
@@ -43,6 +47,26 @@ pub trait Channel: Send + Sync {
     /// Reads the answer to [`Channel::upkeep`]: the credentials to keep from now on, `None` when they stay as they are.
     fn read_upkeep(&self, response: &OutgoingResponse, now: Timestamp) -> Result<Option<Secret>, ChannelError>;
 
+    /// Asks for a day's statement of a kind that is in [`Terms::statements`].
+    fn request_statement(&self, wanted: StatementId, sealing: &Sealing) -> Result<OutgoingRequest, ChannelError>;
+
+    /// Reads the answer to [`Channel::request_statement`]; `sealing` is for the download that follows.
+    fn read_statement_answer(
+        &self,
+        wanted: StatementId,
+        response: &OutgoingResponse,
+        sealing: &Sealing,
+    ) -> Result<StatementAnswer, ChannelError>;
+
+    /// Reads a statement's file a line at a time. Lines count only when the end was reached without an error.
+    fn read_statement(
+        &self,
+        wanted: StatementId,
+        promise: &Promise,
+        file: &mut dyn Read,
+        each: &mut dyn FnMut(StatementLine),
+    ) -> Result<Totals, StatementError>;
+
     /// What the provider wants to hear: that the message is safely stored, or that it should come again.
     fn acknowledge(&self, stored: bool) -> Acknowledgement;
 }
@@ -54,6 +78,8 @@ pub struct Terms {
     pub currencies: Vec<Currency>,
     /// How long after the payment refunds are possible.
     pub refund_window: Duration,
+    /// Daily statements that can be fetched.
+    pub statements: &'static [StatementKind],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +100,8 @@ pub enum Order {
     Close(OrderRef),
     Refund(RefundOrder),
     QueryRefund(RefundRef),
+    /// A refund could not reach where the money came from: send it elsewhere (异常退款).
+    RedirectRefund(RefundRedirect),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +147,21 @@ pub struct RefundOrder {
     pub total: Money,
     pub reason: Option<String>,
     pub notify_url: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefundRedirect {
+    pub about: RefundRef,
+    pub to: RefundTarget,
+}
+
+/// Where a stuck refund goes instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RefundTarget {
+    /// Back to the merchant's own bank account, who then pays the customer outside of the channel.
+    Merchant,
+    /// Another bank card of the customer. Number and name travel encrypted and are not kept.
+    CustomerCard { bank: String, card_no: Secret, holder: Secret },
 }
 
 /// Time and randomness of one request, passed in so that requests can be replayed in tests.
@@ -232,6 +275,10 @@ pub struct Acknowledgement {
 pub enum ChannelError {
     /// Signature, certificate or encryption do not check out: the message proves nothing.
     NotGenuine { detail: String },
+    /// A wrong signature that the provider sends on purpose, to see whether it is refused. The real message follows.
+    Probe,
+    /// The order does not fit this provider's rules, so nothing was sent. The detail says what to change.
+    Unfit { detail: String },
     /// Genuine, but not understood: the outcome is unknown, ask again.
     Malformed { detail: String },
     /// The provider does not do this; callers see it in `Terms` before.
@@ -244,6 +291,8 @@ impl fmt::Display for ChannelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ChannelError::NotGenuine { detail } => write!(f, "the message is not genuine: {}", OneLine(detail)),
+            ChannelError::Probe => f.write_str("the provider tests whether wrong signatures are refused"),
+            ChannelError::Unfit { detail } => write!(f, "the order does not fit the channel: {detail}"),
             ChannelError::Malformed { detail } => write!(f, "the message was not understood: {}", OneLine(detail)),
             ChannelError::Unsupported => f.write_str("the channel does not offer this"),
             ChannelError::Credentials { detail } => {

@@ -16,8 +16,8 @@ use super::{FlowError, Moment, deliveries, observe, payments, record, refunds, s
 use crate::callbacks::Trigger;
 use crate::channels::registry::OpenAccount;
 use crate::channels::{
-    CreateOrder, Observation, Order as ChannelOrder, OrderRef, Prepared, RefundOrder, RefundRef, Sealing, Subject,
-    VerifiedNotification,
+    ChannelError, CreateOrder, Observation, Order as ChannelOrder, OrderRef, Prepared, RefundOrder, RefundRef, Sealing,
+    Subject, VerifiedNotification,
 };
 use crate::domain::follow::{RefundStep, Step};
 use crate::domain::ids::{AttemptId, Mode, RefundId, Scope};
@@ -495,6 +495,8 @@ async fn call(gateway: &Gateway, open: &OpenAccount, order: &ChannelOrder) -> Ob
     let request = match open.channel.request(order, &sealing) {
         Ok(Prepared::Show(next_action)) => return Observation::Accepted { next_action },
         Ok(Prepared::Call(request)) => request,
+        // Nothing was sent, and nothing ever will be: that is an answer.
+        Err(ChannelError::Unfit { detail }) => return Observation::Refused { code: "unfit".to_owned(), detail },
         Err(error) => return Observation::Unknown { detail: error.to_string() },
     };
     let policy = match open.account.scope.mode {
@@ -525,6 +527,7 @@ fn operation(order: &ChannelOrder) -> &'static str {
         ChannelOrder::Close(_) => "close",
         ChannelOrder::Refund(_) => "refund",
         ChannelOrder::QueryRefund(_) => "query_refund",
+        ChannelOrder::RedirectRefund(_) => "redirect_refund",
     }
 }
 

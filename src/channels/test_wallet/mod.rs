@@ -12,11 +12,13 @@ pub mod sign;
 mod tests;
 
 use std::fmt;
+use std::io::Read;
 use std::sync::Arc;
 
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
+use super::statement::{Promise, StatementAnswer, StatementError, StatementId, StatementLine, Totals};
 use super::{
     Acknowledgement, Channel, ChannelError, Inbound, MethodTerms, Observation, Order, Prepared, Sealing, Terms,
     VerifiedNotification,
@@ -144,6 +146,7 @@ pub fn terms() -> Terms {
         methods: METHODS.into_iter().map(method).collect(),
         currencies: Currency::ALL.to_vec(),
         refund_window: Duration::from_days(365),
+        statements: &[],
     }
 }
 
@@ -180,6 +183,29 @@ impl Channel for TestWallet {
 
     fn read_upkeep(&self, _response: &OutgoingResponse, _now: Timestamp) -> Result<Option<Secret>, ChannelError> {
         Err(ChannelError::Unsupported)
+    }
+
+    fn request_statement(&self, _wanted: StatementId, _sealing: &Sealing) -> Result<OutgoingRequest, ChannelError> {
+        Err(ChannelError::Unsupported)
+    }
+
+    fn read_statement_answer(
+        &self,
+        _wanted: StatementId,
+        _response: &OutgoingResponse,
+        _sealing: &Sealing,
+    ) -> Result<StatementAnswer, ChannelError> {
+        Err(ChannelError::Unsupported)
+    }
+
+    fn read_statement(
+        &self,
+        _wanted: StatementId,
+        _promise: &Promise,
+        _file: &mut dyn Read,
+        _each: &mut dyn FnMut(StatementLine),
+    ) -> Result<Totals, StatementError> {
+        Err(StatementError::Unsupported)
     }
 
     fn acknowledge(&self, stored: bool) -> Acknowledgement {

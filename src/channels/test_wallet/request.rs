@@ -74,6 +74,8 @@ pub(super) fn build(wallet: &TestWallet, order: &Order, sealing: &Sealing) -> Re
         }
         Order::Refund(refund) => (Verb::Post, format!("{API_PATH}/refunds"), json(&refund_body(wallet, refund)?)),
         Order::QueryRefund(about) => (Verb::Get, format!("{API_PATH}/refunds/{}", about.refund.bare()), Vec::new()),
+        // The wallet gives back to the wallet that paid, and nowhere else.
+        Order::RedirectRefund(_) => return Err(ChannelError::Unsupported),
     };
     let authorization = sign::authorization(wallet.hmac_key(), wallet.mch_id(), verb.as_str(), &path, &body, sealing);
     let mut headers = vec![

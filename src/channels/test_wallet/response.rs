@@ -83,6 +83,7 @@ pub(super) fn read(
                 same("refund", &view.out_refund_no, &about.refund.bare())?;
                 observe_refund(wallet, &view)
             }
+            Order::RedirectRefund(_) => Err(ChannelError::Unsupported),
         },
         status => refused(order, status, &parse(&response.body)?),
     }
@@ -99,19 +100,23 @@ fn refused(order: &Order, status: u16, error: &ErrorBody) -> Result<Observation,
         }
         "ORDER_NOT_EXIST" => match order {
             Order::Query(_) | Order::Close(_) => Observation::NotFound,
-            Order::Create(_) | Order::Refund(_) | Order::QueryRefund(_) => refused(),
+            Order::Create(_) | Order::Refund(_) | Order::QueryRefund(_) | Order::RedirectRefund(_) => refused(),
         },
         "REFUND_NOT_EXIST" => match order {
             Order::QueryRefund(_) => Observation::NotFound,
-            Order::Create(_) | Order::Query(_) | Order::Close(_) | Order::Refund(_) => unknown(),
+            Order::Create(_) | Order::Query(_) | Order::Close(_) | Order::Refund(_) | Order::RedirectRefund(_) => {
+                unknown()
+            }
         },
         "ORDERPAID" | "ORDERCLOSED" => match order {
             // The number is known: creating it once more must not look as if it had never existed. A query tells.
             Order::Create(_) => unknown(),
-            Order::Query(_) | Order::Close(_) | Order::Refund(_) | Order::QueryRefund(_) => refused(),
+            Order::Query(_) | Order::Close(_) | Order::Refund(_) | Order::QueryRefund(_) | Order::RedirectRefund(_) => {
+                refused()
+            }
         },
         "PARAM_ERROR" | "OUT_TRADE_NO_USED" | "OUT_REFUND_NO_USED" | "NOT_ENOUGH" | "USERPAYING" => match order {
-            Order::Create(_) | Order::Close(_) | Order::Refund(_) => refused(),
+            Order::Create(_) | Order::Close(_) | Order::Refund(_) | Order::RedirectRefund(_) => refused(),
             // A question moves nothing, so its refusal says nothing about the order.
             Order::Query(_) | Order::QueryRefund(_) => unknown(),
         },
