@@ -142,6 +142,26 @@ impl Fields<'_> {
         }
     }
 
+    /// Nothing was refused so far: what several fields mean together can be asked.
+    pub fn is_clean(&self) -> bool {
+        match &self.source {
+            Source::Description(_) => true,
+            Source::Request { faults, .. } => faults.is_empty(),
+        }
+    }
+
+    /// The same about a member of the object in field `outer`.
+    pub fn refuse_in<T>(&mut self, outer: &'static str, name: &'static str, code: FieldCode, words: Text) -> Option<T> {
+        match &mut self.source {
+            Source::Description(_) => None,
+            Source::Request { step, faults, .. } => {
+                let outer = Step::Key(step, outer);
+                let step = Step::Key(&outer, name);
+                Here { step: &step, query: None, faults }.refuse(code, words.zh, words.en)
+            }
+        }
+    }
+
     fn field<K: Kind>(&mut self, name: &'static str, required: bool, about: Text, kind: K) -> Option<K::Out> {
         match &mut self.source {
             Source::Description(fields) => {

@@ -421,6 +421,25 @@ impl Kind for Ip {
     }
 }
 
+/// The digits of a code that a customer shows on a phone (付款码). Which wallet's it is, is asked elsewhere.
+pub struct ShownCode;
+
+impl Kind for ShownCode {
+    type Out = String;
+
+    fn read(&self, value: &Value<'_>, here: &mut Here<'_>) -> Option<String> {
+        let digits = text(value, here)?;
+        if (16..=24).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Some(digits.to_owned());
+        }
+        here.refuse(FieldCode::BadFormat, "须为 16 到 24 位数字", "must be 16 to 24 digits")
+    }
+
+    fn shape(&self) -> Shape {
+        leaf(json!({"type": "string", "pattern": "^[0-9]{16,24}$"}), Words::new("16–24 位数字", "16–24 digits"))
+    }
+}
+
 /// An e-mail address as far as that can be told without sending to it.
 pub struct Email;
 

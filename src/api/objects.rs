@@ -141,6 +141,7 @@ impl<'a> NextActionObject<'a> {
             Some(NextAction::JsApiParams { params }) => {
                 NextActionObject { r#type: "jsapi_params", params: Some(params), ..none }
             }
+            Some(NextAction::Confirm) => none,
         }
     }
 }

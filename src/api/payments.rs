@@ -5,9 +5,9 @@ use ring::digest::{Context, SHA256};
 
 use super::commit::Committed;
 use super::endpoint::{Endpoint, Group, ReplyDoc, body, schema_of};
-use super::error::{ErrorCode, Problem};
+use super::error::{ErrorCode, FieldCode, Problem};
 use super::fields::{Fields, describe};
-use super::kinds::{Amount, Chars, Email, Int, Ip, ListOf, Metadata, OneOf, WebAddress};
+use super::kinds::{Amount, Chars, Email, Int, Ip, ListOf, Metadata, OneOf, ShownCode, WebAddress};
 use super::objects::{PaymentObject, payment_object, refund_object, to_bytes, write_payment};
 use super::page::{ListReply, Page, Window};
 use super::service::{Api, Call, Reply};
@@ -15,7 +15,7 @@ use super::wait;
 use super::webhooks::check_target;
 use crate::domain::ids::{PaymentId, Scope};
 use crate::domain::key::Permission;
-use crate::domain::method::Method;
+use crate::domain::method::{Flow, Method};
 use crate::domain::payment::{
     Attempt, AttemptState, Customer, EXPIRES_IN_DEFAULT, EXPIRES_IN_MAX, EXPIRES_IN_MIN, Ending, Payment, PaymentState,
 };
@@ -165,8 +165,53 @@ pub const ENDPOINTS: &[Endpoint] = &[
     },
 ];
 
-fn method_kind() -> OneOf<Method> {
-    OneOf::new(|| Method::ALL.iter().map(|method| method.code()).collect(), Method::parse)
+/// What a shop may ask for: a method, or whichever wallet the code belongs to that its customer shows.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Method(Method),
+    ShownCode,
+}
+
+const SHOWN_CODE: &str = "barcode";
+
+fn method_kind() -> OneOf<Wanted> {
+    OneOf::new(
+        || Method::ALL.iter().map(|method| method.code()).chain([SHOWN_CODE]).collect(),
+        |word| if word == SHOWN_CODE { Some(Wanted::ShownCode) } else { Method::parse(word).map(Wanted::Method) },
+    )
+}
+
+/// The method that `wanted` comes down to; a code that the customer showed must be there exactly when it is needed.
+fn resolve(f: &mut Fields<'_>, wanted: Option<Wanted>, auth_code: Option<&str>) -> Option<Option<Method>> {
+    if !f.is_clean() {
+        return None;
+    }
+    let mut refuse = |code, zh, en| f.refuse_in("customer", "auth_code", code, Text::new(zh, en));
+    let shown = |method: &Method| method.flow() == Flow::BarCode;
+    match (wanted, auth_code) {
+        (Some(Wanted::ShownCode), None) => {
+            refuse(FieldCode::Required, "付款码支付必填", "is needed for a bar-code payment")
+        }
+        (Some(Wanted::Method(method)), None) if shown(&method) => {
+            refuse(FieldCode::Required, "付款码支付必填", "is needed for a bar-code payment")
+        }
+        (Some(Wanted::ShownCode), Some(digits)) => match Method::of_shown_code(digits) {
+            Some(method) => Some(Some(method)),
+            None => refuse(FieldCode::NotAllowed, "不是已知钱包的付款码", "is not a code of a wallet known here"),
+        },
+        (Some(Wanted::Method(method)), Some(digits)) if shown(&method) => {
+            if Method::of_shown_code(digits).is_none_or(|of| of == method) {
+                Some(Some(method))
+            } else {
+                refuse(FieldCode::NotAllowed, "这是另一个钱包的付款码", "is a code of another wallet")
+            }
+        }
+        (None | Some(Wanted::Method(_)), Some(_)) => {
+            refuse(FieldCode::NotAllowed, "只用于付款码支付", "belongs to bar-code payments only")
+        }
+        (Some(Wanted::Method(method)), None) => Some(Some(method)),
+        (None, None) => Some(None),
+    }
 }
 
 fn description_kind() -> Chars {
@@ -194,8 +239,11 @@ fn new_payment(f: &mut Fields<'_>) -> Option<NewPayment> {
     let order_id = f.required("order_id", about, Chars::exact(1..=ORDER_ID_CHARS_MAX));
     let about = Text::new("商品说明，顾客会看到。", "What is bought; the customer sees it.");
     let description = f.required("description", about, description_kind());
-    let about = Text::new("指定支付方式；不填则由顾客选择。", "The method; without it the customer chooses.");
-    let method = f.optional("method", about, method_kind());
+    let about = Text::new(
+        "指定支付方式；不填则由顾客选择。barcode 会按付款码数字认出钱包。",
+        "The method; without it the customer chooses. `barcode` tells the wallet from the digits.",
+    );
+    let wanted = f.optional("method", about, method_kind());
     let about = Text::new("付款后顾客返回的页面。", "Where the customer goes after paying.");
     let return_url = f.optional("return_url", about, WebAddress);
     let about = Text::new("顾客放弃付款后返回的页面。", "Where the customer goes after giving up.");
@@ -207,6 +255,8 @@ fn new_payment(f: &mut Fields<'_>) -> Option<NewPayment> {
     let about = Text::new("顾客信息，仅用于渠道和风控。", "About the customer, for the channel and risk checks only.");
     let customer = f.object("customer", false, about, customer);
     let metadata = f.optional("metadata", METADATA, Metadata).unwrap_or_default();
+    let auth_code = customer.as_ref().and_then(|customer| customer.auth_code.as_deref());
+    let method = resolve(f, wanted, auth_code)?;
     let mut new = NewPayment {
         order_id: order_id?,
         amount: amount?,
@@ -234,7 +284,12 @@ fn customer(f: &mut Fields<'_>) -> Option<Customer> {
         "The payer's id in the wallet; JSAPI methods need it.",
     );
     let openid = f.optional("openid", about, Chars::exact(1..=OPENID_CHARS_MAX));
-    Some(Customer { ip, email, locale, openid })
+    let about = Text::new(
+        "顾客出示的付款码数字，付款码支付必填；扫码后请立即提交。",
+        "The digits of the code that the customer shows, for bar-code methods; send them as soon as they are scanned.",
+    );
+    let auth_code = f.optional("auth_code", about, ShownCode);
+    Some(Customer { ip, email, locale, openid, auth_code })
 }
 
 /// Everything the shop asked for, so that a repeated create is told from a conflicting one.
@@ -257,6 +312,7 @@ fn fingerprint(new: &NewPayment) -> [u8; 16] {
     add(new.customer.email.as_deref());
     add(new.customer.locale.as_deref());
     add(new.customer.openid.as_deref());
+    add(new.customer.auth_code.as_deref());
     for (key, value) in &new.metadata {
         add(Some(key));
         add(Some(value));

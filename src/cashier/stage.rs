@@ -173,7 +173,9 @@ impl Stage {
             Some(NextAction::Form { url, fields }) => {
                 Stage::Post { method, url: url.clone(), fields: fields.clone(), returned }
             }
-            Some(NextAction::AppParams { .. } | NextAction::JsApiParams { .. }) => Stage::InApp { method },
+            Some(NextAction::AppParams { .. } | NextAction::JsApiParams { .. } | NextAction::Confirm) => {
+                Stage::InApp { method }
+            }
         }
     }
 

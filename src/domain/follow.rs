@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::method::Flow;
 use super::payment::{Attempt, AttemptEvent, AttemptState};
 use super::refund::{Refund, RefundEvent};
 use super::time::{Duration, Timestamp};
@@ -97,6 +98,8 @@ pub fn after(state: AttemptState, step: Step, heard: Heard) -> (AttemptEvent, St
         Step::Ask => match heard {
             // The order never arrived, so it is told again; the number is the same, so twice is once.
             Heard::NotFound if never_shown => (E::OutcomeUnknown, Step::Create, When::Now),
+            // The first answer was lost; this one says that the order is there.
+            Heard::Accepted if never_shown => (E::Accepted, Step::Ask, When::Ladder),
             // It arrived, but its code was lost on the way back: telling it again brings the same code.
             Heard::NotPaid if never_shown => (E::OutcomeUnknown, Step::Create, When::Now),
             _ => (E::OutcomeUnknown, Step::Ask, When::Ladder),
@@ -126,6 +129,11 @@ pub fn after(state: AttemptState, step: Step, heard: Heard) -> (AttemptEvent, St
 /// Gaps between questions while the customer looks at the code, in seconds; afterwards every two minutes.
 const LADDER_SECONDS: [u64; 7] = [3, 5, 8, 13, 21, 34, 60];
 const LADDER_THEN: Duration = Duration::from_minutes(2);
+/// A customer who showed a code stands at the counter: asked at this pace, and not longer than [`COUNTER_MAX`].
+const COUNTER_GAP: Duration = Duration::from_seconds(4);
+/// How long somebody may type a password before the charge is reversed. Source: WeChat Pay, code payment: query for
+/// 30 to 45 s, then reverse.
+pub const COUNTER_MAX: Duration = Duration::from_seconds(45);
 /// Questions after the expiry, counted from it: money can still arrive. Also counted from an end before the expiry, as
 /// far as they come before it: until then the customer may hold a code that works.
 const AFTER_END: [Duration; 6] = [
@@ -141,6 +149,9 @@ const AFTER_END: [Duration; 6] = [
 pub fn due(attempt: &Attempt, step: Step, when: When, now: Timestamp) -> Option<Timestamp> {
     if when == When::Now {
         return Some(now);
+    }
+    if step == Step::Ask && attempt.method.flow() == Flow::BarCode && now < attempt.expires_at {
+        return Some(now.plus(COUNTER_GAP).min(attempt.expires_at));
     }
     let gap = LADDER_SECONDS.get(attempt.queries as usize).map_or(LADDER_THEN, |s| Duration::from_seconds(*s));
     match step {

@@ -92,10 +92,49 @@ impl Method {
     pub fn parse(code: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|m| m.code() == code)
     }
+
+    /// Whose code a customer shows (付款码), told by its digits. Sources: WeChat Pay, code payment, `auth_code`: 18 digits
+    /// that begin with 10 to 15; Alipay, `alipay.trade.pay`, `auth_code`: 16 to 24 digits that begin with 25 to 30.
+    pub fn of_shown_code(digits: &str) -> Option<Self> {
+        if !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let begins = digits.get(..2)?.parse::<u8>().ok()?;
+        match (begins, digits.len()) {
+            (10..=15, 18) => Some(Method::WechatBarcode),
+            (25..=30, 16..=24) => Some(Method::AlipayBarcode),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shown_code_tells_its_wallet() {
+        for (digits, method) in [
+            ("134567890123456789", Some(Method::WechatBarcode)),
+            ("100000000000000000", Some(Method::WechatBarcode)),
+            ("159999999999999999", Some(Method::WechatBarcode)),
+            ("2812345678901234", Some(Method::AlipayBarcode)),
+            ("301234567890123456789012", Some(Method::AlipayBarcode)),
+            ("1345678901234567", None),
+            ("1634567890123456789", None),
+            ("31123456789012345", None),
+            ("28123456789012345678901234", None),
+            ("28123456789012x4", None),
+            ("１３4567890123456789", None),
+            ("", None),
+        ] {
+            assert_eq!(Method::of_shown_code(digits), method, "{digits}");
+        }
     }
 }

@@ -188,6 +188,9 @@ pub struct Customer {
     pub email: Option<String>,
     pub locale: Option<String>,
     pub openid: Option<String>,
+    /// The digits of a code that the customer showed (付款码). Good for one charge within about a minute; forgotten as
+    /// soon as the channel has heard of it.
+    pub auth_code: Option<String>,
 }
 
 impl fmt::Debug for Customer {
@@ -396,6 +399,8 @@ pub enum NextAction {
     JsApiParams {
         params: BTreeMap<String, String>,
     },
+    /// Nothing: the customer confirms on the phone that showed the code.
+    Confirm,
 }
 
 #[cfg(test)]

@@ -15,8 +15,9 @@ use crate::domain::event::{Actor, EventType, Happening, PaidSource};
 use crate::domain::follow::{self, Heard, Step, When};
 use crate::domain::ids::{AttemptId, CaseId, Scope};
 use crate::domain::merchant::{ChannelKind, DuplicatePolicy, LatePolicy, Merchant};
+use crate::domain::method::Flow;
 use crate::domain::payment::{
-    Attempt, AttemptEvent, AttemptState, PaidBy, Payment, PaymentEvent, PaymentState, Reason,
+    Attempt, AttemptEvent, AttemptState, NextAction, PaidBy, Payment, PaymentEvent, PaymentState, Reason,
 };
 use crate::ledger::rules::{self, Collected};
 use crate::store::tables::PAYMENT_BY_TRANSACTION;
@@ -77,6 +78,7 @@ pub fn observe(
 ) -> Result<(), FlowError> {
     let mut attempt = record::attempt(tx, scope, id)?;
     let mut payment = record::payment(tx, scope, attempt.payment)?;
+    let observation = &at_the_counter(&attempt, observation, source);
     narrate(tx, scope, &mut attempt, observation, source, moment)?;
     if source == Source::FollowUp(attempt.step) {
         attempt.queries = attempt.queries.saturating_add(1);
@@ -117,6 +119,7 @@ pub fn observe(
     };
     if let Some(state) = before.next(event) {
         attempt.state = state;
+        payment.customer.auth_code = None;
         // The ladder begins when the code is shown.
         attempt.queries = 0;
     }
@@ -158,6 +161,15 @@ pub fn observe(
         | AttemptState::Failed
         | AttemptState::Closed => Ok(()),
     }
+}
+
+/// A code that the customer showed is never charged twice: an order that is there and not paid is one that the customer
+/// still confirms on the phone.
+fn at_the_counter(attempt: &Attempt, observation: &Observation, source: Source) -> Observation {
+    let confirms = attempt.method.flow() == Flow::BarCode
+        && *observation == Observation::NotPaid
+        && matches!(source, Source::FollowUp(Step::Create | Step::Ask));
+    if confirms { Observation::Accepted { next_action: NextAction::Confirm } } else { observation.clone() }
 }
 
 fn narrate(
@@ -403,8 +415,9 @@ fn ended(
         }
     };
     tell(tx, scope, payment.id, moment.now, Happening::AttemptEnded { attempt: attempt.id, reason })?;
-    // The shop chose the method, so there is no other one to try.
-    let hopeless = payment.method.is_some() && matches!(reason, Reason::Declined | Reason::ChannelRefused);
+    // The shop chose the method, so there is no other one to try; and a code that was shown is good for one charge.
+    let over = matches!(reason, Reason::Declined | Reason::ChannelRefused) || attempt.method.flow() == Flow::BarCode;
+    let hopeless = payment.method.is_some() && over;
     go_on(tx, scope, payment, hopeless.then_some(reason), moment)
 }
 

@@ -7,9 +7,9 @@ use super::record::{self, count, day_of, emit_payment, save_attempt, save_paymen
 use super::timeline::tell;
 use super::{FlowError, Moment, Refusal, events};
 use crate::domain::event::{Actor, EventType, Happening};
-use crate::domain::follow::Step;
+use crate::domain::follow::{COUNTER_MAX, Step};
 use crate::domain::ids::{AccountId, AttemptId, PaymentId, Scope};
-use crate::domain::method::Method;
+use crate::domain::method::{Flow, Method};
 use crate::domain::money::Money;
 use crate::domain::payment::{
     ATTEMPTS_PER_PAYMENT_MAX, Attempt, AttemptState, Customer, EXPIRES_IN_MAX, Ending, Payment, PaymentEvent,
@@ -153,6 +153,10 @@ fn start_attempt(
     let before = payment.state;
     payment.state = before.next(PaymentEvent::Started).map_err(|why| Refusal::PaymentEnded { state: why.from })?;
     close_live_attempts(tx, scope, payment, None, moment.now)?;
+    let expires_at = match method.flow() {
+        Flow::BarCode => payment.expires_at.min(moment.now.plus(COUNTER_MAX)),
+        Flow::QrCode | Flow::Redirect | Flow::App | Flow::JsApi => payment.expires_at,
+    };
     let attempt = Attempt {
         id: AttemptId::new(moment.now, moment.random()),
         payment: payment.id,
@@ -161,7 +165,7 @@ fn start_attempt(
         amount: payment.amount,
         state: AttemptState::Created,
         created_at: moment.now,
-        expires_at: payment.expires_at,
+        expires_at,
         next_action: None,
         transaction_id: None,
         paid_at: None,

@@ -440,7 +440,7 @@ fn attempt_order(gateway: &Gateway, scope: Scope, attempt: &Attempt, payment: &P
             return_url: format!("{}/return", gateway.checkout_url(scope, payment.id)),
             customer_ip: payment.customer.ip,
             openid: payment.customer.openid.clone(),
-            auth_code: None,
+            auth_code: payment.customer.auth_code.clone(),
         }),
         Step::Ask | Step::AskBeforeClose | Step::AskAfterClose | Step::AskLate | Step::Hold => {
             ChannelOrder::Query(order_ref(attempt))

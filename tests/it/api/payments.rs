@@ -72,6 +72,43 @@ async fn amounts_that_are_none_are_refused_by_name() {
 }
 
 #[tokio::test]
+async fn a_shown_code_is_needed_exactly_where_it_is_charged() {
+    let site = Site::new();
+    let shop = site.shop();
+    let (wechat, alipay) = ("134567890123456789", "2812345678901234");
+    let place = "#/customer/auth_code";
+    for (method, code, expected) in [
+        (json!("barcode"), None, Some((400, "required"))),
+        (json!("wechat_barcode"), None, Some((400, "required"))),
+        (json!("wechat_barcode"), Some(alipay), Some((422, "not_allowed"))),
+        (json!("barcode"), Some("9912345678901234"), Some((422, "not_allowed"))),
+        (json!("barcode"), Some("13456789012345678x"), Some((422, "bad_format"))),
+        (json!("wechat_native"), Some(wechat), Some((422, "not_allowed"))),
+        (json!(null), Some(wechat), Some((422, "not_allowed"))),
+        // Nobody offers it here, but the question is understood.
+        (json!("barcode"), Some(wechat), None),
+        (json!("alipay_barcode"), Some(alipay), None),
+    ] {
+        let mut order: Value = serde_json::from_str(&order("A1", "1.00")).unwrap();
+        order["method"] = method.clone();
+        if let Some(code) = code {
+            order["customer"] = json!({ "auth_code": code });
+        }
+        let answer = shop.post("/v1/payments", &order.to_string()).await;
+        match expected {
+            Some((status, fault)) => {
+                assert_eq!(
+                    (answer.status, answer.faults()),
+                    (status, vec![format!("{place} {fault}")]),
+                    "{method} {code:?}"
+                );
+            }
+            None => refused(&answer, 422, "method_unavailable"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_only_the_server_may_say_is_refused_and_so_is_what_is_said_twice() {
     let site = Site::new();
     let shop = site.shop();

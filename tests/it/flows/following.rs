@@ -267,3 +267,39 @@ fn the_story_of_a_payment_has_room_for_a_thousand_messages_and_for_everything_el
     assert_eq!(lines.len(), TIMELINE_CHATTER_MAX as usize + 3);
     assert_eq!(lines[lines.len() - 3..], ["/1 notified paid", "/1 paid by notification", "/1 notified paid"]);
 }
+
+#[test]
+fn a_code_that_the_customer_showed_is_asked_about_quickly_and_reversed_when_nobody_confirms() {
+    check(
+        "
+        pay p1 100.00 by barcode -> processing
+        answer p1 not_paid -> nothing
+        next p1 ask in 4s
+        wait 44s
+        answer p1 not_paid -> nothing
+        next p1 ask in 1s
+        answer p1 not_paid -> nothing
+        next p1 ask_before_close in 3s
+        answer p1 not_paid -> nothing
+        next p1 close now
+        answer p1 closed -> nothing
+        next p1 ask_after_close now
+        answer p1 closed -> failed
+        next p1 ask_late in 57s
+        ",
+    );
+}
+
+#[test]
+fn a_code_that_the_customer_showed_is_not_charged_again_when_the_answer_was_lost() {
+    check(
+        "
+        pay p1 100.00 by barcode -> processing
+        answer p1 unknown -> nothing
+        next p1 ask in 4s
+        answer p1 not_paid -> nothing
+        next p1 ask in 4s
+        notify p1 paid 100.00 -> paid
+        ",
+    );
+}

@@ -10,7 +10,7 @@ use coffer::domain::fee::{FeeRule, FeeSchedule};
 use coffer::domain::follow::Step;
 use coffer::domain::ids::{AccountId, AttemptId, EventId, KeyId, MerchantId, Mode, PaymentId, RefundId, Scope, UserId};
 use coffer::domain::merchant::{ChannelAccount, ChannelKind, DuplicatePolicy, LatePolicy, Merchant};
-use coffer::domain::method::Method;
+use coffer::domain::method::{Brand, Method};
 use coffer::domain::money::{Currency, Money, decimal};
 use coffer::domain::payment::{Attempt, Customer, Ending, NextAction, Payment, PaymentState};
 use coffer::domain::refund::Refund;
@@ -79,13 +79,14 @@ fn spoken(delay: Duration) -> String {
 pub fn method(word: &str) -> Method {
     match word {
         "wechat" => Method::WechatNative,
+        "barcode" => Method::WechatBarcode,
         "alipay" => Method::AlipayQr,
         _ => panic!("not a method: {word:?}"),
     }
 }
 
 pub fn account(method: Method) -> AccountId {
-    if method == Method::WechatNative { WECHAT } else { ALIPAY }
+    if method.brand() == Brand::WeChat { WECHAT } else { ALIPAY }
 }
 
 pub fn merchant() -> Merchant {
