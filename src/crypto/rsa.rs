@@ -143,6 +143,13 @@ impl RsaVerifier {
         key.encrypt(&mut SystemRng, Oaep::new::<sha1::Sha1>(), plain).ok()
     }
 
+    /// SubjectPublicKeyInfo as DER: what stands in `PUBLIC KEY` files and in certificates.
+    pub fn to_spki(&self) -> Vec<u8> {
+        use rsa::pkcs8::EncodePublicKey;
+        let key = RsaPublicKey::from_pkcs1_der(&self.pkcs1).expect("was written from a key");
+        key.to_public_key_der().expect("a key that was read can be written").into_vec()
+    }
+
     /// Names the key to people: the first 16 bytes of the SHA-256 of its DER form, in hex.
     pub fn fingerprint(&self) -> String {
         let digest = ring::digest::digest(&ring::digest::SHA256, &self.pkcs1);

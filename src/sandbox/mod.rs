@@ -1,6 +1,8 @@
 //! What integrators practise with: a simulated provider that misbehaves on request, and a small shop. Both speak to the
 //! rest of Coffer over HTTP only, as real ones do.
 
+/// What simulated providers have in common.
+pub mod provider;
 /// A small shop that sells mugs through the API.
 pub mod shop;
 /// The provider behind the test wallet's channel.

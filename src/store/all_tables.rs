@@ -68,6 +68,20 @@ pub const ALL_TABLES: &[TableCheck] = &[
     VERIFICATIONS.check(),
     CASE_LINES.check(),
     ENDPOINTS_FAILING.check(),
+    SIM_COMMON.check(),
+    SIM_KEYS.check(),
+    SIM_MEMBERS.check(),
+    SIM_BOARD.check(),
+    SIM_ORDERS.check(),
+    SIM_AGES.check(),
+    SIM_NAMES.check(),
+    SIM_REFUNDS.check(),
+    SIM_REFUNDS_BY_ORDER.check(),
+    SIM_MOVES.check(),
+    SIM_WAKES.check(),
+    SIM_LETTERS.check(),
+    SIM_TROUBLES.check(),
+    SIM_PAYER_CODES.check(),
 ];
 
 // Whoever declares a table and forgets the list above is told by the compiler.

@@ -24,8 +24,9 @@ use crate::flows::events::StoredEvent;
 use crate::flows::timeline::Lines;
 use crate::ledger::{Account, Balance, Chained, EntryId, Head};
 use crate::proof::Checkpoint;
+use crate::sandbox::provider::fault::Faults;
+use crate::sandbox::provider::{model as sim, records as sim_records};
 use crate::sandbox::shop::order::ShopOrder;
-use crate::sandbox::wallet::fault::Faults;
 use crate::sandbox::wallet::model::{WalletOrder, WalletRefund};
 use crate::sandbox::wallet::records::{Letter, Subject, WalletMerchant};
 
@@ -158,6 +159,32 @@ pub const CASE_LINES: Table<(Scope, CaseId, u32), CaseLine> = Table::new("case_l
 
 /// Endpoints of their own (not those of payments' addresses) that somebody should look at.
 pub const ENDPOINTS_FAILING: Table<(Scope, EndpointId), Unit> = Table::new("endpoints_failing", 1);
+/// Of the simulated providers. Their keys begin with the provider's name, and most go on with the merchant's number there.
+pub const SIM_COMMON: Table<u8, sim_records::Common> = Table::new("sim_common", 1);
+/// By the key's name.
+pub const SIM_KEYS: Table<(String, String), sim_records::KeyRecord> = Table::new("sim_keys", 1);
+pub const SIM_MEMBERS: Table<(String, String), sim_records::Member> = Table::new("sim_members", 1);
+pub const SIM_BOARD: Table<String, sim_records::Board> = Table::new("sim_board", 1);
+/// By the order's number.
+pub const SIM_ORDERS: Table<(String, String, String), sim::Order> = Table::new("sim_orders", 1);
+/// Orders by when they were made: the oldest make room.
+pub const SIM_AGES: Table<(Timestamp, String, sim_records::Subject), Unit> = Table::new("sim_ages", 1);
+/// Other names of orders and refunds: the provider's own numbers, and the codes that payers scan.
+pub const SIM_NAMES: Table<(String, String), sim_records::Subject> = Table::new("sim_names", 1);
+/// By the refund's number.
+pub const SIM_REFUNDS: Table<(String, String, String), sim::Refund> = Table::new("sim_refunds", 1);
+/// Order's number, refund's number.
+pub const SIM_REFUNDS_BY_ORDER: Table<(String, String, String, String), Unit> = Table::new("sim_refunds_by_order", 1);
+/// Payments by when they came, refunds by when they were made: the rows of bills.
+pub const SIM_MOVES: Table<(String, String, Timestamp, sim_records::Subject), Unit> = Table::new("sim_moves", 1);
+/// When a simulated provider looks at an order or refund again by itself.
+pub const SIM_WAKES: Table<(Timestamp, String, sim_records::Subject), Unit> = Table::new("sim_wakes", 1);
+/// Notifications on their way, by when they are sent next.
+pub const SIM_LETTERS: Table<(Timestamp, [u8; 16]), sim_records::Letter> = Table::new("sim_letters", 1);
+/// Answers about a number that were troubled on purpose so far.
+pub const SIM_TROUBLES: Table<(String, String, String), u32> = Table::new("sim_troubles", 1);
+/// Codes that payers show, by their digits.
+pub const SIM_PAYER_CODES: Table<(String, String), sim_records::PayerCode> = Table::new("sim_payer_codes", 1);
 
 /// The stored reply of an idempotent request.
 #[derive(Clone, Debug, Serialize, Deserialize)]

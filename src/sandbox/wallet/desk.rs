@@ -5,8 +5,7 @@ use ring::digest::{SHA256, digest};
 
 use super::fault::{Answering, Faults};
 use super::model::{
-    Change, Deed, NewOrder, NewRefund, Notice, RefundChange, Refusal, Simulation, TradeState, WalletOrder,
-    WalletRefund, one_off,
+    Change, Deed, NewOrder, NewRefund, Notice, RefundChange, Refusal, Simulation, TradeState, WalletOrder, WalletRefund,
 };
 use super::records::{Letter, Subject};
 use crate::channels::test_wallet::notification::NotificationBody;
@@ -14,6 +13,7 @@ use crate::channels::test_wallet::request::AmountBody;
 use crate::channels::test_wallet::response::{OrderView, RefundView};
 use crate::domain::money::Money;
 use crate::domain::time::Timestamp;
+use crate::sandbox::provider::model::one_off;
 use crate::store::tables::{
     WALLET_CODES, WALLET_FAULTS, WALLET_LETTERS, WALLET_ORDERS, WALLET_REFUNDS, WALLET_TROUBLES, WALLET_WAKES,
 };
@@ -145,8 +145,8 @@ pub fn record_paid(
     Ok(order)
 }
 
-/// Lets everything happen that is due, at most `limit` things; answers how many happened.
-pub fn wake(tx: &mut WriteTx<'_>, now: Timestamp, limit: usize) -> Result<usize, StoreError> {
+/// Lets everything happen that is due, at most `limit` things.
+pub fn wake(tx: &mut WriteTx<'_>, now: Timestamp, limit: usize) -> Result<(), StoreError> {
     let due = tx.scan(&WALLET_WAKES, &Span::all(), ScanOrder::Ascending, limit)?;
     let due: Vec<_> = due.into_iter().map(|(key, ())| key).take_while(|(at, _)| *at <= now).collect();
     for (at, subject) in &due {
@@ -164,7 +164,7 @@ pub fn wake(tx: &mut WriteTx<'_>, now: Timestamp, limit: usize) -> Result<usize,
             }
         }
     }
-    Ok(due.len())
+    Ok(())
 }
 
 /// An order as it is told; `pay_url` where it can be paid.

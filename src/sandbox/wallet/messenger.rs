@@ -1,16 +1,17 @@
-//! Sends notifications until they are heard, up a ladder of its own, and lets happen what was planned.
+//! How this provider's notifications are signed and sent, and its ladder.
 
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, watch};
 
 use super::records::Letter;
 use super::{Inner, Wallet, desk};
 use crate::channels::Sealing;
 use crate::channels::test_wallet::sign;
 use crate::domain::time::{Duration, Timestamp};
+use crate::env::Env;
 use crate::env::transport::{Limits, Method, OutgoingRequest};
+use crate::sandbox::provider::messenger::{self, LetterKey, Office};
 use crate::store::tables::{WALLET_LETTERS, WALLET_WAKES};
-use crate::store::{Order, Read, Span, StoreError};
+use crate::store::{Order, Read, Span, Store, StoreError, Table, WriteTx};
 
 /// Gaps before each further try. Source: WeChat Pay API v3, payment notification: 24 h 4 min in all.
 pub const LADDER: [Duration; 15] = [
@@ -31,67 +32,60 @@ pub const LADDER: [Duration; 15] = [
     Duration::from_hours(6),
 ];
 
-/// Notifications sent at the same time.
-const AT_ONCE_MAX: usize = 32;
-/// Planned things that happen in one commit.
-const WAKES_PER_COMMIT_MAX: usize = 64;
-/// How long to wait when nothing is on its way; the bell ends it.
-const IDLE: Duration = Duration::from_minutes(10);
-/// How long to wait after the store refused.
-const AFTER_TROUBLE: Duration = Duration::from_seconds(1);
 /// A provider waits five seconds for its answer. Source: WeChat Pay API v3, payment notification.
 const LIMITS: Limits =
     Limits { connect: Duration::from_seconds(3), total: Duration::from_seconds(5), reply_max: 4 * 1024 };
 
-type LetterKey = (Timestamp, [u8; 16]);
-
 impl Wallet {
     /// Runs until `stop` turns true or its sender is gone.
-    pub async fn run(&self, mut stop: watch::Receiver<bool>) {
-        while !*stop.borrow() {
-            let wait = match self.work().await {
-                Ok(wait) => wait,
-                Err(error) => {
-                    tracing::warn!("the test wallet's messenger could not reach the store: {error}");
-                    AFTER_TROUBLE
-                }
-            };
-            tokio::select! {
-                () = self.0.env.sleep(wait) => {}
-                () = self.0.bell.notified() => {}
-                changed = stop.changed() => if changed.is_err() { return },
-            }
-        }
+    pub async fn run(&self, stop: watch::Receiver<bool>) {
+        messenger::run(self, stop).await;
     }
 
     /// Does everything that is due now; answers how long there is nothing to do.
     pub async fn work(&self) -> Result<Duration, StoreError> {
-        let inner = &self.0;
-        loop {
-            let now = inner.env.now();
-            let Agenda { wake, letters, next } = inner.store.read(move |tx| agenda(tx, now)).await?;
-            if !wake && letters.is_empty() {
-                return Ok(next.map_or(IDLE, |next| next.since(now).min(IDLE)));
-            }
-            if wake {
-                inner.store.write(move |tx| desk::wake(tx, now, WAKES_PER_COMMIT_MAX)).await?;
-            }
-            let mut sending = JoinSet::new();
-            for (key, letter) in letters {
-                let inner = inner.clone();
-                sending.spawn(async move {
-                    let heard = inner.send(&letter).await;
-                    (key, letter, heard)
-                });
-            }
-            let mut outcomes = Vec::new();
-            while let Some(outcome) = sending.join_next().await {
-                // A panic leaves the letter where it was; it is sent again.
-                outcomes.extend(outcome.ok());
-            }
-            let now = inner.env.now();
-            inner.store.write(move |tx| record(tx, &outcomes, now)).await?;
-        }
+        messenger::work(self).await
+    }
+}
+
+impl Office for Wallet {
+    type Letter = Letter;
+
+    fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    fn env(&self) -> &Env {
+        &self.0.env
+    }
+
+    fn bell(&self) -> &Notify {
+        &self.0.bell
+    }
+
+    fn letters(&self) -> &'static Table<LetterKey, Letter> {
+        &WALLET_LETTERS
+    }
+
+    fn now(&self, _tx: &impl Read) -> Result<Timestamp, StoreError> {
+        Ok(self.0.env.now())
+    }
+
+    fn next_wake(&self, tx: &impl Read) -> Result<Option<Timestamp>, StoreError> {
+        Ok(tx.scan(&WALLET_WAKES, &Span::all(), Order::Ascending, 1)?.pop().map(|((at, _), ())| at))
+    }
+
+    fn wake(&self, tx: &mut WriteTx<'_>, now: Timestamp, limit: usize) -> Result<(), StoreError> {
+        desk::wake(tx, now, limit)
+    }
+
+    async fn send(&self, letter: &Letter) -> bool {
+        self.0.send(letter).await
+    }
+
+    fn again(&self, letter: &Letter) -> Option<(Letter, Duration)> {
+        let gap = usize::try_from(letter.tries).ok().and_then(|tries| LADDER.get(tries))?;
+        Some((Letter { tries: letter.tries + 1, ..letter.clone() }, *gap))
     }
 }
 
@@ -116,41 +110,4 @@ impl Inner {
             }
         }
     }
-}
-
-/// What there is to do.
-struct Agenda {
-    /// Something planned is due.
-    wake: bool,
-    /// Letters that are due.
-    letters: Vec<(LetterKey, Letter)>,
-    /// When the next thing will be.
-    next: Option<Timestamp>,
-}
-
-fn agenda(tx: &impl Read, now: Timestamp) -> Result<Agenda, StoreError> {
-    let wake = tx.scan(&WALLET_WAKES, &Span::all(), Order::Ascending, 1)?.pop().map(|((at, _), ())| at);
-    let mut letters = tx.scan(&WALLET_LETTERS, &Span::all(), Order::Ascending, AT_ONCE_MAX)?;
-    let later = letters.iter().position(|((at, _), _)| *at > now);
-    let first_later = later.and_then(|place| letters.get(place)).map(|((at, _), _)| *at);
-    letters.truncate(later.unwrap_or(letters.len()));
-    let next = [wake, first_later].into_iter().flatten().min();
-    Ok(Agenda { wake: wake.is_some_and(|at| at <= now), letters, next })
-}
-
-/// What was heard is gone; the rest climbs the ladder, and falls off its end.
-fn record(
-    tx: &mut crate::store::WriteTx<'_>,
-    outcomes: &[(LetterKey, Letter, bool)],
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    for (key, letter, heard) in outcomes {
-        tx.delete(&WALLET_LETTERS, key)?;
-        let gap = usize::try_from(letter.tries).ok().and_then(|tries| LADDER.get(tries));
-        if let (false, Some(gap)) = (*heard, gap) {
-            let again = Letter { tries: letter.tries + 1, ..letter.clone() };
-            tx.put(&WALLET_LETTERS, &(now.plus(*gap), key.1), &again)?;
-        }
-    }
-    Ok(())
 }

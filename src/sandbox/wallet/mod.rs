@@ -5,7 +5,6 @@
 //! counter.
 
 pub mod desk;
-pub mod fault;
 mod keys;
 mod messenger;
 pub mod model;
@@ -21,13 +20,14 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+pub use super::provider::fault;
 pub use keys::{Enrolment, enrol, merchant_place};
 pub use messenger::LADDER;
 pub use server::{Incoming, Outgoing, PAY_PATH, routes};
 
-use self::fault::Faults;
 use self::keys::Keys;
 use self::model::{Deed, Refusal, Simulation, WalletOrder};
+use super::provider::fault::{Fault, Faults};
 use crate::domain::ids::AttemptId;
 use crate::env::Env;
 use crate::env::target::TargetPolicy;
@@ -35,6 +35,23 @@ use crate::env::transport::Transport;
 use crate::flows::gateway::{Gateway, GatewayError};
 use crate::store::tables::{WALLET_FAULTS, WALLET_ORDERS};
 use crate::store::{Read, Store, StoreError};
+
+/// How this provider can misbehave.
+pub const FAULTS: [Fault; 13] = [
+    Fault::LoseNotification,
+    Fault::DoubleNotification,
+    Fault::DelayNotification,
+    Fault::ForgeNotification,
+    Fault::MisstateAmount,
+    Fault::Throttle,
+    Fault::AnswerError,
+    Fault::AnswerErrorAfterDoing,
+    Fault::AnswerLate,
+    Fault::AnswerRubbish,
+    Fault::PayAfterClose,
+    Fault::RefundSlow,
+    Fault::RefundAbnormal,
+];
 
 /// A handle to the provider; clones share it.
 #[derive(Clone)]

@@ -8,6 +8,7 @@ use super::fault::{Fault, Faults};
 use crate::domain::method::Method;
 use crate::domain::money::Money;
 use crate::domain::time::{Duration, Timestamp};
+use crate::sandbox::provider::model::{number, one_off};
 
 /// Money that comes after a close comes so much later.
 pub const LATE_AFTER: Duration = Duration::from_seconds(3);
@@ -334,12 +335,6 @@ fn notices(faults: Faults, told: Told, at: Timestamp) -> Vec<Notice> {
     vec![notice; count]
 }
 
-/// One unit less, or one more where there is only one.
-pub fn one_off(amount: Money) -> Money {
-    let minor = if amount.minor() > 1 { amount.minor() - 1 } else { amount.minor() + 1 };
-    Money::new(minor, amount.currency())
-}
-
 /// What the merchant asked for. Asking again with the same content is asking once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewRefund {
@@ -425,13 +420,6 @@ impl WalletRefund {
         let released_minor = if failed { self.asked.amount.minor() } else { 0 };
         RefundChange { refund, notices: notices(self.faults, Told::Once, self.ends_at), wake: None, released_minor }
     }
-}
-
-/// The provider's own number of a payment or refund: 28 digits, the same for the same order.
-fn number(prefix: &str, merchant_number: &str) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, merchant_number.as_bytes());
-    let (head, _) = digest.as_ref().split_first_chunk::<16>().expect("SHA-256 has 32 bytes");
-    format!("{prefix}{:026}", u128::from_be_bytes(*head) % 10u128.pow(26))
 }
 
 /// How the test API ends an attempt.

@@ -6,10 +6,10 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use data_encoding::BASE64URL_NOPAD;
 
-use super::Wallet;
 use super::fault::{Fault, Faults};
 use super::model::{Deed, Planned, TradeState, WalletOrder};
 use super::server::PAY_PATH;
+use super::{FAULTS, Wallet};
 use crate::domain::method::Brand;
 use crate::store::StoreError;
 use crate::web::{ErrorPage, Icon, Page, Trouble};
@@ -130,7 +130,7 @@ impl Phone<'_> {
     fn faults(&self) -> Vec<(&'static str, &'static str, bool)> {
         let lang = self.page.lang;
         let row = |fault: &Fault| (fault.code(), fault.text().get(lang), self.order.faults.has(*fault));
-        Fault::ALL.iter().map(row).collect()
+        FAULTS.iter().map(row).collect()
     }
 
     fn misbehaves(&self) -> bool {

@@ -131,7 +131,10 @@ impl Wallet {
                     inner.refuse(&WireError::new(429, "FREQUENCY_LIMITED", "too many requests"), now)
                 }
                 Answering::ErrorInstead => inner.refuse(&WireError::new(500, "SYSTEM_ERROR", "try again"), now),
-                Answering::ErrorAfter => bare(502, "<html><body><h1>502 Bad Gateway</h1></body></html>"),
+                // A connection that breaks is not among this provider's faults.
+                Answering::ErrorAfter | Answering::Cut => {
+                    bare(502, "<html><body><h1>502 Bad Gateway</h1></body></html>")
+                }
                 Answering::Rubbish => bare(200, "\u{1}\u{2}<not json"),
             },
             Err(error) => inner.refuse(&error, now),

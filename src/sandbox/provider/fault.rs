@@ -1,4 +1,5 @@
-//! How the provider can misbehave: named faults, set for one order or for all new ones.
+//! How simulated providers can misbehave: named faults, set for one order or for everything that is new. Each provider
+//! says which of them it knows.
 
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +53,46 @@ faults! {
     RefundSlow "refund_slow" "退款处理较慢" "Refunds take a while";
     /// Refunds take a while and then fail.
     RefundAbnormal "refund_abnormal" "退款最终失败" "Refunds fail in the end";
+    /// Refunds stay under way for days.
+    RefundStuck "refund_stuck" "退款卡住好几天" "Refunds are stuck for days";
+    /// The payer's card is gone, so refunds to it need somebody's help.
+    CardClosed "card_closed" "付款人的银行卡已注销，退款异常" "The payer's card is closed: refunds need help";
+    /// The merchant's balance does not cover refunds.
+    BalanceShort "balance_short" "商户余额不足，退不了款" "The merchant's balance does not cover refunds";
+    /// Every answer takes three seconds more.
+    AnswerSlow "answer_slow" "答复慢三秒" "Answers take three seconds longer";
+    /// The connection ends without an answer, although what was asked is done.
+    AnswerCut "answer_cut" "已执行，但连接中断" "Does it, but the connection breaks";
+    /// Answers carry no signature.
+    AnswerUnsigned "answer_unsigned" "答复没有签名" "Answers carry no signature";
+    /// Answers are changed after they were signed.
+    AnswerTampered "answer_tampered" "答复在路上被改动" "Answers are changed on their way";
+    /// Answers are signed on purpose with what is no signature, to see who notices.
+    ProbeAnswer "probe_answer" "答复带签名探测" "Answers carry a signature probe";
+    /// Each notification comes first with what is no signature, to see who notices, and properly afterwards.
+    ProbeNotification "probe_notification" "通知先带签名探测" "Notifications begin with a signature probe";
+    /// Notifications wait until a later one has overtaken them.
+    ReorderNotification "reorder_notification" "通知顺序颠倒" "Notifications come in the wrong order";
+    /// The provider's clock is ten minutes ahead in what it signs.
+    ClockSkew "clock_skew" "渠道时钟快十分钟" "The provider's clock is ten minutes fast";
+    /// What is signed is signed with the newest key, which the merchant may not have fetched yet.
+    NewKey "new_key" "改用新证书签名" "Signs with its new certificate";
+    /// Half of the notifications are signed with the kind of key that the merchant does not name.
+    MixedKeys "mixed_keys" "通知的签名密钥灰度切换" "Notifications are signed with either kind of key";
+    /// Bills leave out their first row.
+    BillRowMissing "bill_row_missing" "账单少一行" "Bills miss a row";
+    /// Bills have a row of an order that nobody made.
+    BillRowExtra "bill_row_extra" "账单多一行" "Bills have a row too many";
+    /// The first row of a bill names one unit more.
+    BillRowAltered "bill_row_altered" "账单金额不对" "Bills name a wrong amount";
+    /// Bills are not ready yet.
+    BillLate "bill_late" "账单还没生成" "Bills are late";
+    /// The file is not the one whose hash was told.
+    BillHashWrong "bill_hash_wrong" "账单哈希不符" "The bill's hash is wrong";
+    /// The file ends in the middle.
+    BillCut "bill_cut" "账单下载不完整" "Bills are cut short";
+    /// The address of a bill is dead when it is called.
+    BillLinkDead "bill_link_dead" "账单链接已过期" "The bill's link has expired";
 }
 
 impl Fault {
@@ -59,14 +100,14 @@ impl Fault {
         Self::ALL.iter().copied().find(|fault| fault.code() == code)
     }
 
-    const fn bit(self) -> u32 {
+    const fn bit(self) -> u64 {
         1 << self as u32
     }
 }
 
 /// A set of faults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Faults(u32);
+pub struct Faults(u64);
 
 impl Faults {
     pub const NONE: Faults = Faults(0);
@@ -107,6 +148,8 @@ pub enum Answering {
     TooLate,
     /// Done; the answer is no JSON and has no signature.
     Rubbish,
+    /// Done; the connection ends without an answer.
+    Cut,
 }
 
 impl Answering {
@@ -121,6 +164,7 @@ impl Answering {
             (Fault::AnswerErrorAfterDoing, Answering::ErrorAfter),
             (Fault::AnswerLate, Answering::TooLate),
             (Fault::AnswerRubbish, Answering::Rubbish),
+            (Fault::AnswerCut, Answering::Cut),
         ]
         .into_iter()
         .find(|(fault, _)| faults.has(*fault))
@@ -130,7 +174,9 @@ impl Answering {
     /// Whether what was asked is carried out.
     pub const fn does_it(self) -> bool {
         match self {
-            Answering::Properly | Answering::ErrorAfter | Answering::TooLate | Answering::Rubbish => true,
+            Answering::Properly | Answering::ErrorAfter | Answering::TooLate | Answering::Rubbish | Answering::Cut => {
+                true
+            }
             Answering::Throttled | Answering::ErrorInstead => false,
         }
     }
