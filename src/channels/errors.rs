@@ -2,6 +2,7 @@
 //!
 //! Each adapter has one table beside its reader of answers; the reader decides by it, and pages explain by it.
 
+use super::wechatpay;
 use crate::domain::merchant::ChannelKind;
 use crate::lang::Text;
 
@@ -45,6 +46,7 @@ pub struct ErrorMeaning {
 pub fn meaning(kind: ChannelKind, code: &str) -> Option<&'static ErrorMeaning> {
     let table: &[ErrorMeaning] = match kind {
         ChannelKind::TestWallet => &[],
+        ChannelKind::WechatPay => wechatpay::errors::TABLE,
     };
     find(table, code)
 }

@@ -19,6 +19,8 @@ pub mod errors;
 pub mod registry;
 pub mod statement;
 pub mod test_wallet;
+pub mod text;
+pub mod wechatpay;
 
 /// What one provider must be able to do.
 pub trait Channel: Send + Sync {

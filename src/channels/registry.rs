@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Channel, ChannelError, MethodTerms, test_wallet};
+use super::{Channel, ChannelError, MethodTerms, test_wallet, wechatpay};
 use crate::crypto::{Place, Vault};
 use crate::domain::ids::{AccountId, Mode, Scope};
 use crate::domain::merchant::{ChannelAccount, ChannelKind};
@@ -27,6 +27,11 @@ fn open(
         (ChannelKind::TestWallet, Mode::Test) => test_wallet::open(credentials, base_url.unwrap_or(own_url)),
         // Play money never pays a live order, whatever is stored.
         (ChannelKind::TestWallet, Mode::Live) => Err(ChannelError::Unsupported),
+        (ChannelKind::WechatPay, Mode::Test) => {
+            let simulator = format!("{own_url}{}", wechatpay::SIMULATOR_PATH);
+            wechatpay::open(credentials, base_url.unwrap_or(&simulator))
+        }
+        (ChannelKind::WechatPay, Mode::Live) => wechatpay::open(credentials, base_url.unwrap_or(wechatpay::HOST)),
     }
 }
 

@@ -215,6 +215,13 @@ pub const UNPACKED_MAX_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// Bytes of one line that are read.
 pub const LINE_MAX_BYTES: usize = 16 * 1024;
 
+/// Reads `2026-01-31 10:00:01` as the time in Beijing, which is how all Chinese providers write statements.
+pub fn beijing_time(text: &str) -> Option<Timestamp> {
+    let time = jiff::civil::DateTime::strptime("%Y-%m-%d %H:%M:%S", text).ok()?;
+    let at = jiff::tz::offset(8).to_timestamp(time).ok()?;
+    Some(Timestamp::from_millis(at.as_millisecond()))
+}
+
 /// Reads a decimal number of the main unit with at most five digits behind the point, as hundred-thousandths: `10.00`,
 /// `-0.06000`, `0`. Anything else, signs of other kinds and exponents included, is none.
 pub fn decimal_e5(text: &str) -> Option<i64> {
@@ -266,6 +273,15 @@ mod tests {
         assert_eq!(decimal_minor("10.01000"), Some(1001));
         for text in ["-1.00", "-0.00", "0.005"] {
             assert_eq!(decimal_minor(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_as_those_of_beijing() {
+        let read = |text| beijing_time(text).map(Timestamp::to_rfc3339);
+        assert_eq!(read("2026-01-01 00:00:01").as_deref(), Some("2025-12-31T16:00:01.000Z"));
+        for text in ["", "2026-01-01", "2026-02-30 00:00:00", "2026-01-01T00:00:01", "2026-01-01 24:00:00"] {
+            assert_eq!(read(text), None, "{text}");
         }
     }
 

@@ -55,24 +55,29 @@ pub struct CallbackDefaults {
 pub enum ChannelKind {
     /// The simulated provider for test mode.
     TestWallet,
+    /// WeChat Pay API v3, for merchants with a contract of their own.
+    WechatPay,
 }
 
 impl ChannelKind {
     pub const fn code(self) -> &'static str {
         match self {
             ChannelKind::TestWallet => "test_wallet",
+            ChannelKind::WechatPay => "wechatpay",
         }
     }
 
     pub const fn name_zh(self) -> &'static str {
         match self {
             ChannelKind::TestWallet => "测试钱包",
+            ChannelKind::WechatPay => "微信支付",
         }
     }
 
     pub const fn name_en(self) -> &'static str {
         match self {
             ChannelKind::TestWallet => "Test wallet",
+            ChannelKind::WechatPay => "WeChat Pay",
         }
     }
 }

@@ -19,6 +19,7 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::statement::{Promise, StatementAnswer, StatementError, StatementId, StatementLine, Totals};
+use super::text::shortened;
 use super::{
     Acknowledgement, Channel, ChannelError, Inbound, MethodTerms, Observation, Order, Prepared, Sealing, Terms,
     VerifiedNotification,
@@ -127,7 +128,7 @@ impl TestWallet {
     fn check_identity(&self, mch_id: &str, app_id: &str) -> Result<(), String> {
         for (name, found, ours) in [("mch_id", mch_id, &self.mch_id), ("app_id", app_id, &self.app_id)] {
             if found != ours {
-                return Err(format!("{name} {} is not ours", response::shortened(found)));
+                return Err(format!("{name} {} is not ours", shortened(found)));
             }
         }
         Ok(())

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::response::{OrderView, RefundView, observe_order, observe_refund, parse, shortened};
+use super::response::{OrderView, RefundView, observe_order, observe_refund, parse};
 use super::{TestWallet, sign};
+use crate::channels::text::shortened;
 use crate::channels::{ChannelError, Inbound, Subject, VerifiedNotification};
 use crate::domain::ids::{AttemptId, RefundId};
 use crate::domain::time::Timestamp;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{TestWallet, request::AmountBody, sign};
+use crate::channels::text::shortened;
 use crate::channels::{ChannelError, Observation, Order, PaidFacts};
 use crate::domain::method::{Flow, Method};
 use crate::domain::money::{Currency, Money};
@@ -197,9 +198,4 @@ fn same(what: &str, found: &str, expected: &str) -> Result<(), ChannelError> {
 
 fn malformed(detail: &str) -> ChannelError {
     ChannelError::Malformed { detail: detail.to_owned() }
-}
-
-/// Foreign text in our sentences: no control characters, and not much of it.
-pub(super) fn shortened(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(64).collect()
 }

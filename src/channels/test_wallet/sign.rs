@@ -7,6 +7,7 @@ use data_encoding::{BASE64, HEXLOWER};
 use ring::{hmac, signature};
 
 use crate::channels::Sealing;
+use crate::channels::text::single;
 use crate::crypto::Secret;
 use crate::domain::time::{Duration, Timestamp};
 
@@ -128,9 +129,10 @@ pub fn verify_provider(
     body: &[u8],
     now: Timestamp,
 ) -> Result<(), BadSignature> {
-    let timestamp = single(headers, TIMESTAMP_HEADER)?;
-    let nonce = single(headers, NONCE_HEADER)?;
-    let signature = single(headers, SIGNATURE_HEADER)?;
+    let one = |name: &'static str| single(headers, name).ok_or(BadSignature::Missing(name));
+    let timestamp = one(TIMESTAMP_HEADER)?;
+    let nonce = one(NONCE_HEADER)?;
+    let signature = one(SIGNATURE_HEADER)?;
     if nonce.len() > NONCE_MAX {
         return Err(BadSignature::Missing(NONCE_HEADER));
     }
@@ -139,15 +141,6 @@ pub fn verify_provider(
     signature::UnparsedPublicKey::new(&signature::ED25519, public_key)
         .verify(&message_text(timestamp, nonce, body), &signature)
         .map_err(|_| BadSignature::Wrong)
-}
-
-/// The one value of a header; a second one is somebody's attempt to have us read another than the one that was signed.
-fn single<'a>(headers: &'a [(String, String)], name: &'static str) -> Result<&'a str, BadSignature> {
-    let mut values = headers.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str());
-    match (values.next(), values.next()) {
-        (Some(value), None) if !value.is_empty() => Ok(value),
-        _ => Err(BadSignature::Missing(name)),
-    }
 }
 
 fn check_fresh(timestamp: &str, now: Timestamp) -> Result<(), BadSignature> {
