@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Channel, ChannelError, MethodTerms, test_wallet, wechatpay};
+use super::{Channel, ChannelError, MethodTerms, alipay, test_wallet, wechatpay};
 use crate::crypto::{Place, Vault};
 use crate::domain::ids::{AccountId, Mode, Scope};
 use crate::domain::merchant::{ChannelAccount, ChannelKind};
@@ -32,6 +32,7 @@ fn open(
             wechatpay::open(credentials, base_url.unwrap_or(&simulator))
         }
         (ChannelKind::WechatPay, Mode::Live) => wechatpay::open(credentials, base_url.unwrap_or(wechatpay::HOST)),
+        (ChannelKind::Alipay, mode) => alipay::open(credentials, mode, base_url, own_url),
     }
 }
 

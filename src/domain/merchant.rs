@@ -57,6 +57,8 @@ pub enum ChannelKind {
     TestWallet,
     /// WeChat Pay API v3, for merchants with a contract of their own.
     WechatPay,
+    /// Alipay's gateway, version 2, for merchants with a contract of their own.
+    Alipay,
 }
 
 impl ChannelKind {
@@ -64,6 +66,7 @@ impl ChannelKind {
         match self {
             ChannelKind::TestWallet => "test_wallet",
             ChannelKind::WechatPay => "wechatpay",
+            ChannelKind::Alipay => "alipay",
         }
     }
 
@@ -71,6 +74,7 @@ impl ChannelKind {
         match self {
             ChannelKind::TestWallet => "测试钱包",
             ChannelKind::WechatPay => "微信支付",
+            ChannelKind::Alipay => "支付宝",
         }
     }
 
@@ -78,6 +82,7 @@ impl ChannelKind {
         match self {
             ChannelKind::TestWallet => "Test wallet",
             ChannelKind::WechatPay => "WeChat Pay",
+            ChannelKind::Alipay => "Alipay",
         }
     }
 }
