@@ -10,7 +10,7 @@ pub mod meter;
 mod own;
 mod report;
 mod scripts;
-mod serving;
+pub mod serving;
 mod site;
 
 use std::fmt;

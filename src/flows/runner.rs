@@ -5,6 +5,7 @@
 //! a crash the row is still there and is done again, which every effect bears.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -36,6 +37,10 @@ const PER_LANE_MAX: usize = 64;
 const REST: Duration = Duration::from_seconds(60);
 /// The same when the store was only busy.
 const REST_BUSY: Duration = Duration::from_seconds(1);
+/// A wall clock that is so much behind what the monotonic one says was set back.
+const SET_BACK_MIN: Duration = Duration::from_seconds(10);
+/// Planned things that are brought forward at most when the clock was set back.
+const EARLY_MAX: usize = 100_000;
 /// Even with nothing due, the queue is looked at this often: nothing rests on a signal alone.
 const LOOK_AT_LEAST: Duration = Duration::from_seconds(30);
 
@@ -56,6 +61,10 @@ struct Plan {
     lanes: BTreeMap<Lane, LanePlan>,
     under_way: BTreeSet<Effect>,
     resting: BTreeMap<Effect, Timestamp>,
+    /// May start before their time: it was told by a clock that was ahead.
+    early: BTreeSet<Effect>,
+    /// Wall time and monotonic milliseconds when the clocks were last looked at.
+    clocks: Option<(Timestamp, u64)>,
 }
 
 #[derive(Clone, Copy)]
@@ -108,8 +117,12 @@ impl Runner {
             }
         });
         let moment = Moment::new(&inner.gateway.env);
-        inner.gateway.store.write_blocking(move |tx| sweep::ensure(tx, moment))?;
+        let set_back = inner.gateway.store.write_blocking(move |tx| sweep::ensure(tx, moment))?;
         inner.find_lanes()?;
+        if set_back >= SET_BACK_MIN {
+            let planned = inner.gateway.store.read_blocking(|tx| planned_later(tx, moment.now))?;
+            inner.bring_forward(set_back, planned);
+        }
         Ok(Runner(inner))
     }
 
@@ -215,9 +228,39 @@ impl Inner {
         Ok(())
     }
 
+    /// By how much the wall clock was set back since the last look, if it was.
+    fn look_at_clocks(&self, now: Timestamp) -> Option<Duration> {
+        let now_ms = self.gateway.env.clock.monotonic_ms();
+        let before = self.plan().clocks.replace((now, now_ms));
+        let expected = before.map(|(wall, ms)| wall.plus(Duration::from_millis(now_ms.saturating_sub(ms))));
+        expected.map(|expected| expected.since(now)).filter(|set_back| *set_back >= SET_BACK_MIN)
+    }
+
+    /// The clock was set back. What it planned while it was ahead would wait for as long as it was ahead, so it is done
+    /// now: a question and a callback may always come early.
+    fn bring_forward(&self, set_back: Duration, planned: Vec<Effect>) {
+        let effects = planned.len();
+        let seconds = set_back.as_seconds();
+        tracing::warn!(
+            seconds,
+            effects,
+            "the clock was set back; what was planned by it is done now. Let the machine keep its time, and see `coffer doctor`"
+        );
+        let mut plan = self.plan();
+        plan.early.extend(planned);
+        for lane in plan.lanes.values_mut() {
+            lane.next = Some(Timestamp::MIN);
+            lane.rest_until = Timestamp::MIN;
+        }
+    }
+
     /// Starts everything that is due and may start; answers how long nothing else will be.
     async fn start_due(self: Arc<Self>) -> Result<Duration, StoreError> {
         let now = self.gateway.env.now();
+        if let Some(set_back) = self.look_at_clocks(now) {
+            let planned = self.gateway.store.read(move |tx| planned_later(tx, now)).await?;
+            self.bring_forward(set_back, planned);
+        }
         let lanes = self.lanes_to_look_at(now);
         if !lanes.is_empty() {
             let rows = self.gateway.store.read(move |tx| {
@@ -263,15 +306,15 @@ impl Inner {
     fn start_lane(self: &Arc<Self>, id: Lane, rows: Vec<(Lane, Timestamp, Effect)>, now: Timestamp) {
         let mut started = Vec::new();
         let mut plan = self.plan();
-        let Plan { lanes, under_way, resting } = &mut *plan;
+        let Plan { lanes, under_way, resting, early, clocks: _ } = &mut *plan;
         let lane = lanes.entry(id).or_default();
         let plan_for = |lane: &mut LanePlan, at: Timestamp| {
             lane.next = Some(lane.next.map_or(at, |next| next.min(at)));
         };
         for (_, at, effect) in rows {
-            if at > now {
+            if at > now && !early.contains(&effect) {
                 plan_for(lane, at);
-                break;
+                continue;
             }
             if under_way.contains(&effect) {
                 continue;
@@ -294,6 +337,7 @@ impl Inner {
                 }
                 break;
             }
+            early.remove(&effect);
             under_way.insert(effect);
             lane.under_way += 1;
             started.push((at, effect));
@@ -378,6 +422,28 @@ impl Inner {
             }
         }
     }
+}
+
+/// Questions and callbacks that are planned for later than now. Ends of payments are not among them: customers were
+/// promised their time.
+fn planned_later(tx: &impl Read, now: Timestamp) -> Result<Vec<Effect>, StoreError> {
+    let mut planned = Vec::new();
+    tx.walk(&DUE, &Span::all(), |(_, at, effect), ()| {
+        let may_be_early = match effect {
+            Effect::FollowAttempt(..)
+            | Effect::FollowRefund(..)
+            | Effect::Deliver(..)
+            | Effect::Resend(..)
+            | Effect::Sweep => true,
+            Effect::Expire(..) => false,
+        };
+        if may_be_early && at > now {
+            planned.push(effect);
+        }
+        let full = planned.len() == EARLY_MAX;
+        Ok::<_, StoreError>(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(planned)
 }
 
 /// Asks or tells the channel what the attempt's step calls for, and commits the answer.
