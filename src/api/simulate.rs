@@ -62,7 +62,8 @@ async fn simulate(call: Call) -> Result<Reply, Problem> {
     let (payment, _) = load(&call.api, scope, id)?;
     let registry = &call.api.gateway.channels;
     let offer = registry.offers(scope, Some(payment.amount)).into_iter().next();
-    let offer = offer.and_then(|offer| Some((offer.method, registry.choose(scope, offer.method, payment.amount)?)));
+    let offer =
+        offer.and_then(|offer| Some((offer.method, call.api.gateway.route(scope, offer.method, payment.amount)?)));
     let committed = call.commit(move |_, tx, moment| {
         let payment = crate::flows::record::payment(tx, scope, id)?;
         let live = match payment.current {
@@ -70,8 +71,8 @@ async fn simulate(call: Call) -> Result<Reply, Problem> {
             None => false,
         };
         if !live {
-            let (method, account) = offer.ok_or(Refusal::MethodUnavailable)?;
-            flow::choose_method(tx, scope, id, method, account, moment)?;
+            let (method, route) = offer.ok_or(Refusal::MethodUnavailable)?;
+            flow::choose_method(tx, scope, id, method, route, moment)?;
         }
         Ok(AnswerState::Running(id))
     });

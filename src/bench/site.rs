@@ -141,6 +141,7 @@ pub fn order(order_id: String) -> NewPayment {
         cancel_url: None,
         callback_url: None,
         customer: Default::default(),
+        auth_code: None,
         metadata: BTreeMap::from([("cart".to_owned(), "7f3a".to_owned())]),
         fingerprint: [7; 16],
     }
@@ -155,7 +156,7 @@ fn paid(
     moment: &mut Moment,
 ) -> Result<PaymentId, FlowError> {
     let order = NewPayment { method: Some(Method::WechatNative), ..order(format!("fill-{number:09}")) };
-    let created = payments::create(tx, scope, &order, Some(account), moment)?;
+    let created = payments::create(tx, scope, &order, Some(account.into()), moment)?;
     let payment = created.payment();
     let attempt = payment.current.expect("it was created with a method");
     let qr = format!("weixin://wxpay/bizpayurl?pr={}", attempt.bare());

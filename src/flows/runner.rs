@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 
 use super::effect::{Effect, Lane, unschedule};
 use super::gateway::Gateway;
-use super::{FlowError, Moment, deliveries, observe, payments, record, refunds, sweep};
+use super::{FlowError, Moment, accounts, deliveries, observe, payments, record, refunds, sweep};
 use crate::callbacks::Trigger;
 use crate::channels::registry::OpenAccount;
 use crate::channels::{
@@ -28,7 +28,7 @@ use crate::domain::refund::Refund;
 use crate::domain::time::{Duration, Timestamp};
 use crate::env::transport::Limits;
 use crate::signals::metrics::ChannelOutcome;
-use crate::store::tables::DUE;
+use crate::store::tables::{DUE, SHOWN_CODES};
 use crate::store::{Order, Read, Signal, Span, StoreError};
 
 /// Calls under way to one channel account, and pieces of own work.
@@ -118,6 +118,7 @@ impl Runner {
         });
         let moment = Moment::new(&inner.gateway.env);
         let set_back = inner.gateway.store.write_blocking(move |tx| sweep::ensure(tx, moment))?;
+        accounts::plan_upkeep(&inner.gateway)?;
         inner.find_lanes()?;
         if set_back >= SET_BACK_MIN {
             let planned = inner.gateway.store.read_blocking(|tx| planned_later(tx, moment.now))?;
@@ -325,9 +326,11 @@ impl Inner {
             }
             let limit = match effect {
                 Effect::Deliver(..) | Effect::Resend(..) => self.gateway.settings.per_endpoint_max,
-                Effect::FollowAttempt(..) | Effect::FollowRefund(..) | Effect::Expire(..) | Effect::Sweep => {
-                    PER_LANE_MAX
-                }
+                Effect::FollowAttempt(..)
+                | Effect::FollowRefund(..)
+                | Effect::Expire(..)
+                | Effect::Upkeep(..)
+                | Effect::Sweep => PER_LANE_MAX,
             };
             let limit = if lane.probing { 1 } else { limit };
             if lane.under_way >= limit || under_way.len() >= self.gateway.settings.in_flight_max {
@@ -399,6 +402,7 @@ impl Inner {
                     })
                     .await
             }
+            Effect::Upkeep(scope, id) => accounts::upkeep(gateway, scope, id, at).await,
             Effect::Sweep => {
                 let moment = Moment::new(&gateway.env);
                 gateway.store.write(move |tx| sweep::sweep(tx, at, moment)).await.map_err(FlowError::from)
@@ -431,6 +435,7 @@ fn planned_later(tx: &impl Read, now: Timestamp) -> Result<Vec<Effect>, StoreErr
     tx.walk(&DUE, &Span::all(), |(_, at, effect), ()| {
         let may_be_early = match effect {
             Effect::FollowAttempt(..)
+            | Effect::Upkeep(..)
             | Effect::FollowRefund(..)
             | Effect::Deliver(..)
             | Effect::Resend(..)
@@ -451,9 +456,10 @@ async fn follow_attempt(gateway: &Gateway, scope: Scope, id: AttemptId, at: Time
     let loaded = gateway.store.read(move |tx| {
         let attempt = record::attempt(tx, scope, id)?;
         let payment = record::payment(tx, scope, attempt.payment)?;
-        Ok::<_, FlowError>((attempt, payment))
+        let shown_code = tx.get(&SHOWN_CODES, &(scope, id))?;
+        Ok::<_, FlowError>((attempt, payment, shown_code))
     });
-    let (attempt, payment) = loaded.await?;
+    let (attempt, payment, shown_code) = loaded.await?;
     if attempt.follow_up != Some(at) {
         let lane = Lane::account(attempt.account);
         let effect = Effect::FollowAttempt(scope, id);
@@ -461,7 +467,7 @@ async fn follow_attempt(gateway: &Gateway, scope: Scope, id: AttemptId, at: Time
     }
     let account = gateway.channels.get(attempt.account);
     let observation = match &account {
-        Some(open) => call(gateway, open, &attempt_order(gateway, scope, &attempt, &payment)).await,
+        Some(open) => call(gateway, open, &attempt_order(gateway, scope, &attempt, &payment, shown_code)).await,
         None => Observation::Unknown { detail: "the channel account cannot be used".to_owned() },
     };
     let kind = account.map_or(ChannelKind::TestWallet, |open| open.account.kind);
@@ -492,7 +498,13 @@ fn notify_url(gateway: &Gateway, attempt: &Attempt) -> String {
     format!("{base}/notify/{}", attempt.account)
 }
 
-fn attempt_order(gateway: &Gateway, scope: Scope, attempt: &Attempt, payment: &Payment) -> ChannelOrder {
+fn attempt_order(
+    gateway: &Gateway,
+    scope: Scope,
+    attempt: &Attempt,
+    payment: &Payment,
+    shown_code: Option<String>,
+) -> ChannelOrder {
     match attempt.step {
         Step::Create => ChannelOrder::Create(CreateOrder {
             attempt: attempt.id,
@@ -506,7 +518,7 @@ fn attempt_order(gateway: &Gateway, scope: Scope, attempt: &Attempt, payment: &P
             return_url: format!("{}/return", gateway.checkout_url(scope, payment.id)),
             customer_ip: payment.customer.ip,
             openid: payment.customer.openid.clone(),
-            auth_code: payment.customer.auth_code.clone(),
+            auth_code: shown_code,
         }),
         Step::Ask | Step::AskBeforeClose | Step::AskAfterClose | Step::AskLate | Step::Hold => {
             ChannelOrder::Query(order_ref(attempt))
@@ -565,10 +577,7 @@ async fn call(gateway: &Gateway, open: &OpenAccount, order: &ChannelOrder) -> Ob
         Err(ChannelError::Unfit { detail }) => return Observation::Refused { code: "unfit".to_owned(), detail },
         Err(error) => return Observation::Unknown { detail: error.to_string() },
     };
-    let policy = match open.account.scope.mode {
-        Mode::Test => &gateway.settings.sandbox,
-        Mode::Live => &gateway.settings.channels,
-    };
+    let policy = gateway.provider_policy(open.account.scope.mode);
     let clock = gateway.env.clock.as_ref();
     let started_ms = clock.monotonic_ms();
     let observation = match gateway.transport.send(request, policy, Limits::default()).await {
@@ -581,6 +590,7 @@ async fn call(gateway: &Gateway, open: &OpenAccount, order: &ChannelOrder) -> Ob
     let took = Duration::from_millis(clock.monotonic_ms().saturating_sub(started_ms));
     let is_unknown = matches!(observation, Observation::Unknown { .. });
     let outcome = if is_unknown { ChannelOutcome::Unknown } else { ChannelOutcome::Answered };
+    gateway.channels.report(open.account.id, !is_unknown, gateway.env.now());
     gateway.outgoing.channel(open.account.kind.code(), operation(order), outcome, took);
     observation
 }

@@ -6,6 +6,7 @@
 mod schema_2;
 /// The list of endpoints that fail.
 mod schema_3;
+mod schema_4;
 
 use std::path::Path;
 
@@ -26,7 +27,7 @@ pub struct Migration {
 }
 
 /// Every step since schema 1, in order.
-pub const ALL: &[Migration] = &[schema_2::STEP, schema_3::STEP];
+pub const ALL: &[Migration] = &[schema_2::STEP, schema_3::STEP, schema_4::STEP];
 
 /// The schema of a file that no step has touched.
 const FIRST_SCHEMA: u32 = 1;
