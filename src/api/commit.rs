@@ -8,12 +8,14 @@ use ring::digest::{Context, SHA256, digest};
 
 use super::error::{ErrorCode, Problem};
 use super::service::{Api, Call, Reply, lang_of};
+use super::signature::CREATED_WINDOW;
 use crate::domain::ids::{KeyId, PaymentId, Scope};
 use crate::domain::time::{Duration, Timestamp};
+use crate::flows::sweep::{NONCE_SLICE, nonce_slice};
 use crate::flows::{FlowError, Moment};
 use crate::lang::Lang;
 use crate::signals::request_id;
-use crate::store::tables::{ANSWERS, ANSWERS_BY_EXPIRY, AnswerState, NONCES, NONCES_BY_EXPIRY, StoredAnswer};
+use crate::store::tables::{ANSWERS, ANSWERS_BY_EXPIRY, AnswerState, NONCES, StoredAnswer};
 use crate::store::{Read, StoreError, WriteTx};
 
 /// How long an answer is kept for repetitions.
@@ -34,6 +36,10 @@ pub struct NonceRow {
     pub hash: [u8; 16],
     pub until: Timestamp,
 }
+
+/// How long after now a nonce may have to be remembered: then it stands in this slice of time or in the next.
+const REMEMBERED_MAX: Duration = Duration::from_seconds(2 * CREATED_WINDOW.as_seconds());
+const _: () = assert!(REMEMBERED_MAX.as_seconds() <= NONCE_SLICE.as_seconds());
 
 /// What became of a request.
 pub enum Committed {
@@ -66,14 +72,13 @@ impl From<Undone> for Problem {
 }
 
 /// Spends a nonce. Refused when it was spent before, in this process or an earlier one.
-pub(super) fn use_nonce(tx: &mut WriteTx<'_>, nonce: &NonceRow) -> Result<(), Undone> {
-    let key = (nonce.key, nonce.hash);
-    if tx.contains(&NONCES, &key)? {
-        return Err(Undone::NonceReused);
+pub(super) fn use_nonce(tx: &mut WriteTx<'_>, nonce: &NonceRow, now: Timestamp) -> Result<(), Undone> {
+    for slice in nonce_slice(now)..=nonce_slice(now.plus(REMEMBERED_MAX)) {
+        if tx.contains(&NONCES, &(slice, nonce.key, nonce.hash))? {
+            return Err(Undone::NonceReused);
+        }
     }
-    tx.put(&NONCES, &key, &nonce.until)?;
-    tx.put(&NONCES_BY_EXPIRY, &(nonce.until, nonce.key, nonce.hash), &())?;
-    Ok(())
+    Ok(tx.put(&NONCES, &(nonce_slice(nonce.until), nonce.key, nonce.hash), &())?)
 }
 
 impl Call {
@@ -102,8 +107,7 @@ impl Call {
         }
     }
 
-    /// Makes the answer of a request that had to wait, and stores it for repetitions. A repetition may have been faster,
-    /// when this one was held up for long: then its answer is given, because a client has it.
+    /// Makes the answer of a request that had to wait, and stores it for repetitions.
     pub async fn finish(&self, status: u16, body: Vec<u8>) -> Result<Reply, Problem> {
         let Some(key) = self.answer_key()? else { return Ok(Reply::json(status, body)) };
         let (scope, at) = (self.scope(), self.now);
@@ -113,20 +117,12 @@ impl Call {
             .gateway
             .store
             .write(move |tx| {
-                let known = tx.get(&ANSWERS, &(scope, key.hash))?;
-                let known = known.filter(|known| known.fingerprint == key.fingerprint);
-                // Its time is counted from the first request, and so it stands in the index.
-                let at = known.as_ref().map_or(at, |known| known.at);
-                if let Some(StoredAnswer { reply: AnswerState::Done { status, body }, .. }) = known {
-                    return Ok(Some(Reply::stored(status, body)));
-                }
                 let reply = AnswerState::Done { status, body: stored.as_ref().clone() };
-                tx.put(&ANSWERS, &(scope, key.hash), &StoredAnswer { fingerprint: key.fingerprint, at, reply })?;
-                Ok(None)
+                tx.put(&ANSWERS, &(scope, key.hash), &StoredAnswer { fingerprint: key.fingerprint, at, reply })
             })
             .await
-            .map_err(|error: StoreError| Problem::from(error))
-            .map(|faster| faster.unwrap_or_else(|| Reply::json(status, Arc::unwrap_or_clone(body))))
+            .map_err(|error: StoreError| Problem::from(error))?;
+        Ok(Reply::json(status, Arc::unwrap_or_clone(body)))
     }
 
     fn answer_key(&self) -> Result<Option<AnswerKey>, Problem> {
@@ -183,7 +179,7 @@ impl Guard {
         F: Fn(&Api, &mut WriteTx<'_>, &mut Moment) -> Result<AnswerState, FlowError>,
     {
         if let Some(nonce) = &self.nonce {
-            use_nonce(tx, nonce)?;
+            use_nonce(tx, nonce, self.now)?;
         }
         if let Some(key) = &self.answer
             && let Some(known) = tx.get(&ANSWERS, &(self.scope, key.hash))?
@@ -227,8 +223,7 @@ fn repeat(known: StoredAnswer, key: Option<AnswerKey>, now: Timestamp) -> Result
     }
     match known.reply {
         AnswerState::Done { status, body } => Ok(Committed::Answered(Reply::stored(status, body))),
-        // From the future is what was begun before the clock was set back: nobody knows how old it is.
-        AnswerState::Running(_) if now < known.at.plus(RUNNING_MAX) && known.at <= now.plus(RUNNING_MAX) => {
+        AnswerState::Running(_) if now < known.at.plus(RUNNING_MAX) => {
             Err(Problem::new(ErrorCode::IdempotencyInProgress).retry_after_s(RUNNING_RETRY_S))
         }
         AnswerState::Running(payment) => Ok(Committed::Wait(payment)),

@@ -242,6 +242,12 @@ struct CodePage<'a> {
 }
 
 /// Registers `/docs` and the description. Before the routes of `/v1`, because the description lies under it.
+/// The description for machines, inside the API's own scope.
+pub fn description_route(scope: actix_web::Scope, api: &Arc<Api>) -> actix_web::Scope {
+    let api = api.clone();
+    scope.route("/openapi.json", web::get().to(move || std::future::ready(openapi(&api))))
+}
+
 pub fn routes(config: &mut web::ServiceConfig, api: &Arc<Api>) {
     let with = |page: fn(&Api, &HttpRequest) -> HttpResponse| {
         let api = api.clone();
@@ -251,7 +257,6 @@ pub fn routes(config: &mut web::ServiceConfig, api: &Arc<Api>) {
         })
     };
     config
-        .route("/v1/openapi.json", with(openapi))
         .route("/docs", web::get().to(async || see("/docs/api")))
         .route("/docs/api", with(api_page))
         .route("/docs/errors", with(errors_page))
@@ -262,7 +267,7 @@ fn see(path: &'static str) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((header::LOCATION, path)).finish()
 }
 
-fn openapi(api: &Api, _: &HttpRequest) -> HttpResponse {
+fn openapi(api: &Api) -> HttpResponse {
     // Nothing in it is anybody's own, and tools in browsers fetch it.
     HttpResponse::Ok()
         .content_type("application/json")

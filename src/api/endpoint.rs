@@ -126,7 +126,7 @@ impl Group {
     }
 }
 
-/// The table. The busiest come first, because routes are tried in this order.
+/// The table. The busiest come first, because paths are tried in this order.
 pub const ENDPOINTS: [&[Endpoint]; 7] = [
     payments::ENDPOINTS,
     refunds::ENDPOINTS,
@@ -156,34 +156,115 @@ pub const COMMON_REFUSALS: [ErrorCode; 9] = [
 ];
 
 const PREFIX: &str = "/v1";
+/// Stands in a path for the id of what it is about.
+const ID: &str = "{id}";
 
-/// Registers every route of the table, and answers for what is not in it.
-pub fn routes(config: &mut web::ServiceConfig, api: &Arc<Api>) {
-    let mut scope = web::scope(PREFIX);
-    let mut done: Vec<&str> = Vec::new();
-    for endpoint in all() {
-        if done.contains(&endpoint.path) {
-            continue;
+/// One path of the table with everything that can be done there.
+struct Place {
+    /// Behind the prefix.
+    segments: Vec<&'static str>,
+    endpoints: Vec<&'static Endpoint>,
+}
+
+impl Place {
+    fn all() -> Vec<Place> {
+        let mut places: Vec<Place> = Vec::new();
+        for endpoint in all() {
+            let relative = endpoint.path.strip_prefix(PREFIX).expect("the table's paths begin with the prefix");
+            let segments: Vec<&str> = relative.split('/').collect();
+            match places.iter_mut().find(|place| place.segments == segments) {
+                Some(place) => place.endpoints.push(endpoint),
+                None => places.push(Place { segments, endpoints: vec![endpoint] }),
+            }
         }
-        done.push(endpoint.path);
-        let on_path: Vec<_> = all().filter(|other| other.path == endpoint.path).collect();
-        let allowed: Vec<Method> = on_path.iter().map(|e| e.method.clone()).collect();
-        let relative = endpoint.path.strip_prefix(PREFIX).expect("the table's paths begin with the prefix");
-        let mut resource = web::resource(relative);
-        for endpoint in on_path {
-            let api = api.clone();
-            resource =
-                resource.route(web::method(endpoint.method.clone()).to(
-                    move |request: HttpRequest, payload: web::Payload| serve(endpoint, api.clone(), request, payload),
-                ));
-        }
-        scope = scope.service(resource.default_service(web::to(move |request: HttpRequest| {
-            let answer = refuse(&Problem::method_not_allowed(&allowed), &request);
-            async move { answer }
-        })));
+        places
     }
+
+    /// The id in a path that is this one; empty where it has none. `None` for any other path.
+    fn matches<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let mut id = "";
+        let mut parts = path.split('/');
+        for segment in &self.segments {
+            let part = parts.next()?;
+            if *segment == ID && !part.is_empty() {
+                id = part;
+            } else if *segment != part {
+                return None;
+            }
+        }
+        parts.next().is_none().then_some(id)
+    }
+}
+
+/// Registers every route of the table, and answers for what is not in it. One handler looks the path up itself: the
+/// framework would try a regular expression for each path with an id.
+pub fn routes(config: &mut web::ServiceConfig, api: &Arc<Api>) {
+    let places = Arc::new(Place::all());
+    let handler = {
+        let api = api.clone();
+        move |request: HttpRequest, payload: web::Payload| dispatch(places.clone(), api.clone(), request, payload)
+    };
+    let scope = docs::description_route(web::scope(PREFIX), api);
+    config.service(scope.default_service(web::to(handler)));
     docs::routes(config, api);
-    config.service(scope.default_service(web::to(async |request: HttpRequest| {
-        refuse(&Problem::new(ErrorCode::UnknownPath), &request)
-    })));
+}
+
+async fn dispatch(
+    places: Arc<Vec<Place>>,
+    api: Arc<Api>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> actix_web::HttpResponse {
+    let path = request.match_info().unprocessed();
+    let found = places.iter().find_map(|place| Some((place, place.matches(path)?)));
+    let Some((place, id)) = found else { return refuse(&Problem::new(ErrorCode::UnknownPath), &request) };
+    match place.endpoints.iter().find(|endpoint| endpoint.method == request.method()) {
+        Some(endpoint) => {
+            let id = id.to_owned();
+            serve(endpoint, api, request, id, payload).await
+        }
+        None => {
+            let allowed: Vec<Method> = place.endpoints.iter().map(|endpoint| endpoint.method.clone()).collect();
+            refuse(&Problem::method_not_allowed(&allowed), &request)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_found_whole_or_not_at_all() {
+        let find = |path| {
+            let found =
+                Place::all().into_iter().find_map(|place| Some((place.segments.join("/"), place.matches(path)?)));
+            found.map(|(place, id)| format!("{place} {id}"))
+        };
+        assert_eq!(find("/payments").as_deref(), Some("/payments "));
+        assert_eq!(find("/payments/pay_1").as_deref(), Some("/payments/{id} pay_1"));
+        assert_eq!(find("/payments/pay_1/cancel").as_deref(), Some("/payments/{id}/cancel pay_1"));
+        for path in [
+            "",
+            "/",
+            "/payments/",
+            "/payments//cancel",
+            "/payments/pay_1/",
+            "/payments/pay_1/x",
+            "payments",
+            "/Payments",
+        ] {
+            assert_eq!(find(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn every_endpoint_has_its_place() {
+        let places = Place::all();
+        for endpoint in all() {
+            let path = endpoint.path.strip_prefix(PREFIX).unwrap().replace(ID, "some_1");
+            let found = places.iter().find(|place| place.matches(&path).is_some()).unwrap();
+            assert!(found.endpoints.iter().any(|other| other.id == endpoint.id), "{}", endpoint.path);
+        }
+    }
 }

@@ -72,7 +72,6 @@ impl From<StoreError> for Problem {
             | StoreError::Corrupt { .. }
             | StoreError::Damaged { .. }
             | StoreError::Foreign { .. }
-            | StoreError::Empty { .. }
             | StoreError::Missing { .. }
             | StoreError::Locked
             | StoreError::NewerSchema { .. }

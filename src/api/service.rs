@@ -98,6 +98,8 @@ pub struct Call {
     pub api: Arc<Api>,
     pub caller: Caller,
     pub request: HttpRequest,
+    /// What stands in the path for an id.
+    id: String,
     pub body: Bytes,
     pub now: Timestamp,
     pub endpoint: &'static Endpoint,
@@ -114,8 +116,7 @@ impl Call {
 
     /// An id in the path. What is no id names nothing, so it is not found.
     pub fn id<T: std::str::FromStr>(&self, missing: ErrorCode) -> Result<T, Problem> {
-        let id = self.request.match_info().get("id").unwrap_or("");
-        id.parse().map_err(|_| Problem::new(missing))
+        self.id.parse().map_err(|_| Problem::new(missing))
     }
 
     pub fn read_body<T>(&self, reader: impl FnOnce(&mut Fields<'_>) -> Option<T>) -> Result<T, Problem> {
@@ -175,7 +176,13 @@ impl Reply {
 }
 
 /// The way of one request.
-pub async fn serve(endpoint: &'static Endpoint, api: Arc<Api>, request: HttpRequest, payload: Payload) -> HttpResponse {
+pub async fn serve(
+    endpoint: &'static Endpoint,
+    api: Arc<Api>,
+    request: HttpRequest,
+    id: String,
+    payload: Payload,
+) -> HttpResponse {
     let now = api.gateway.env.now();
     let received = match receive(&request, payload).await {
         Ok(body) => authenticate(&api, &request, &body, now).map(|caller| (caller, body)),
@@ -185,7 +192,7 @@ pub async fn serve(endpoint: &'static Endpoint, api: Arc<Api>, request: HttpRequ
         Ok(received) => received,
         Err(problem) => return refuse(&problem, &request),
     };
-    let call = Call { api: api.clone(), caller: caller.clone(), request: request.clone(), body, now, endpoint };
+    let call = Call { api: api.clone(), caller: caller.clone(), request: request.clone(), id, body, now, endpoint };
     let answered = match admit(&call).await {
         Ok(()) => (endpoint.handler)(call).await,
         Err(problem) => Err(problem),
@@ -264,7 +271,8 @@ async fn admit(call: &Call) -> Result<(), Problem> {
     }
     match call.caller.nonce {
         Some(nonce) if call.endpoint.method == Method::GET => {
-            call.api.gateway.store.write(move |tx| use_nonce(tx, &nonce)).await.map_err(Problem::from)
+            let now = call.now;
+            call.api.gateway.store.write(move |tx| use_nonce(tx, &nonce, now)).await.map_err(Problem::from)
         }
         Some(_) | None => Ok(()),
     }

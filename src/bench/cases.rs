@@ -4,27 +4,36 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::lifecycle::{self, Channel};
 use super::load::{self, Outcome, Script};
 use super::meter::{self, Part};
+use super::pages::Pages;
 use super::report::Report;
 use super::scripts::{Create, Empty, Read, SignedCreate};
 use super::serving::Serving;
 use super::site::{self, Site};
-use super::{BenchError, Plan, baseline};
+use super::{BenchError, Plan, baseline, callbacks, own};
 use crate::cli::config::Config;
 use crate::flows::{FlowError, Moment, payments};
 
-/// A load, or a baseline.
+/// People who look at pages at once.
+const PEOPLE: usize = 2;
+
+/// A load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Case {
     Create,
     CreateSigned,
     CreateFlow,
     Read,
+    Pages,
+    Lifecycle,
+    Callbacks,
 }
 
 impl Case {
-    pub const ALL: [Case; 4] = [Case::Create, Case::CreateSigned, Case::CreateFlow, Case::Read];
+    pub const ALL: [Case; 7] =
+        [Case::Create, Case::CreateSigned, Case::CreateFlow, Case::Read, Case::Pages, Case::Lifecycle, Case::Callbacks];
 
     /// As it is named on the command line; its rows begin with it.
     pub const fn name(self) -> &'static str {
@@ -33,6 +42,9 @@ impl Case {
             Case::CreateSigned => "create_signed",
             Case::CreateFlow => "create_flow",
             Case::Read => "read",
+            Case::Pages => "pages",
+            Case::Lifecycle => "lifecycle",
+            Case::Callbacks => "callbacks",
         }
     }
 
@@ -43,10 +55,11 @@ impl Case {
 
 /// Everything that is measured on the running servers.
 pub struct Measuring<'a> {
-    pub plan: &'a Plan,
-    pub site: &'a Site,
+    plan: &'a Plan,
+    site: &'a Site,
     gateway: Serving,
     empty: Serving,
+    pages: Option<Arc<Pages>>,
     /// Order numbers are never used twice.
     orders: Arc<AtomicU64>,
 }
@@ -55,7 +68,8 @@ impl<'a> Measuring<'a> {
     pub fn start(plan: &'a Plan, site: &'a Site, config: &Config, listener: TcpListener) -> Result<Self, BenchError> {
         let gateway = Serving::gateway(config, listener, &site.house)?;
         let empty = Serving::empty(&config.server)?;
-        Ok(Self { plan, site, gateway, empty, orders: Arc::default() })
+        let pages = plan.cases.contains(&Case::Pages).then(|| Pages::new(site).map(Arc::new)).transpose()?;
+        Ok(Self { plan, site, gateway, empty, pages, orders: Arc::default() })
     }
 
     /// Everything once.
@@ -66,12 +80,20 @@ impl<'a> Measuring<'a> {
         report.add("empty_cpu", empty.each(empty.cpu.server()));
         report.add("commit", baseline::commits(folder, round, time / 4)?.quantile(500) as f64);
         report.add("rsa_sign", baseline::rsa_signature(time / 4));
+        if let Some(fresh) = &self.plan.fresh {
+            let server = own::start(&self.plan.executable, &fresh.folder, true)?;
+            let create = Create::new(&fresh.bearer, self.orders.clone());
+            report.add("create_fresh", self.load(server.address, Arc::new(create))?.per_second());
+        }
         for case in &self.plan.cases {
             match case {
                 Case::Create => {
                     let create = Create::new(&self.site.bearer, self.orders.clone());
                     let outcome = self.load(self.gateway.address, Arc::new(create))?;
                     report.add("create", outcome.per_second());
+                    if self.plan.fresh.is_some() {
+                        report.add("create_filled", outcome.per_second());
+                    }
                     report.add("create_p50", outcome.latency.quantile(500) as f64 / 1000.0);
                     report.add("create_p99", outcome.latency.quantile(990) as f64 / 1000.0);
                     report.add("create_cpu", outcome.each(outcome.cpu.server()));
@@ -98,6 +120,27 @@ impl<'a> Measuring<'a> {
                     report.add("read", outcome.per_second());
                     report.add("read_p99", outcome.latency.quantile(990) as f64 / 1000.0);
                     report.add("read_cpu", outcome.each(outcome.cpu.server()));
+                }
+                Case::Pages => {
+                    let Some(pages) = self.pages.clone() else { continue };
+                    let outcome = load::run(self.gateway.address, PEOPLE, time, pages)?;
+                    report.add("pages_p50", outcome.latency.quantile(500) as f64 / 1000.0);
+                    report.add("pages_p99", outcome.latency.quantile(990) as f64 / 1000.0);
+                    report.add("pages_cpu", outcome.each(outcome.cpu.server()));
+                }
+                Case::Lifecycle => {
+                    let channel = Channel::test_wallet(self.site);
+                    let (address, shoppers) = (self.gateway.address, self.plan.connections);
+                    let outcome = lifecycle::run(self.site, channel, address, shoppers, time, &self.orders)?;
+                    report.add("lifecycle", outcome.each(outcome.cpu.server()));
+                    report.add("lifecycle_rate", outcome.per_second());
+                    report.add("lifecycle_p99", outcome.latency.quantile(990) as f64 / 1000.0);
+                }
+                Case::Callbacks => {
+                    let outcome = callbacks::run(self.site, time, &self.orders)?;
+                    report.add("callbacks", outcome.per_second());
+                    report.add("callbacks_p99", outcome.latency.quantile(990) as f64 / 1000.0);
+                    report.add("callbacks_cpu", outcome.each(outcome.cpu.server()));
                 }
             }
         }

@@ -15,7 +15,7 @@ use super::meter::{CLIENT_THREAD, Cpu, Histogram, Stopwatch};
 const ANSWER_MAX_BYTES: usize = 64 * 1024;
 
 /// Work before anything is counted.
-const WARM_UP: Duration = Duration::from_millis(300);
+pub const WARM_UP: Duration = Duration::from_millis(300);
 
 /// What one operation of a load is: writes request after request and looks at the answers.
 pub trait Script: Send + Sync + 'static {
@@ -211,7 +211,7 @@ where
 }
 
 /// Waits for all tasks and adds up what they did while it counted.
-async fn collect(
+pub async fn collect(
     mut running: tokio::task::JoinSet<Result<Histogram, BenchError>>,
     watch: Stopwatch,
     time: Duration,

@@ -1,6 +1,7 @@
 //! What is measured with: a stopwatch, a histogram of latencies, CPU time by thread, memory. Linux tells the last two.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Real time. Only here: everything that is measured takes its time from the environment.
@@ -96,12 +97,32 @@ pub enum Part {
 /// What the load generator's threads are named.
 pub const CLIENT_THREAD: &str = "bench-client";
 
+impl Part {
+    /// The part that a thread of this name is.
+    fn of(thread: &str) -> Self {
+        match thread {
+            _ if thread.starts_with(CLIENT_THREAD) => Part::Clients,
+            _ if thread.starts_with("actix-rt") => Part::Workers,
+            _ if thread.starts_with("store-writer") => Part::Writer,
+            _ => Part::Rest,
+        }
+    }
+}
+
+/// CPU time of a thread in microseconds. Source: the kernel's sched-stats: the first number of `schedstat` is nanoseconds.
+fn used_micros(thread: &Path) -> Option<u64> {
+    let text = std::fs::read_to_string(thread.join("schedstat")).ok()?;
+    Some(text.split_ascii_whitespace().next()?.parse::<u64>().ok()? / 1000)
+}
+
+/// CPU time that this thread has used, in microseconds; 0 where the system does not tell.
+pub fn own_cpu_micros() -> u64 {
+    used_micros(Path::new("/proc/thread-self")).unwrap_or_default()
+}
+
 /// CPU time since the start of the process, in microseconds.
 #[derive(Clone, Debug, Default)]
 pub struct Cpu(BTreeMap<Part, u64>);
-
-/// Clock ticks a second in which `/proc` counts. Source: proc(5), sysconf(_SC_CLK_TCK), 100 on every Linux platform.
-const TICKS_PER_SECOND: u64 = 100;
 
 impl Cpu {
     /// Reads it for all threads that live now.
@@ -109,28 +130,12 @@ impl Cpu {
         let mut parts = BTreeMap::new();
         let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
         for thread in threads {
-            let Ok(text) = std::fs::read_to_string(thread.path().join("stat")) else { continue };
-            if let Some((part, ticks)) = Self::thread(&text) {
-                *parts.entry(part).or_default() += ticks * (1_000_000 / TICKS_PER_SECOND);
+            let name = std::fs::read_to_string(thread.path().join("comm"));
+            if let (Ok(name), Some(micros)) = (name, used_micros(&thread.path())) {
+                *parts.entry(Part::of(&name)).or_default() += micros;
             }
         }
         Self(parts)
-    }
-
-    /// Fields 2, 14 and 15 of proc(5)'s `stat`: the name in brackets, user and system time in ticks.
-    fn thread(stat: &str) -> Option<(Part, u64)> {
-        let (head, tail) = stat.rsplit_once(')')?;
-        let name = head.split_once('(')?.1;
-        let mut fields = tail.split_ascii_whitespace().skip(11);
-        let user: u64 = fields.next()?.parse().ok()?;
-        let system: u64 = fields.next()?.parse().ok()?;
-        let part = match name {
-            _ if name.starts_with(CLIENT_THREAD) => Part::Clients,
-            _ if name.starts_with("actix-rt") => Part::Workers,
-            _ if name.starts_with("store-writer") => Part::Writer,
-            _ => Part::Rest,
-        };
-        Some((part, user + system))
     }
 
     /// What was used since.
@@ -183,9 +188,9 @@ mod tests {
 
     #[test]
     fn a_thread_is_counted_by_its_name() {
-        let stat = "12 (actix-rt|system) S 1 2 3 4 5 6 7 8 9 10 70 30 0 0 20 0";
-        assert_eq!(Cpu::thread(stat), Some((Part::Workers, 100)));
-        assert_eq!(Cpu::thread("13 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 7 0 0").map(|found| found.0), Some(Part::Rest));
-        assert_eq!(Cpu::thread("nonsense"), None);
+        assert_eq!(Part::of("actix-rt|system"), Part::Workers);
+        assert_eq!(Part::of("store-writer\n"), Part::Writer);
+        assert_eq!(Part::of("bench-client"), Part::Clients);
+        assert_eq!(Part::of("tokio-rt-worker"), Part::Rest);
     }
 }

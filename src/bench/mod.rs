@@ -4,31 +4,40 @@
 //! A ratio is formed within a round; what is told is the median of the rounds, with the least and the greatest.
 
 mod baseline;
+mod callbacks;
 mod cases;
+mod lifecycle;
 mod load;
 pub mod meter;
 mod own;
+mod pages;
 mod report;
 mod scripts;
-pub mod serving;
+mod serving;
+mod shop;
 mod site;
 
 use std::fmt;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 pub use cases::Case;
 pub use report::Report;
-pub use site::{TemporaryFolder, Tenant};
+pub use site::{OpenStore, TemporaryFolder, Tenant};
 
 use cases::Measuring;
 use site::Site;
 
 use crate::cli::config::Config;
-use crate::crypto::Vault;
-use crate::store::{Store, StoreError};
+use crate::domain::ids::PaymentId;
+use crate::store::StoreError;
+
+/// Starting a server again tells the same.
+const STARTS_MAX: u32 = 3;
+
+/// Tables whose size is told, the largest.
+const TABLES_TOLD: usize = 12;
 
 /// Without enough of them neither reads nor the file's size say anything.
 const PAYMENTS_MIN: u64 = 10_000;
@@ -43,8 +52,21 @@ pub struct Plan {
     /// Paid payments that the store holds before anything is measured.
     pub payments: u64,
     pub cases: Vec<Case>,
-    /// The executable, and a data folder of its own that is set up for it.
-    pub own: (PathBuf, PathBuf),
+    pub executable: PathBuf,
+    /// The data file that is filled.
+    pub file: PathBuf,
+    /// A data folder that is set up and stays without payments, for starting the executable on.
+    pub idle: PathBuf,
+    /// Another one, to tell what creating a payment costs in a young store; measured when the store was filled.
+    pub fresh: Option<Fresh>,
+}
+
+/// A data folder with no history.
+#[derive(Clone, Debug)]
+pub struct Fresh {
+    pub folder: PathBuf,
+    /// A token for test mode with all permissions.
+    pub bearer: String,
 }
 
 /// Why nothing can be told.
@@ -109,20 +131,50 @@ pub fn run(
     plan: &Plan,
     config: &Config,
     listener: TcpListener,
-    tenant: Tenant,
-    store: Store,
-    vault: Arc<Vault>,
+    tenant: &Tenant,
+    open: OpenStore<'_>,
     mut progress: impl FnMut(&str, u64, u64),
 ) -> Result<Report, BenchError> {
     let mut report = Report::default();
-    let mut site = Site::open(config, tenant, store, vault)?;
-    let bytes = site.fill(plan.payments.max(PAYMENTS_MIN), |done, total| progress("payments", done, total))?;
-    report.add("payment_bytes", bytes);
+    let known = fill(plan, config, tenant, open, &mut report, &mut progress)?;
+    for round in 0..plan.rounds.min(STARTS_MAX) {
+        progress("starts", round.into(), plan.rounds.min(STARTS_MAX).into());
+        let (started, memory) = own::measure(&plan.executable, &plan.idle)?;
+        report.add("start", started);
+        memory.into_iter().for_each(|megabytes| report.add("memory_idle", megabytes));
+        let (started, memory) = own::measure(&plan.executable, &config.data_dir)?;
+        report.add("start_filled", started);
+        memory.into_iter().for_each(|megabytes| report.add("memory_filled", megabytes));
+    }
+    let site = Site { known, ..Site::open(config, tenant, open)? };
     let measuring = Measuring::start(plan, &site, config, listener)?;
     for round in 0..plan.rounds {
         progress("rounds", round.into(), plan.rounds.into());
         measuring.round(round, &config.data_dir, &mut report)?;
-        own::measure(&plan.own.0, &plan.own.1, &mut report)?;
     }
     Ok(report)
+}
+
+/// Fills the store and closes it, which gives back what the file had in reserve. Answers payments to read.
+fn fill(
+    plan: &Plan,
+    config: &Config,
+    tenant: &Tenant,
+    open: OpenStore<'_>,
+    report: &mut Report,
+    progress: &mut impl FnMut(&str, u64, u64),
+) -> Result<Vec<PaymentId>, BenchError> {
+    let payments = plan.payments.max(PAYMENTS_MIN);
+    let site = Site::open(config, tenant, open)?;
+    let store = site.house.gateway.store.clone();
+    let length =
+        || std::fs::metadata(&plan.file).map(|file| file.len()).map_err(BenchError::io("reading the data file"));
+    let before: u64 = store.space()?.iter().map(|table| table.page_bytes).sum();
+    let known = site.fill(payments, |done, total| progress("payments", done, total))?;
+    for table in store.space()?.into_iter().take(TABLES_TOLD) {
+        report.add_table(table.name, table.page_bytes as f64 / payments as f64);
+    }
+    store.close();
+    report.add("payment_bytes", length()?.saturating_sub(before) as f64 / payments as f64);
+    Ok(known)
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use super::BenchError;
 use super::meter::{self, Stopwatch};
-use super::report::Report;
 
 /// A server that needs longer than this does not start at all.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -17,37 +16,49 @@ const KNOCK_EVERY: Duration = Duration::from_millis(2);
 /// How long it is left alone before its memory is read.
 const REST: Duration = Duration::from_millis(500);
 
-/// Starts `executable` on a data folder that is set up, and tells time and memory.
-pub fn measure(executable: &Path, folder: &Path, report: &mut Report) -> Result<(), BenchError> {
+/// Starts `executable` on a data folder that is set up; answers how long it took, and the memory that it then holds, both
+/// in milliseconds and megabytes.
+pub fn measure(executable: &Path, folder: &Path) -> Result<(f64, Option<f64>), BenchError> {
+    let watch = Stopwatch::start();
+    let server = start(executable, folder, false)?;
+    let started = watch.elapsed().as_secs_f64() * 1000.0;
+    std::thread::sleep(REST);
+    let memory = meter::memory(&server.process.id().to_string());
+    Ok((started, memory.map(|(now, _)| now as f64 / 1e6)))
+}
+
+/// Starts `executable` and waits for its first answer. `hurried`: one key may ask as fast as it can.
+pub fn start(executable: &Path, folder: &Path, hurried: bool) -> Result<Server, BenchError> {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let address = free.map_err(BenchError::io("taking a port"))?;
     let mut command = Command::new(executable);
     command.arg("serve").arg("--data").arg(folder).arg("--listen").arg(address.to_string());
+    if hurried {
+        command.env("COFFER_LIMITS_API_PER_SECOND", "1000000").env("COFFER_LIMITS_API_BURST", "1000000");
+    }
     let watch = Stopwatch::start();
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    let server = Server(child.map_err(BenchError::io("starting a server"))?);
+    let server = Server { process: child.map_err(BenchError::io("starting a server"))?, address };
     while !answers(address) {
         if watch.elapsed() > START_MAX {
             return Err(BenchError::Setup("the server did not answer".to_owned()));
         }
         std::thread::sleep(KNOCK_EVERY);
     }
-    report.add("start", watch.elapsed().as_secs_f64() * 1000.0);
-    std::thread::sleep(REST);
-    if let Some((now, _)) = meter::memory(&server.0.id().to_string()) {
-        report.add("memory_idle", now as f64 / 1e6);
-    }
-    Ok(())
+    Ok(server)
 }
 
 /// Goes with its handle.
-struct Server(Child);
+pub struct Server {
+    process: Child,
+    pub address: SocketAddr,
+}
 
 impl Drop for Server {
     fn drop(&mut self) {
         // It may have ended by itself; what counts is that it is gone.
-        drop(self.0.kill());
-        drop(self.0.wait());
+        drop(self.process.kill());
+        drop(self.process.wait());
     }
 }
 

@@ -28,6 +28,8 @@ pub enum Unit {
 #[derive(Clone, Copy, Debug)]
 pub enum Goal {
     RatioAtLeast(f64),
+    RatioAtMost(f64),
+    AtLeast(f64),
     AtMost(f64),
 }
 
@@ -71,9 +73,24 @@ pub const ROWS: &[Row] = &[
     row("read", "read a payment", Unit::PerSecond).of("empty").goal(Goal::RatioAtLeast(0.5)),
     row("read_p99", "  99 % are answered within", Unit::Millis),
     row("read_cpu", "  CPU of the server for one", Unit::Micros),
-    row("payment_bytes", "file for one paid payment with journal and events", Unit::Bytes).goal(Goal::AtMost(2000.0)),
-    row("start", "start until the first answer", Unit::Millis).goal(Goal::AtMost(200.0)),
-    row("memory_idle", "memory after the start", Unit::Megabytes).goal(Goal::AtMost(40.0)),
+    row("pages_p50", "a page of the console: half come within", Unit::Millis),
+    row("pages_p99", "  99 % come within", Unit::Millis).goal(Goal::AtMost(20.0)),
+    row("pages_cpu", "  CPU of the server for one", Unit::Micros),
+    row("lifecycle", "a whole payment, provider included: CPU", Unit::Micros)
+        .of("rsa_sign")
+        .goal(Goal::RatioAtMost(2.0)),
+    row("lifecycle_rate", "  whole payments", Unit::PerSecond),
+    row("lifecycle_p99", "  99 % are over within", Unit::Millis),
+    row("callbacks", "callbacks, 1 of 20 endpoints dead", Unit::PerSecond).goal(Goal::AtLeast(3000.0)),
+    row("callbacks_p99", "  99 % arrive within", Unit::Millis).goal(Goal::AtMost(1000.0)),
+    row("callbacks_cpu", "  CPU of the server for one", Unit::Micros),
+    row("create_fresh", "create a payment, store without history", Unit::PerSecond),
+    row("create_filled", "  and in this store", Unit::PerSecond).of("create_fresh").goal(Goal::RatioAtLeast(0.7)),
+    row("payment_bytes", "file for one paid payment, journal and events", Unit::Bytes).goal(Goal::AtMost(2000.0)),
+    row("start", "start on an empty store until the first answer", Unit::Millis).goal(Goal::AtMost(200.0)),
+    row("memory_idle", "  memory after the start", Unit::Megabytes).goal(Goal::AtMost(40.0)),
+    row("start_filled", "start on this store, integrity check included", Unit::Millis).goal(Goal::AtMost(5000.0)),
+    row("memory_filled", "  memory after the start", Unit::Megabytes),
     row("memory_load", "most memory under load, load generator included", Unit::Megabytes).goal(Goal::AtMost(300.0)),
 ];
 
@@ -81,6 +98,8 @@ pub const ROWS: &[Row] = &[
 #[derive(Default)]
 pub struct Report {
     values: BTreeMap<&'static str, Vec<f64>>,
+    /// Tables with their part of a payment's bytes.
+    tables: Vec<(String, f64)>,
 }
 
 /// The middle and the ends of some values.
@@ -98,8 +117,24 @@ impl Report {
         self.values.entry(name).or_default().push(value);
     }
 
+    /// Adds a table with what a payment takes of it, in bytes.
+    pub fn add_table(&mut self, name: String, bytes: f64) {
+        self.tables.push((name, bytes));
+    }
+
     /// For machines: `{"results":[{"name","value","unit","baseline","ratio","min","max"}…]}`.
     pub fn to_json(&self) -> serde_json::Value {
+        let tables = self.tables.iter().map(|(name, bytes)| {
+            json!({
+                "name": format!("payment_bytes.{name}"),
+                "value": bytes,
+                "unit": Unit::Bytes.code(),
+                "baseline": null,
+                "ratio": null,
+                "min": bytes,
+                "max": bytes,
+            })
+        });
         let results: Vec<_> = self
             .measured()
             .map(|(row, spread)| {
@@ -113,6 +148,7 @@ impl Report {
                     "max": spread.max,
                 })
             })
+            .chain(tables)
             .collect();
         json!({ "results": results })
     }
@@ -131,6 +167,10 @@ impl Report {
             let what = format!("{} [{}]", row.what, row.unit.code());
             out.push_str(format!("{what:<52}{values}  {}", notes.join(" ")).trim_end());
             out.push('\n');
+        }
+        if !self.tables.is_empty() {
+            let tables: Vec<String> = self.tables.iter().map(|(name, bytes)| format!("{name} {bytes:.0}")).collect();
+            out += &format!("\nBytes of a payment by table: {}\n", tables.join(", "));
         }
         out
     }
@@ -182,6 +222,8 @@ impl Goal {
     fn show(self, unit: Unit) -> String {
         match self {
             Goal::RatioAtLeast(ratio) => format!("≥ {:.0} %", ratio * 100.0),
+            Goal::RatioAtMost(ratio) => format!("≤ {:.0} %", ratio * 100.0),
+            Goal::AtLeast(value) => format!("≥ {}", unit.show(value)),
             Goal::AtMost(value) => format!("≤ {}", unit.show(value)),
         }
     }

@@ -11,12 +11,13 @@ use crate::channels::{Observation, PaidFacts};
 use crate::cli::config::Config;
 use crate::crypto::Vault;
 use crate::domain::follow::Step;
-use crate::domain::ids::{AccountId, KeyId, MerchantId, Mode, PaymentId, Scope};
+use crate::domain::ids::{AccountId, AttemptId, KeyId, MerchantId, Mode, PaymentId, Scope};
 use crate::domain::key::Permission;
 use crate::domain::merchant::ChannelKind;
 use crate::domain::method::Method;
 use crate::domain::money::{Currency, Money};
 use crate::domain::payment::{EXPIRES_IN_DEFAULT, NextAction};
+use crate::domain::time::Timestamp;
 use crate::env::Env;
 use crate::flows::observe::{Source, observe};
 use crate::flows::payments::{self, NewPayment};
@@ -24,7 +25,7 @@ use crate::flows::{FlowError, Moment};
 use crate::store::{Store, WriteTx};
 
 /// Payments that the store is filled with in one write.
-const FILL_BATCH: u64 = 64;
+const FILL_BATCH: u64 = 512;
 /// Ids that are kept for reading.
 const KNOWN_MAX: usize = 20_000;
 
@@ -52,6 +53,7 @@ impl Drop for TemporaryFolder {
 }
 
 /// The merchant that is already in the store.
+#[derive(Clone)]
 pub struct Tenant {
     pub merchant: MerchantId,
     /// A token for test mode with all permissions.
@@ -71,9 +73,13 @@ pub struct Site {
     pub known: Vec<PaymentId>,
 }
 
+/// Opens the data folder's store and what its secrets are sealed with.
+pub type OpenStore<'a> = &'a dyn Fn() -> Result<(Store, Arc<Vault>), BenchError>;
+
 impl Site {
     /// Opens the house on a store with one merchant, whose token is given, and adds a key that signs.
-    pub fn open(config: &Config, tenant: Tenant, store: Store, vault: Arc<Vault>) -> Result<Site, BenchError> {
+    pub fn open(config: &Config, tenant: &Tenant, open: OpenStore<'_>) -> Result<Site, BenchError> {
+        let (store, vault) = open()?;
         let env = Env::system();
         let setup = |error: &dyn std::error::Error| BenchError::Setup(error.to_string());
         let scope = Scope { merchant: tenant.merchant, mode: Mode::Test };
@@ -97,35 +103,51 @@ impl Site {
             house,
             scope,
             account: account.ok_or_else(|| BenchError::Setup("the test wallet has no account".to_owned()))?,
-            bearer: tenant.bearer,
+            bearer: tenant.bearer.clone(),
             signing_key: signing.key.id,
             signing_secret,
             known: Vec::new(),
         })
     }
 
-    /// Makes `count` paid payments with their journal and events; answers how many bytes the file grew for each.
-    pub fn fill(&mut self, count: u64, mut progress: impl FnMut(u64, u64)) -> Result<f64, BenchError> {
-        let store = self.house.gateway.store.clone();
-        let before = store.stats().file_bytes;
+    /// Makes `count` paid payments with their journal and events, in the commits in which they come about: created,
+    /// accepted by the channel, paid. Answers some of them, from every part of the history.
+    pub fn fill(&self, count: u64, mut progress: impl FnMut(u64, u64)) -> Result<Vec<PaymentId>, BenchError> {
+        let store = &self.house.gateway.store;
+        let (scope, account) = (self.scope, self.account);
+        let keep =
+            usize::try_from((KNOWN_MAX as u64).div_ceil(count.div_ceil(FILL_BATCH).max(1))).unwrap_or(usize::MAX);
+        let mut known = Vec::new();
         let mut done = 0;
         while done < count {
             let batch = FILL_BATCH.min(count - done);
-            let (scope, account) = (self.scope, self.account);
             let moment = Moment::new(&self.env);
-            let ids: Vec<PaymentId> = store.write_blocking(move |tx| {
+            let begun: Vec<(PaymentId, AttemptId)> = store.write_blocking(move |tx| {
                 let mut moment = moment;
-                (done..done + batch).map(|number| paid(tx, scope, account, number, &mut moment)).collect()
+                (done..done + batch).map(|number| begin(tx, scope, account, number, &mut moment)).collect()
             })?;
+            let shown: Vec<_> = begun.iter().map(|(_, attempt)| (*attempt, accepted(*attempt))).collect();
+            self.observe(shown, Source::FollowUp(Step::Create))?;
+            let now = self.env.now();
+            let paid = begun.iter().zip(done..).map(|((_, attempt), number)| (*attempt, paid(number, now)));
+            self.observe(paid.collect(), Source::Notification)?;
             done += batch;
-            // Every part of the history is known equally well.
-            let keep = (KNOWN_MAX as u64).div_ceil(count.div_ceil(FILL_BATCH)).max(1);
-            if self.known.len() < KNOWN_MAX {
-                self.known.extend(ids.into_iter().take(usize::try_from(keep).unwrap_or(usize::MAX)));
-            }
+            known.extend(begun.into_iter().map(|(payment, _)| payment).take(keep));
             progress(done, count);
         }
-        Ok(store.stats().file_bytes.saturating_sub(before) as f64 / count.max(1) as f64)
+        Ok(known)
+    }
+
+    fn observe(&self, news: Vec<(AttemptId, Observation)>, source: Source) -> Result<(), BenchError> {
+        let (scope, moment) = (self.scope, Moment::new(&self.env));
+        let write = move |tx: &mut WriteTx<'_>| {
+            let mut moment = moment;
+            let mut one = |(id, seen): &(AttemptId, Observation)| {
+                observe(tx, scope, *id, ChannelKind::TestWallet, seen, source, &mut moment)
+            };
+            news.iter().try_for_each(&mut one)
+        };
+        self.house.gateway.store.write_blocking(write).map_err(|error: FlowError| error.into())
     }
 }
 
@@ -133,7 +155,7 @@ impl Site {
 pub fn order(order_id: String) -> NewPayment {
     NewPayment {
         order_id,
-        amount: Money::new(1230, Currency::CNY),
+        amount: price(),
         description: "Mug, blue, 350 ml".to_owned(),
         method: None,
         expires_in: EXPIRES_IN_DEFAULT,
@@ -141,33 +163,34 @@ pub fn order(order_id: String) -> NewPayment {
         cancel_url: None,
         callback_url: None,
         customer: Default::default(),
-        auth_code: None,
         metadata: BTreeMap::from([("cart".to_owned(), "7f3a".to_owned())]),
         fingerprint: [7; 16],
     }
 }
 
-/// One payment through its whole life, without the network.
-fn paid(
+fn begin(
     tx: &mut WriteTx<'_>,
     scope: Scope,
     account: AccountId,
     number: u64,
     moment: &mut Moment,
-) -> Result<PaymentId, FlowError> {
+) -> Result<(PaymentId, AttemptId), FlowError> {
     let order = NewPayment { method: Some(Method::WechatNative), ..order(format!("fill-{number:09}")) };
-    let created = payments::create(tx, scope, &order, Some(account.into()), moment)?;
-    let payment = created.payment();
-    let attempt = payment.current.expect("it was created with a method");
-    let qr = format!("weixin://wxpay/bizpayurl?pr={}", attempt.bare());
-    let accepted = Observation::Accepted { next_action: NextAction::QrCode { data: qr } };
-    observe(tx, scope, attempt, ChannelKind::TestWallet, &accepted, Source::FollowUp(Step::Create), moment)?;
-    let paid = Observation::Paid(PaidFacts {
-        amount: payment.amount,
-        transaction_id: format!("42000{number:023}"),
-        paid_at: moment.now,
-        identity: Ok(()),
-    });
-    observe(tx, scope, attempt, ChannelKind::TestWallet, &paid, Source::Notification, moment)?;
-    Ok(payment.id)
+    let created = payments::create(tx, scope, &order, Some(account), moment)?;
+    let attempt = created.payment().current.expect("it was created with a method");
+    Ok((created.payment().id, attempt))
+}
+
+fn accepted(attempt: AttemptId) -> Observation {
+    let data = format!("weixin://wxpay/bizpayurl?pr={}", attempt.bare());
+    Observation::Accepted { next_action: NextAction::QrCode { data } }
+}
+
+fn paid(number: u64, paid_at: Timestamp) -> Observation {
+    let transaction_id = format!("42000{number:023}");
+    Observation::Paid(PaidFacts { amount: price(), transaction_id, paid_at, identity: Ok(()) })
+}
+
+fn price() -> Money {
+    Money::new(1230, Currency::CNY)
 }

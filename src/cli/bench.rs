@@ -6,11 +6,14 @@ use std::time::Duration;
 use super::config::{Config, Inputs};
 use super::failure::{Exit, Failure};
 use super::init;
-use super::place::{open_store, open_vault};
+use super::place::{open_store, open_vault, store_file};
 use super::{Teller, Terminal, print};
-use crate::bench::{self, Case, Plan, TemporaryFolder, Tenant};
+use crate::bench::{self, BenchError, Case, Fresh, Plan, TemporaryFolder, Tenant};
 use crate::env::Env;
 use crate::server;
+
+/// With so many payments the store has a history, and is compared with one that has none.
+const FILLED: u64 = 100_000;
 
 /// What is asked for on the command line.
 #[derive(clap::Args)]
@@ -46,8 +49,15 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let failed = |error: &dyn std::error::Error| Failure::of(Exit::Failed, error);
     let env = Env::system();
     let below = arguments.folder.unwrap_or_else(std::env::temp_dir);
-    let own = TemporaryFolder::new(&below, &env).map_err(|error| failed(&error))?;
-    init::create(&configuration(&own)?, "Bench", "Asia/Shanghai", &env)?;
+    let new_folder = || {
+        let folder = TemporaryFolder::new(&below, &env).map_err(|error| failed(&error))?;
+        let config = configuration(&folder)?;
+        let created = init::create(&config, "Bench", "Asia/Shanghai", &env)?;
+        Ok::<_, Failure>((folder, config, created))
+    };
+    let (_folder, mut config, created) = new_folder()?;
+    let (idle, _, _) = new_folder()?;
+    let fresh = if arguments.payments >= FILLED { Some(new_folder()?) } else { None };
     let executable = std::env::current_exe().map_err(|error| failed(&error))?;
     let plan = Plan {
         time: Duration::from_secs(arguments.seconds),
@@ -55,19 +65,25 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         connections: usize::from(arguments.connections),
         payments: arguments.payments,
         cases: if arguments.only.is_empty() { Case::ALL.to_vec() } else { arguments.only },
-        own: (executable, own.path().to_owned()),
+        executable,
+        file: store_file(&config),
+        idle: idle.path().to_owned(),
+        fresh: fresh
+            .as_ref()
+            .map(|(folder, _, created)| Fresh { folder: folder.path().to_owned(), bearer: created.api_key.clone() }),
     };
-    let folder = TemporaryFolder::new(&below, &env).map_err(|error| failed(&error))?;
-    let mut config = configuration(&folder)?;
-    let created = init::create(&config, "Bench", "Asia/Shanghai", &env)?;
     let merchant = created.merchant.parse().expect("an id that was just made");
     let tenant = Tenant { merchant, bearer: created.api_key };
     let listener = server::bind(config.server.listen).map_err(|error| failed(&error))?;
     config.server.listen = listener.local_addr().map_err(|error| failed(&error))?;
-    let store = open_store(&config)?;
-    let vault = open_vault(&config, &store)?;
+    let unusable = |failure: Failure| BenchError::Setup(failure.to_string());
+    let open = || {
+        let store = open_store(&config).map_err(unusable)?;
+        let vault = open_vault(&config, &store).map_err(unusable)?;
+        Ok((store, vault))
+    };
     let mut terminal = Terminal::default();
-    let report = bench::run(&plan, &config, listener, tenant, store, vault, |label, done, total| {
+    let report = bench::run(&plan, &config, listener, &tenant, &open, |label, done, total| {
         terminal.progress(label, done, total);
     });
     drop(terminal);

@@ -216,20 +216,17 @@ pub async fn send(
         Trigger::Auto => Effect::Deliver(scope, id, to),
         Trigger::Manual | Trigger::Test => Effect::Resend(scope, id, to),
     };
-    let reader = gateway.clone();
-    let loaded = gateway
-        .store
-        .read(move |tx| {
-            let event = events::event(tx, scope, id)?;
-            let endpoint = endpoint(tx, scope, to)?;
-            let delivery = tx.get(&DELIVERIES, &(scope, id, to))?;
-            let (Some(event), Some(endpoint), Some(delivery)) = (event, endpoint, delivery) else {
-                return Ok::<_, FlowError>(None);
-            };
-            let secrets = secrets(&reader, tx, scope, &endpoint, now)?;
-            Ok(Some((event, endpoint, delivery, secrets)))
-        })
-        .await?;
+    // On this thread: a few point reads are shorter than handing over to another.
+    let loaded = gateway.store.read_blocking(|tx| {
+        let event = events::event(tx, scope, id)?;
+        let endpoint = endpoint(tx, scope, to)?;
+        let delivery = tx.get(&DELIVERIES, &(scope, id, to))?;
+        let (Some(event), Some(endpoint), Some(delivery)) = (event, endpoint, delivery) else {
+            return Ok::<_, FlowError>(None);
+        };
+        let secrets = secrets(gateway, tx, scope, &endpoint, now)?;
+        Ok(Some((event, endpoint, delivery, secrets)))
+    })?;
     let stale = |delivery: &Delivery| trigger == Trigger::Auto && delivery.due != Some(due);
     let Some((event, endpoint, delivery, secrets)) = loaded.filter(|(_, _, delivery, _)| !stale(delivery)) else {
         // Moved meanwhile: only the row is left. Or its endpoint was removed: nobody will send it.

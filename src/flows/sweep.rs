@@ -1,11 +1,9 @@
 //! Removes what has outlived its use, a bounded piece at a time: nonces, stored answers.
 
-use std::ops::ControlFlow;
-
 use super::Moment;
 use super::effect::{Effect, Lane, schedule, unschedule};
 use crate::domain::time::{Duration, Timestamp};
-use crate::store::tables::{ANSWERS, ANSWERS_BY_EXPIRY, DUE, NONCES, NONCES_BY_EXPIRY};
+use crate::store::tables::{ANSWERS, ANSWERS_BY_EXPIRY, NONCES};
 use crate::store::{Order, Read, Span, StoreError, WriteTx};
 
 /// Rows of each kind that one piece removes.
@@ -13,15 +11,22 @@ pub const PIECE_ROWS: usize = 1_000;
 /// How often is looked when there was nothing left to do.
 const PAUSE: Duration = Duration::from_minutes(1);
 
+/// Nonces are remembered by slices of time, so that one row each is enough to find and to forget them.
+pub const NONCE_SLICE: Duration = Duration::from_minutes(10);
+
+/// The slice that a time lies in. Those before now's are forgotten.
+pub const fn nonce_slice(at: Timestamp) -> u64 {
+    at.as_seconds().unsigned_abs() / NONCE_SLICE.as_seconds()
+}
+
 /// Removes one piece and schedules the next: at once while there is more.
 pub fn sweep(tx: &mut WriteTx<'_>, due: Timestamp, moment: Moment) -> Result<(), StoreError> {
     unschedule(tx, Lane::OWN, due, Effect::Sweep)?;
-    let until = Span::all().until(&moment.now);
-    let nonces = tx.scan(&NONCES_BY_EXPIRY, &until, Order::Ascending, PIECE_ROWS)?;
-    for ((at, key, nonce), ()) in &nonces {
-        tx.delete(&NONCES_BY_EXPIRY, &(*at, *key, *nonce))?;
-        tx.delete(&NONCES, &(*key, *nonce))?;
+    let nonces = tx.scan(&NONCES, &Span::all().until(&nonce_slice(moment.now)), Order::Ascending, PIECE_ROWS)?;
+    for (key, ()) in &nonces {
+        tx.delete(&NONCES, key)?;
     }
+    let until = Span::all().until(&moment.now);
     let answers = tx.scan(&ANSWERS_BY_EXPIRY, &until, Order::Ascending, PIECE_ROWS)?;
     for ((at, scope, name), ()) in &answers {
         tx.delete(&ANSWERS_BY_EXPIRY, &(*at, *scope, *name))?;
@@ -32,19 +37,12 @@ pub fn sweep(tx: &mut WriteTx<'_>, due: Timestamp, moment: Moment) -> Result<(),
     schedule(tx, Lane::OWN, next, Effect::Sweep)
 }
 
-/// Makes sure that exactly one sweep is queued; called at start. One that is queued later than it ever is shows that the
-/// clock was set back meanwhile; answers by how much at least.
-pub fn ensure(tx: &mut WriteTx<'_>, moment: Moment) -> Result<Duration, StoreError> {
-    let mut queued = None;
-    tx.walk(&DUE, &Span::prefix(&Lane::OWN), |(_, at, effect), ()| {
-        queued = (effect == Effect::Sweep).then_some(at);
-        Ok::<_, StoreError>(if queued.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    })?;
-    let Some(at) = queued else { return schedule(tx, Lane::OWN, moment.now, Effect::Sweep).map(|()| Duration::ZERO) };
-    let ahead = at.since(moment.now.plus(PAUSE));
-    if ahead > Duration::ZERO {
-        unschedule(tx, Lane::OWN, at, Effect::Sweep)?;
-        schedule(tx, Lane::OWN, moment.now, Effect::Sweep)?;
+/// Makes sure that exactly one sweep is queued; called at start.
+pub fn ensure(tx: &mut WriteTx<'_>, moment: Moment) -> Result<(), StoreError> {
+    use crate::store::tables::DUE;
+    let queued = tx.scan(&DUE, &Span::prefix(&Lane::OWN), Order::Ascending, PIECE_ROWS)?;
+    if queued.iter().any(|((_, _, effect), ())| *effect == Effect::Sweep) {
+        return Ok(());
     }
-    Ok(ahead)
+    schedule(tx, Lane::OWN, moment.now, Effect::Sweep)
 }

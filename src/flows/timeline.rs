@@ -104,7 +104,6 @@ fn is_chatter(what: &Happening) -> bool {
         | Happening::RefundFinished { .. }
         | Happening::CaseOpened { .. }
         | Happening::CaseChanged { .. }
-        | Happening::Changed { .. }
-        | Happening::Routed { .. } => false,
+        | Happening::Changed { .. } => false,
     }
 }

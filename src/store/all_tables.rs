@@ -36,7 +36,6 @@ pub const ALL_TABLES: &[TableCheck] = &[
     DELIVERY_ATTEMPTS.check(),
     KEYS.check(),
     NONCES.check(),
-    NONCES_BY_EXPIRY.check(),
     ANSWERS.check(),
     ANSWERS_BY_EXPIRY.check(),
     LINK_KEY.check(),
@@ -82,7 +81,6 @@ pub const ALL_TABLES: &[TableCheck] = &[
     SIM_LETTERS.check(),
     SIM_TROUBLES.check(),
     SIM_PAYER_CODES.check(),
-    SHOWN_CODES.check(),
 ];
 
 // Whoever declares a table and forgets the list above is told by the compiler.

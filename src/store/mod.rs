@@ -13,6 +13,7 @@ mod health;
 mod key;
 pub mod migrations;
 mod read;
+mod space;
 mod span;
 pub mod table;
 pub mod tables;
@@ -44,6 +45,7 @@ pub use self::{
     health::{BATCH_SIZE_BUCKETS, StoreStats},
     key::Key,
     read::{Read, ReadTx, Rows, SCAN_ROWS_MAX},
+    space::TableSpace,
     span::{Order, Span},
     table::{Record, Table, TableCheck},
     write::{Signal, WriteTx},
@@ -105,8 +107,6 @@ impl Store {
     /// Opens or creates the data file and brings it to the newest schema. The file is readable by its owner alone.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Store, StoreError> {
         match fs::metadata(path) {
-            // The engine would take it for a new one.
-            Ok(file) if file.len() == 0 && !options.create => return Err(StoreError::Empty { path: path.to_owned() }),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 if !options.create {

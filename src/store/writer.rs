@@ -3,11 +3,7 @@
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::Ordering::Relaxed,
-        mpsc::{Receiver, TryRecvError},
-    },
+    sync::{Arc, PoisonError, RwLock, atomic::Ordering::Relaxed, mpsc::Receiver},
     time::Duration,
 };
 
@@ -169,20 +165,23 @@ fn run_batch(shared: &Shared, queue: &Receiver<Message>, pace: Pace, first: Box<
     };
     let mut more = true;
     let mut wait = rhythm.wait(pace);
+    // Only those who wait already: whoever comes while these are run is prepared for the next batch by other threads, and
+    // would be idle with them if this one took everybody along.
+    let mut waiting = health.queued.load(Relaxed);
     let mut room = take(first, &mut batch);
     while room {
-        let message = match queue.try_recv() {
-            Ok(message) => message,
+        let message = if waiting > 0 { queue.try_recv().ok() } else { None };
+        let Some(message) = message else {
+            let Some(wait) = wait.take() else { break };
             // Asleep and not listening, so that nobody pays for waking this thread.
-            Err(TryRecvError::Empty) if wait.is_some() => {
-                std::thread::sleep(wait.take().unwrap_or_default());
-                continue;
-            }
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            std::thread::sleep(wait);
+            waiting = health.queued.load(Relaxed);
+            continue;
         };
         match message {
             Message::Write(job) => {
                 health.queued.fetch_sub(1, Relaxed);
+                waiting -= 1;
                 room = take(job, &mut batch);
             }
             Message::Close => {

@@ -11,6 +11,5 @@ mod outgoing;
 mod shop;
 mod simulation;
 mod store;
-mod torture;
 mod verify;
 mod wallet;

@@ -300,10 +300,6 @@ const DAMAGES: &[(&str, Damage)] = &[
         tx.put(&USERS_BY_MERCHANT, &nobody, &()).unwrap();
     }),
     ("table sessions_by_user", |tx| tx.put(&SESSIONS_BY_USER, &(UserId::from_bytes([1; 16]), [1; 32]), &()).unwrap()),
-    ("table nonces_by_expiry", |tx| tx.put(&NONCES, &(KeyId::from_bytes([1; 16]), [1; 16]), &NOW).unwrap()),
-    ("table nonces_by_expiry", |tx| {
-        tx.put(&NONCES_BY_EXPIRY, &(NOW, KeyId::from_bytes([1; 16]), [1; 16]), &()).unwrap();
-    }),
     ("the audit log was changed", |tx| drop_one(tx, &AUDIT, |(_, seq), _| *seq == 2)),
 ];
 

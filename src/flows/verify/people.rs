@@ -1,23 +1,18 @@
-//! Accounts, people, sessions, nonces and stored answers: their indexes both ways.
+//! Accounts, people and sessions: their indexes both ways.
 
 use super::{Finding, Run, Snapshots, lost, stray};
-use crate::flows::effect::{Effect, Lane};
 use crate::store::Read;
 use crate::store::tables::{
-    ACCOUNT_SCOPES, ACCOUNTS, DUE, NONCES, NONCES_BY_EXPIRY, SESSIONS, SESSIONS_BY_USER, USER_BY_LOGIN, USERS,
-    USERS_BY_MERCHANT,
+    ACCOUNT_SCOPES, ACCOUNTS, SESSIONS, SESSIONS_BY_USER, USER_BY_LOGIN, USERS, USERS_BY_MERCHANT,
 };
 
 pub(super) fn verify<S: Snapshots>(run: &mut Run<'_, S>) -> Result<(), Finding> {
-    run.each(&ACCOUNTS, |tx, (scope, id), account| {
-        if tx.get(&ACCOUNT_SCOPES, &id)? != Some(scope) {
-            return lost(&ACCOUNT_SCOPES, id);
-        }
-        match account.upkeep_at {
-            Some(at) if !tx.contains(&DUE, &(Lane::account(id), at, Effect::Upkeep(scope, id)))? => lost(&DUE, id),
-            Some(_) | None => Ok(()),
-        }
-    })?;
+    run.each(
+        &ACCOUNTS,
+        |tx, (scope, id), _| {
+            if tx.get(&ACCOUNT_SCOPES, &id)? == Some(scope) { Ok(()) } else { lost(&ACCOUNT_SCOPES, id) }
+        },
+    )?;
     run.each(
         &ACCOUNT_SCOPES,
         |tx, id, scope| {
@@ -50,12 +45,6 @@ pub(super) fn verify<S: Snapshots>(run: &mut Run<'_, S>) -> Result<(), Finding> 
     run.each(&SESSIONS_BY_USER, |tx, (user, hash), ()| match tx.get(&SESSIONS, &hash)? {
         Some(session) if session.user == user => Ok(()),
         Some(_) | None => stray(&SESSIONS_BY_USER, user),
-    })?;
-    run.each(&NONCES, |tx, (key, nonce), until| {
-        if tx.contains(&NONCES_BY_EXPIRY, &(until, key, nonce))? { Ok(()) } else { lost(&NONCES_BY_EXPIRY, key) }
-    })?;
-    run.each(&NONCES_BY_EXPIRY, |tx, (until, key, nonce), ()| {
-        if tx.get(&NONCES, &(key, nonce))? == Some(until) { Ok(()) } else { stray(&NONCES_BY_EXPIRY, key) }
     })?;
     Ok(())
 }

@@ -151,8 +151,7 @@ impl Wallet {
         claim.verify(&account.hmac_key, incoming.method, incoming.path, incoming.body, now).map_err(unsigned)?;
         let call = inner.read_call(&incoming, claim.mch_id, &account.app_id)?;
 
-        let question = call.clone();
-        if let Some(answer) = inner.store.read(move |tx| desk::peek(tx, &question, now)).await? {
+        if let Some(answer) = inner.store.read_blocking(|tx| desk::peek(tx, &call, now))? {
             return Ok(answer);
         }
         let code = inner.env.random();

@@ -3,9 +3,11 @@
 //! A change of a record's layout is a new layout byte in its `Table` and a [`Migration`] at the end of [`ALL`]. Steps are
 //! append-only. Each is one commit together with its new schema number, so a crash leaves the file before or after it.
 
+/// Smaller rows.
 mod schema_2;
 /// The list of endpoints that fail.
 mod schema_3;
+/// One row for each nonce.
 mod schema_4;
 
 use std::path::Path;

@@ -1,48 +1,42 @@
-//! Schema 4: a channel account says which part of the payments it takes, and when its keys are fetched again.
-
-use serde::{Deserialize, Serialize};
+//! Schema 4: a nonce is one row, filed under the slice of time until whose end it is remembered.
 
 use super::{Migration, MigrationTx};
-use crate::crypto::Sealed;
-use crate::domain::ids::{AccountId, Scope};
-use crate::domain::merchant::{ChannelAccount, ChannelKind, Share};
-use crate::domain::time::Timestamp;
-use crate::store::error::StoreError;
-use crate::store::table::Table;
-use crate::store::tables::ACCOUNTS;
+use crate::domain::{ids::KeyId, time::Timestamp};
+use crate::flows::sweep::nonce_slice;
+use crate::store::tables::NONCES;
+use crate::store::{StoreError, table::Table};
 
-pub(super) const STEP: Migration = Migration { what: "give channel accounts a share of the payments", apply };
+pub(super) const STEP: Migration = Migration { what: "keep one row for each nonce", apply };
 
-const ACCOUNTS_1: Table<(Scope, AccountId), Account1> = Table::new("accounts", 1);
-
-#[derive(Serialize, Deserialize)]
-struct Account1 {
-    id: AccountId,
-    scope: Scope,
-    kind: ChannelKind,
-    label: String,
-    base_url: Option<String>,
-    credentials: Sealed,
-    active: bool,
-    created_at: Timestamp,
-}
+const NONCES_1: Table<(KeyId, [u8; 16]), Timestamp> = Table::new("nonces", 1);
+const NONCES_BY_EXPIRY_1: Table<(Timestamp, KeyId, [u8; 16]), ()> = Table::new("nonces_by_expiry", 1);
 
 fn apply(tx: &MigrationTx<'_>) -> Result<(), StoreError> {
-    tx.rewrite(&ACCOUNTS_1, &ACCOUNTS, |row, old| {
-        let Account1 { id, scope, kind, label, base_url, credentials, active, created_at } = old;
-        let account = ChannelAccount {
-            id,
-            scope,
-            kind,
-            label,
-            base_url,
-            credentials,
-            active,
-            share: Share::WHOLE,
-            created_at,
-            upkeep_at: None,
-            upkept_at: None,
-        };
-        Some((row, account))
-    })
+    tx.rewrite(&NONCES_1, &NONCES, |(key, hash), until| Some(((nonce_slice(until), key, hash), ())))?;
+    tx.rewrite(&NONCES_BY_EXPIRY_1, &NONCES, |_, ()| None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ALL, tests::open};
+    use super::*;
+    use crate::store::{Order, Read, SimulatedDisk, Span};
+
+    #[test]
+    fn nonces_of_schema_3_are_still_spent() {
+        let until = Timestamp::from_millis(1_700_000_000_000);
+        let key = KeyId::from_bytes([5; 16]);
+        let disk = SimulatedDisk::new();
+        let old = open(&disk, &ALL[..2]).unwrap();
+        old.write_blocking(move |tx| {
+            tx.put(&NONCES_1, &(key, [8; 16]), &until)?;
+            tx.put(&NONCES_BY_EXPIRY_1, &(until, key, [8; 16]), &())
+        })
+        .unwrap();
+        old.close();
+        let store = open(&disk, ALL).unwrap();
+        let rows: Result<_, StoreError> =
+            store.read_blocking(|tx| tx.scan(&NONCES, &Span::all(), Order::Ascending, 10));
+        assert_eq!(rows.unwrap(), [((2_833_333, key, [8; 16]), ())]);
+    }
 }

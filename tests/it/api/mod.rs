@@ -4,4 +4,4 @@ mod docs;
 mod edge;
 mod payments;
 mod rest;
-pub mod site;
+mod site;
