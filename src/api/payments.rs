@@ -254,9 +254,9 @@ fn new_payment(f: &mut Fields<'_>) -> Option<NewPayment> {
     let expires_in = f.optional("expires_in", about, expires_in_kind());
     let about = Text::new("顾客信息，仅用于渠道和风控。", "About the customer, for the channel and risk checks only.");
     let customer = f.object("customer", false, about, customer);
+    let (customer, auth_code) = customer.unwrap_or_default();
     let metadata = f.optional("metadata", METADATA, Metadata).unwrap_or_default();
-    let auth_code = customer.as_ref().and_then(|customer| customer.auth_code.as_deref());
-    let method = resolve(f, wanted, auth_code)?;
+    let method = resolve(f, wanted, auth_code.as_deref())?;
     let mut new = NewPayment {
         order_id: order_id?,
         amount: amount?,
@@ -266,7 +266,8 @@ fn new_payment(f: &mut Fields<'_>) -> Option<NewPayment> {
         return_url,
         cancel_url,
         callback_url,
-        customer: customer.unwrap_or_default(),
+        customer,
+        auth_code,
         metadata,
         fingerprint: [0; 16],
     };
@@ -274,7 +275,8 @@ fn new_payment(f: &mut Fields<'_>) -> Option<NewPayment> {
     Some(new)
 }
 
-fn customer(f: &mut Fields<'_>) -> Option<Customer> {
+/// The customer, and the code that the customer showed.
+fn customer(f: &mut Fields<'_>) -> Option<(Customer, Option<String>)> {
     let ip = f.optional("ip", Text::new("顾客的 IP 地址。", "The customer's IP address."), Ip);
     let email = f.optional("email", Text::new("顾客的电子邮件。", "The customer's e-mail address."), Email);
     let about = Text::new("收银台语言，例如 zh-CN 或 en。", "The cashier page's language, such as zh-CN or en.");
@@ -289,7 +291,7 @@ fn customer(f: &mut Fields<'_>) -> Option<Customer> {
         "The digits of the code that the customer shows, for bar-code methods; send them as soon as they are scanned.",
     );
     let auth_code = f.optional("auth_code", about, ShownCode);
-    Some(Customer { ip, email, locale, openid, auth_code })
+    Some((Customer { ip, email, locale, openid }, auth_code))
 }
 
 /// Everything the shop asked for, so that a repeated create is told from a conflicting one.
@@ -312,7 +314,7 @@ fn fingerprint(new: &NewPayment) -> [u8; 16] {
     add(new.customer.email.as_deref());
     add(new.customer.locale.as_deref());
     add(new.customer.openid.as_deref());
-    add(new.customer.auth_code.as_deref());
+    add(new.auth_code.as_deref());
     for (key, value) in &new.metadata {
         add(Some(key));
         add(Some(value));
@@ -326,12 +328,12 @@ async fn create(call: Call) -> Result<Reply, Problem> {
         check_target(&call.api.gateway.settings.callbacks, "#/callback_url", url)?;
     }
     let scope = call.scope();
-    let account = new.method.and_then(|method| call.api.gateway.channels.choose(scope, method, new.amount));
+    let route = new.method.and_then(|method| call.api.gateway.route(scope, method, new.amount));
     let committed = call.commit(move |api, tx, moment| {
-        if new.method.is_some() && account.is_none() {
+        if new.method.is_some() && route.is_none() {
             return Err(Refusal::MethodUnavailable.into());
         }
-        match flow::create(tx, scope, &new, account, moment)? {
+        match flow::create(tx, scope, &new, route, moment)? {
             flow::Created::New(payment) if payment.current.is_some() => Ok(AnswerState::Running(payment.id)),
             flow::Created::New(payment) => Ok(done(api, scope, 201, &payment, None)),
             flow::Created::Existing(payment) => {

@@ -72,6 +72,7 @@ impl From<StoreError> for Problem {
             | StoreError::Corrupt { .. }
             | StoreError::Damaged { .. }
             | StoreError::Foreign { .. }
+            | StoreError::Empty { .. }
             | StoreError::Missing { .. }
             | StoreError::Locked
             | StoreError::NewerSchema { .. }

@@ -62,7 +62,8 @@ async fn simulate(call: Call) -> Result<Reply, Problem> {
     let (payment, _) = load(&call.api, scope, id)?;
     let registry = &call.api.gateway.channels;
     let offer = registry.offers(scope, Some(payment.amount)).into_iter().next();
-    let offer = offer.and_then(|offer| Some((offer.method, registry.choose(scope, offer.method, payment.amount)?)));
+    let offer =
+        offer.and_then(|offer| Some((offer.method, call.api.gateway.route(scope, offer.method, payment.amount)?)));
     let committed = call.commit(move |_, tx, moment| {
         let payment = crate::flows::record::payment(tx, scope, id)?;
         let live = match payment.current {
@@ -70,8 +71,8 @@ async fn simulate(call: Call) -> Result<Reply, Problem> {
             None => false,
         };
         if !live {
-            let (method, account) = offer.ok_or(Refusal::MethodUnavailable)?;
-            flow::choose_method(tx, scope, id, method, account, moment)?;
+            let (method, route) = offer.ok_or(Refusal::MethodUnavailable)?;
+            flow::choose_method(tx, scope, id, method, route, moment)?;
         }
         Ok(AnswerState::Running(id))
     });
@@ -79,14 +80,25 @@ async fn simulate(call: Call) -> Result<Reply, Problem> {
         Committed::Answered(reply) => return Ok(reply),
         Committed::Wait(_) => {}
     }
-    let (_, attempt) = wait::until(&call.api, scope, id, is_shown).await?;
-    let attempt = attempt.ok_or_else(|| Problem::new(ErrorCode::SimulationRefused))?;
-    call.api.wallet.simulate(attempt.id, outcome).await.map_err(refused)?;
-    if matches!(outcome, Simulation::Late | Simulation::Expired) {
+    let (payment, attempt) = wait::until(&call.api, scope, id, is_shown).await?;
+    // A request whose answer was lost is repeated: then the wallet did it the first time, and what became of it is told.
+    let done_before = match attempt {
+        Some(attempt) => match call.api.wallet.simulate(attempt.id, outcome).await {
+            Ok(()) => false,
+            Err(SimulateError::Ended(_)) => true,
+            Err(SimulateError::Unknown) => return Err(Problem::new(ErrorCode::SimulationRefused)),
+            Err(SimulateError::Store(error)) => return Err(error.into()),
+        },
+        None => payment.state.is_final(),
+    };
+    if !done_before && matches!(outcome, Simulation::Late | Simulation::Expired) {
         end(&call, id).await?;
     }
     let (payment, attempt) =
         wait::until(&call.api, scope, id, |payment, attempt| has_happened(outcome, payment, attempt)).await?;
+    if done_before && !payment.state.is_final() {
+        return Err(Problem::new(ErrorCode::SimulationRefused));
+    }
     call.finish(200, render(&call.api, scope, &payment, attempt.as_ref())).await
 }
 
@@ -112,12 +124,5 @@ fn has_happened(outcome: Simulation, payment: &Payment, attempt: Option<&Attempt
         | Simulation::WrongAmount
         | Simulation::LostNotification
         | Simulation::DuplicateNotification => payment.state.is_final() || attempt.is_none_or(is_over),
-    }
-}
-
-fn refused(error: SimulateError) -> Problem {
-    match error {
-        SimulateError::Unknown | SimulateError::Ended(_) => Problem::new(ErrorCode::SimulationRefused),
-        SimulateError::Store(error) => error.into(),
     }
 }

@@ -13,7 +13,7 @@ mod own;
 mod pages;
 mod report;
 mod scripts;
-mod serving;
+pub mod serving;
 mod shop;
 mod site;
 

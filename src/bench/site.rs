@@ -163,6 +163,7 @@ pub fn order(order_id: String) -> NewPayment {
         cancel_url: None,
         callback_url: None,
         customer: Default::default(),
+        auth_code: None,
         metadata: BTreeMap::from([("cart".to_owned(), "7f3a".to_owned())]),
         fingerprint: [7; 16],
     }
@@ -176,7 +177,7 @@ fn begin(
     moment: &mut Moment,
 ) -> Result<(PaymentId, AttemptId), FlowError> {
     let order = NewPayment { method: Some(Method::WechatNative), ..order(format!("fill-{number:09}")) };
-    let created = payments::create(tx, scope, &order, Some(account), moment)?;
+    let created = payments::create(tx, scope, &order, Some(account.into()), moment)?;
     let attempt = created.payment().current.expect("it was created with a method");
     Ok((created.payment().id, attempt))
 }

@@ -64,7 +64,8 @@ impl Breaker {
         match (self.disabled, self.open_until) {
             (Some(because), _) => State::Disabled(because),
             (None, None) => State::Closed,
-            (None, Some(until)) if now < until => State::Open { until },
+            // No pause is longer than the last; what seems so was planned before the clock was set back.
+            (None, Some(until)) if now < until && until.since(now) <= PAUSES[PAUSES.len() - 1] => State::Open { until },
             (None, Some(_)) => State::HalfOpen,
         }
     }
@@ -147,6 +148,13 @@ mod tests {
             let pause = PAUSES[i.min(PAUSES.len() - 1)];
             assert_eq!(breaker.state(now), State::Open { until: now.plus(pause) });
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_keep_it_open() {
+        let breaker = after_failures(OPEN_AFTER);
+        assert_eq!(breaker.state(START.minus(Duration::from_hours(8))), State::HalfOpen);
+        assert!(matches!(breaker.state(START.minus(Duration::from_minutes(5))), State::Open { .. }));
     }
 
     #[test]

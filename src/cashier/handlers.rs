@@ -162,16 +162,16 @@ async fn choose(
     };
     let method = Method::parse(&choice.method).filter(fits);
     let found = method.and_then(|method| {
-        let account = gateway.channels.choose(scope, method, seen.payment.amount)?;
-        Some((method, account))
+        let route = gateway.route(scope, method, seen.payment.amount)?;
+        Some((method, route))
     });
-    let Some((method, account)) = found else { return see_other(&token, "?unavailable=1") };
+    let Some((method, route)) = found else { return see_other(&token, "?unavailable=1") };
     // Watched before it is written, so that no answer falls between.
     let mut watch = gateway.changes.watch(id);
     let moment = Moment::new(&gateway.env);
     let begun = gateway
         .store
-        .write(move |tx| payments::choose_method(tx, scope, id, method, account, &mut moment.clone()).map(drop))
+        .write(move |tx| payments::choose_method(tx, scope, id, method, route, &mut moment.clone()).map(drop))
         .await;
     match begun {
         Ok(()) => {}

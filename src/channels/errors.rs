@@ -2,7 +2,7 @@
 //!
 //! Each adapter has one table beside its reader of answers; the reader decides by it, and pages explain by it.
 
-use super::wechatpay;
+use super::{alipay, wechatpay};
 use crate::domain::merchant::ChannelKind;
 use crate::lang::Text;
 
@@ -47,6 +47,7 @@ pub fn meaning(kind: ChannelKind, code: &str) -> Option<&'static ErrorMeaning> {
     let table: &[ErrorMeaning] = match kind {
         ChannelKind::TestWallet => &[],
         ChannelKind::WechatPay => wechatpay::errors::TABLE,
+        ChannelKind::Alipay => alipay::errors::TABLE,
     };
     find(table, code)
 }

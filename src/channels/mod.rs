@@ -15,6 +15,7 @@ use crate::domain::payment::NextAction;
 use crate::domain::time::{Duration, Timestamp};
 use crate::env::transport::{OutgoingRequest, OutgoingResponse};
 
+pub mod alipay;
 pub mod errors;
 pub mod registry;
 pub mod statement;

@@ -1,14 +1,16 @@
 //! The channel accounts in use, opened: credentials decrypted once, adapters ready. One line per provider.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use super::{Channel, ChannelError, MethodTerms, test_wallet, wechatpay};
+use super::{Channel, ChannelError, MethodTerms, alipay, test_wallet, wechatpay};
 use crate::crypto::{Place, Vault};
 use crate::domain::ids::{AccountId, Mode, Scope};
 use crate::domain::merchant::{ChannelAccount, ChannelKind};
 use crate::domain::method::Method;
 use crate::domain::money::Money;
+use crate::domain::payment::{Route, RouteReason};
+use crate::domain::time::{Duration, Timestamp};
 use crate::store::tables::ACCOUNTS;
 use crate::store::{Key, Read, Span, Store, StoreError};
 
@@ -32,6 +34,7 @@ fn open(
             wechatpay::open(credentials, base_url.unwrap_or(&simulator))
         }
         (ChannelKind::WechatPay, Mode::Live) => wechatpay::open(credentials, base_url.unwrap_or(wechatpay::HOST)),
+        (ChannelKind::Alipay, mode) => alipay::open(credentials, mode, base_url, own_url),
     }
 }
 
@@ -53,6 +56,46 @@ pub const CREDENTIALS_FIELD: &str = "credentials";
 #[derive(Default)]
 pub struct Registry {
     accounts: RwLock<BTreeMap<AccountId, Arc<OpenAccount>>>,
+    /// In memory: after a restart all are believed in again.
+    health: Mutex<BTreeMap<AccountId, Health>>,
+}
+
+/// How an account has been answering.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Calls in a row that brought no usable answer.
+    pub failures: u32,
+    pub last_answer: Option<Timestamp>,
+    /// No new payments before, unless nobody else takes them.
+    pub rest_until: Option<Timestamp>,
+}
+
+impl Health {
+    /// So many failures in a row are no accident.
+    pub const FAILURES_MAX: u32 = 5;
+    /// The first rest; each failure after a rest doubles it.
+    pub const REST: Duration = Duration::from_seconds(30);
+    pub const REST_MAX: Duration = Duration::from_minutes(15);
+
+    pub fn rests(self, now: Timestamp) -> bool {
+        self.rest_until.is_some_and(|until| now < until)
+    }
+
+    fn note(&mut self, answered: bool, now: Timestamp) {
+        if answered {
+            *self = Health { last_answer: Some(now), ..Health::default() };
+            return;
+        }
+        if self.rests(now) {
+            // What was under way when the rest began, and questions about old payments: they do not lengthen it.
+            return;
+        }
+        self.failures = self.failures.saturating_add(1);
+        if let Some(doublings) = self.failures.checked_sub(Self::FAILURES_MAX) {
+            let rest = Self::REST.as_millis().saturating_mul(1 << doublings.min(10));
+            self.rest_until = Some(now.plus(Duration::from_millis(rest).min(Self::REST_MAX)));
+        }
+    }
 }
 
 impl Registry {
@@ -93,21 +136,62 @@ impl Registry {
         self.accounts.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
+    pub fn all(&self) -> Vec<Arc<OpenAccount>> {
+        self.accounts.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
     /// All accounts of a merchant and mode.
     pub fn of(&self, scope: Scope) -> Vec<Arc<OpenAccount>> {
         let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
         accounts.values().filter(|open| open.account.scope == scope).cloned().collect()
     }
 
-    /// The oldest active account that takes this amount by this method.
-    pub fn choose(&self, scope: Scope, method: Method, amount: Money) -> Option<AccountId> {
+    /// Draws one of the active accounts that take this amount by this method, by their weights. Those that kept failing
+    /// rest meanwhile, unless there is no other. `lot` is random.
+    pub fn choose(&self, scope: Scope, method: Method, amount: Money, now: Timestamp, lot: u32) -> Option<Route> {
         let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
-        accounts
-            .values()
-            .find(|open| {
-                open.account.scope == scope && open.account.active && terms_for(open, method, Some(amount)).is_some()
-            })
-            .map(|open| open.account.id)
+        let fits = |open: &&Arc<OpenAccount>| {
+            let account = &open.account;
+            account.scope == scope
+                && account.active
+                && account.share.takes(amount.minor())
+                && terms_for(open, method, Some(amount)).is_some()
+        };
+        let fitting: Vec<&ChannelAccount> = accounts.values().filter(fits).map(|open| &open.account).collect();
+        let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        let rests = |account: &ChannelAccount| health.get(&account.id).is_some_and(|health| health.rests(now));
+        let awake: Vec<&ChannelAccount> = fitting.iter().copied().filter(|account| !rests(account)).collect();
+        let count = |number: usize| u16::try_from(number).unwrap_or(u16::MAX);
+        let resting = fitting.len() - awake.len();
+        let why = match (fitting.len(), awake.len()) {
+            (0, _) => return None,
+            (1, _) => RouteReason::Only,
+            (_, 0) => RouteReason::AllRest,
+            (_, 1) if resting > 0 => RouteReason::OthersRest { resting: count(resting) },
+            (_, of) => RouteReason::Share { of: count(of) },
+        };
+        let pool = if awake.is_empty() { &fitting } else { &awake };
+        let weights: u64 = pool.iter().map(|account| u64::from(account.share.weight)).sum();
+        // A lot below the sum of the weights lies in the stretch of one of them; with reserves only, all are alike.
+        let mut lot = u64::from(lot) % weights.max(1);
+        let drawn = pool.iter().find(|account| {
+            let weight = u64::from(account.share.weight);
+            let hit = lot < weight;
+            lot = lot.saturating_sub(weight);
+            hit
+        });
+        let account = drawn.or(pool.first())?.id;
+        Some(Route { account, why })
+    }
+
+    /// Notes whether an account answered, for [`Self::choose`].
+    pub fn report(&self, id: AccountId, answered: bool, now: Timestamp) {
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        health.entry(id).or_default().note(answered, now);
+    }
+
+    pub fn health(&self, id: AccountId) -> Health {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied().unwrap_or_default()
     }
 
     /// Methods that can be paid with now, each once; with an amount only those that take it.
@@ -136,4 +220,103 @@ fn terms_for(open: &OpenAccount, method: Method, amount: Option<Money>) -> Optio
             })
     };
     terms.methods.iter().find(fits).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channels::test_wallet::{Credentials, TestWallet};
+    use crate::crypto::{MasterKey, Vault};
+    use crate::domain::ids::MerchantId;
+    use crate::domain::merchant::Share;
+    use crate::domain::money::Currency;
+    use crate::env::SystemEntropy;
+
+    const SCOPE: Scope = Scope { merchant: MerchantId::from_bytes([1; 16]), mode: Mode::Test };
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    fn id(n: u8) -> AccountId {
+        AccountId::from_bytes([n; 16])
+    }
+
+    /// Accounts of the test wallet with these shares, numbered from 1.
+    fn registry(shares: &[Share]) -> Registry {
+        let vault = Vault::new(&MasterKey::generate(&SystemEntropy));
+        let registry = Registry::default();
+        for (n, share) in (1..).zip(shares) {
+            let credentials = Credentials {
+                mch_id: "1900000001".to_owned(),
+                app_id: "wxtest01".to_owned(),
+                hmac_key: data_encoding::BASE64.encode(&[7; 32]),
+                provider_public_key: data_encoding::BASE64.encode(&[9; 32]),
+            };
+            let channel = TestWallet::open(credentials.to_secret().expose(), "http://127.0.0.1:1").unwrap();
+            let row = credentials_row(SCOPE, id(n));
+            let place = Place { table: ACCOUNTS.name(), row: &row, field: CREDENTIALS_FIELD };
+            let account = ChannelAccount {
+                id: id(n),
+                scope: SCOPE,
+                kind: ChannelKind::TestWallet,
+                label: format!("account {n}"),
+                base_url: None,
+                credentials: vault.seal(&place, b"", &SystemEntropy),
+                active: true,
+                share: *share,
+                created_at: NOW,
+                upkeep_at: None,
+                upkept_at: None,
+            };
+            let open = OpenAccount { account, channel: Arc::new(channel) };
+            registry.accounts.write().unwrap().insert(id(n), Arc::new(open));
+        }
+        registry
+    }
+
+    fn share(weight: u16) -> Share {
+        Share { weight, ..Share::WHOLE }
+    }
+
+    /// How often each account is drawn over all lots below a hundred.
+    fn drawn(registry: &Registry, minor: u64, now: Timestamp) -> Vec<(u8, usize, RouteReason)> {
+        let mut counts: BTreeMap<AccountId, (usize, RouteReason)> = BTreeMap::new();
+        for lot in 0..100 {
+            let amount = Money::new(minor, Currency::CNY);
+            let Some(route) = registry.choose(SCOPE, Method::WechatNative, amount, now, lot) else { continue };
+            counts.entry(route.account).or_insert((0, route.why)).0 += 1;
+        }
+        counts.into_iter().map(|(id, (count, why))| (id.to_bytes()[0], count, why)).collect()
+    }
+
+    #[test]
+    fn accounts_take_payments_by_their_weights_and_amounts() {
+        let of = |of| RouteReason::Share { of };
+        let low = Share { max_minor: 99, ..share(25) };
+        let all = registry(&[share(75), low, share(0)]);
+        assert_eq!(drawn(&all, 50, NOW), [(1, 75, of(3)), (2, 25, of(3))], "a reserve waits");
+        assert_eq!(drawn(&all, 100, NOW), [(1, 100, of(2))]);
+        assert_eq!(drawn(&registry(&[low]), 50, NOW), [(2 - 1, 100, RouteReason::Only)]);
+        assert_eq!(drawn(&registry(&[low]), 100, NOW), []);
+        assert_eq!(drawn(&registry(&[share(0), share(0)]), 100, NOW), [(1, 100, of(2))], "reserves alone do");
+    }
+
+    #[test]
+    fn an_account_that_keeps_failing_rests_and_is_tried_again() {
+        let all = registry(&[share(50), share(50)]);
+        let fail = |n, times, now| (0..times).for_each(|_| all.report(id(n), false, now));
+        let both = |left, right| [(1, left, RouteReason::Share { of: 2 }), (2, right, RouteReason::Share { of: 2 })];
+        fail(1, Health::FAILURES_MAX - 1, NOW);
+        assert_eq!(drawn(&all, 100, NOW), both(50, 50));
+        fail(1, 1, NOW);
+        assert_eq!(drawn(&all, 100, NOW), [(2, 100, RouteReason::OthersRest { resting: 1 })]);
+        // Silence about old payments does not lengthen the rest; a failure after it does.
+        fail(1, 100, NOW);
+        let after = NOW.plus(Health::REST);
+        assert_eq!(drawn(&all, 100, after), both(50, 50));
+        fail(1, 1, after);
+        assert_eq!(all.health(id(1)).rest_until, Some(after.plus(Health::REST).plus(Health::REST)));
+        fail(2, Health::FAILURES_MAX, after);
+        assert_eq!(drawn(&all, 100, after), [(1, 50, RouteReason::AllRest), (2, 50, RouteReason::AllRest)]);
+        all.report(id(2), true, after);
+        assert_eq!(drawn(&all, 100, after), [(2, 100, RouteReason::OthersRest { resting: 1 })]);
+    }
 }

@@ -118,7 +118,7 @@ fn data(config: &Config, env: &Env) -> Vec<Found> {
             Timestamp::MIN
         }
         Err(failure) => {
-            let way = "restore the newest good backup, or look at the disk".to_owned();
+            let way = "look at the disk; then do as the message says".to_owned();
             found.push(Problem(failure.to_string(), way));
             Timestamp::MIN
         }

@@ -102,6 +102,7 @@ impl From<StoreError> for Failure {
             | StoreError::Stopped
             | StoreError::Panicked
             | StoreError::Foreign { .. }
+            | StoreError::Empty { .. }
             | StoreError::Missing { .. }
             | StoreError::NewerSchema { .. }
             | StoreError::TooLarge { .. }

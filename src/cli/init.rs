@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::admin::setup_link;
 use super::config::{self, CONFIG_FILE, Config};
 use super::failure::{Exit, Failure};
-use super::place::{STORE_FILE, build_store, create_private_dir, master_key, store_file, write_config};
+use super::place::{STORE_FILE, build_store, create_private_dir, lost_data, master_key, store_file, write_config};
 use crate::api::keys::{self, NewKey, NewKeyKind};
 use crate::audit::log::Stamp;
 use crate::audit::{Action, Detail};
@@ -82,6 +82,18 @@ pub fn create(config: &Config, merchant: &str, zone: &str, env: &Env) -> Result<
         return Err(Failure::new(
             Exit::Failed,
             format!("{} is set up already; run `coffer serve`, or name another folder with --data", folder.display()),
+        ));
+    }
+    if let Some(trace) = lost_data(config) {
+        return Err(Failure::new(
+            Exit::Failed,
+            format!(
+                "{} is missing, and {} shows that there was data: put it back, or run `coffer restore` with the newest \
+                 good backup; to begin with nothing, move {} away first",
+                file.display(),
+                trace.display(),
+                trace.display()
+            ),
         ));
     }
     create_private_dir(folder)?;

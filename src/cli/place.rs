@@ -8,6 +8,7 @@ use super::failure::{Exit, Failure};
 use crate::crypto::master_key::{MasterKeyError, Sources, sync_folder_of};
 use crate::crypto::{Fit, MasterKey, OpenError, Vault};
 use crate::env::Env;
+use crate::proof;
 use crate::store::tables::KEY_CHECK;
 use crate::store::{Read, Store, StoreError, StoreOptions};
 
@@ -38,15 +39,30 @@ pub fn open_store(config: &Config) -> Result<Store, Failure> {
         ..StoreOptions::default()
     };
     Store::open(&store_file(config), options).map_err(|error| match error {
-        StoreError::Missing { .. } => Failure::new(
+        StoreError::Missing { path } => Failure::new(
             Exit::Failed,
-            format!(
-                "there is no data in {}; run `coffer init` to begin, or name the folder with --data",
-                config.data_dir.display()
-            ),
+            match lost_data(config) {
+                Some(trace) => format!(
+                    "{} is missing, and {} shows that there was data: put it back, or run `coffer restore` with the \
+                     newest good backup",
+                    path.display(),
+                    trace.display()
+                ),
+                None => format!(
+                    "there is no data in {}; run `coffer init` to begin, or name the folder with --data",
+                    config.data_dir.display()
+                ),
+            },
         ),
         other => other.into(),
     })
+}
+
+/// What tells of data that is not there any more: the signed checkpoints, which are only ever appended to. A master key
+/// alone tells nothing, because it may be put in place first.
+pub fn lost_data(config: &Config) -> Option<PathBuf> {
+    let trace = config.data_dir.join(proof::FILE);
+    (trace.exists() && !store_file(config).exists()).then_some(trace)
 }
 
 /// Where a store is built before it gets its name: a folder with half a store looks like one without.
@@ -103,7 +119,8 @@ pub fn open_vault(config: &Config, store: &Store) -> Result<Arc<Vault>, Failure>
     let check = store.read_blocking(|tx| tx.get(&KEY_CHECK, &0))?.ok_or_else(|| {
         Failure::new(
             Exit::Found,
-            "the data file says nothing about its master key; it is no complete one, restore a backup",
+            "the data file says nothing about its master key, so it is no complete one; move it away and run `coffer \
+             restore` with the newest good backup",
         )
     })?;
     match check.fit(&vault) {

@@ -14,7 +14,7 @@ use crate::audit::{Action, Detail};
 use crate::domain::case::{Case, CaseKind};
 use crate::domain::endpoint::{Delivery, DeliveryAttempt};
 use crate::domain::event::{Actor, Event, TimelineEntry};
-use crate::domain::ids::{EndpointId, PaymentId, Scope, UserId};
+use crate::domain::ids::{AccountId, EndpointId, PaymentId, Scope, UserId};
 use crate::domain::money::Money;
 use crate::domain::payment::{Attempt, Ending, Payment, PaymentState};
 use crate::domain::refund::Refund;
@@ -23,8 +23,8 @@ use crate::flows::record::case_kind_key;
 use crate::flows::{FlowError, Moment, deliveries, events, timeline};
 use crate::ledger::Chained;
 use crate::store::tables::{
-    ATTEMPTS, CASE_BY_CAUSE, CASES, DELIVERIES, DELIVERY_ATTEMPTS, EVENTS_BY_PAYMENT, JOURNAL, JOURNAL_BY_PAYMENT,
-    PAYMENTS, REFUNDS, USERS,
+    ACCOUNTS, ATTEMPTS, CASE_BY_CAUSE, CASES, DELIVERIES, DELIVERY_ATTEMPTS, EVENTS_BY_PAYMENT, JOURNAL,
+    JOURNAL_BY_PAYMENT, PAYMENTS, REFUNDS, USERS,
 };
 use crate::store::{Order, Read, Span, StoreError};
 use crate::web::{Frame, Page, Room};
@@ -51,6 +51,8 @@ pub(super) struct Dossier {
     pub addresses: BTreeMap<EndpointId, String>,
     /// Names of the people who did something.
     pub people: BTreeMap<UserId, String>,
+    /// Names of the channel accounts that attempts went to.
+    pub accounts: BTreeMap<AccountId, String>,
 }
 
 /// An event, where it went, and the last attempt of each.
@@ -128,7 +130,7 @@ pub(super) async fn page(member: Member) -> Reply {
 pub(super) fn read(tx: &impl Read, scope: Scope, id: PaymentId) -> Result<Option<Dossier>, StoreError> {
     let Some(payment) = tx.get(&PAYMENTS, &(scope, id))? else { return Ok(None) };
     let attempts = payment.attempts.iter().map(|id| tx.get(&ATTEMPTS, &(scope, *id)));
-    let attempts = attempts.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    let attempts: Vec<Attempt> = attempts.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
     let refunds = payment.refunds.iter().map(|id| tx.get(&REFUNDS, &(scope, *id)));
     let refunds: Vec<Refund> = refunds.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
     let of_payment = Span::prefix(&(scope, id));
@@ -173,7 +175,25 @@ pub(super) fn read(tx: &impl Read, scope: Scope, id: PaymentId) -> Result<Option
             people.insert(user.id, user.name);
         }
     }
-    Ok(Some(Dossier { payment, attempts, timeline, refunds, events: told, entries, cases, addresses, people }))
+    let mut accounts: BTreeMap<AccountId, String> = BTreeMap::new();
+    for attempt in &attempts {
+        if let Entry::Vacant(place) = accounts.entry(attempt.account) {
+            let account = tx.get(&ACCOUNTS, &(scope, attempt.account))?;
+            place.insert(account.map(|account| account.label).unwrap_or_default());
+        }
+    }
+    Ok(Some(Dossier {
+        payment,
+        attempts,
+        timeline,
+        refunds,
+        events: told,
+        entries,
+        cases,
+        addresses,
+        people,
+        accounts,
+    }))
 }
 
 /// Asks the channel now.

@@ -5,7 +5,7 @@ use super::words;
 use crate::callbacks::diagnosis::diagnose;
 use crate::domain::endpoint::DeliveryState;
 use crate::domain::event::{Actor, Happening, PaidSource};
-use crate::domain::payment::Ending;
+use crate::domain::payment::{Ending, RouteReason};
 use crate::domain::time::Timestamp;
 use crate::web::Page;
 
@@ -103,7 +103,8 @@ pub(super) fn actor(what: &Happening) -> Option<&Actor> {
         | Happening::Ended { .. }
         | Happening::RefundFinished { .. }
         | Happening::CaseOpened { .. }
-        | Happening::CaseChanged { .. } => None,
+        | Happening::CaseChanged { .. }
+        | Happening::Routed { .. } => None,
     }
 }
 
@@ -128,6 +129,24 @@ fn happened(dossier: &Dossier, page: &Page, at: Timestamp, what: &Happening) -> 
             "The customer chose a method",
             words::method_word(method, page.lang).into(),
         ),
+        Happening::Routed { account, why, .. } => {
+            let name = dossier.accounts.get(account).map_or("", String::as_str);
+            let reason = match why {
+                RouteReason::Only => String::new(),
+                RouteReason::Share { of } => match page.zh() {
+                    true => format!("按份额从 {of} 个中选出"),
+                    false => format!("drawn by share out of {of}"),
+                },
+                RouteReason::OthersRest { resting } => match page.zh() {
+                    true => format!("另有 {resting} 个连续失败，暂停使用"),
+                    false => format!("{resting} that kept failing rest"),
+                },
+                RouteReason::AllRest => {
+                    page.t("全部连续失败，仍然一试", "all keep failing; tried all the same").to_owned()
+                }
+            };
+            line("now", "选定渠道账户", "Channel account chosen", format!("{name} · {reason}"))
+        }
         Happening::CodeShown { .. } => {
             line("now", "渠道已受理，等顾客付款", "The channel accepted it, waiting for the customer", String::new())
         }

@@ -10,7 +10,9 @@ use der::{Reader, SliceReader};
 use x509_cert::attr::AttributeTypeAndValue;
 use x509_cert::certificate::{CertificateInner, Raw};
 use x509_cert::der::asn1::{BmpString, ObjectIdentifier, PrintableStringRef, TeletexStringRef, Utf8StringRef};
+use x509_cert::der::oid::AssociatedOid;
 use x509_cert::der::{self, Decode, Encode, Tag, Tagged};
+use x509_cert::ext::pkix::BasicConstraints;
 use x509_cert::name::Name;
 
 use super::rsa::{self, BadKey, Digest, RsaVerifier};
@@ -157,6 +159,15 @@ impl Certificate {
         named && algorithm == self.inner.tbs_certificate.signature.oid && key.verifies(digest, &self.signed, signature)
     }
 
+    /// May sign other certificates (basic constraints, CA). Test hierarchies of providers leave the mark out.
+    pub fn is_authority(&self) -> bool {
+        let extensions = self.inner.tbs_certificate.extensions.iter().flatten();
+        let mut constraints = extensions.filter(|extension| extension.extn_id == BasicConstraints::OID);
+        constraints.next().is_some_and(|extension| {
+            BasicConstraints::from_der(extension.extn_value.as_bytes()).is_ok_and(|constraints| constraints.ca)
+        })
+    }
+
     /// Names the certificate to people: the first 16 bytes of the SHA-256 of its DER form, in hex.
     pub fn fingerprint(&self) -> String {
         let digest = ring::digest::digest(&ring::digest::SHA256, &self.der);
@@ -235,6 +246,7 @@ mod tests {
             "CN=Ant Financial Certification Authority Class 2 R1,OU=Certification Authority,O=Ant Financial,C=CN";
         assert_eq!(leaf.issuer(), name);
         assert_eq!(middle.subject(), name);
+        assert!(middle.is_authority() && !leaf.is_authority(), "a leaf must not vouch for others");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod certificate;
 pub mod check;
+pub mod content;
 pub mod master_key;
 pub mod rsa;
 pub mod sealed;
@@ -9,6 +10,7 @@ pub mod secret;
 
 pub use certificate::{BadCertificate, Certificate};
 pub use check::{Fit, KeyCheck};
+pub use content::ContentKey;
 pub use master_key::MasterKey;
 pub use sealed::{OpenError, Place, Sealed, Vault};
 pub use secret::Secret;

@@ -217,7 +217,7 @@ impl World {
                 deliveries::sent(tx, scope, event, endpoint, at, &transcript, self.moment())
             }
             // Nobody asked for these in the past.
-            Effect::Resend(..) | Effect::Sweep => Ok(unschedule(tx, lane, at, effect)?),
+            Effect::Resend(..) | Effect::Upkeep(..) | Effect::Sweep => Ok(unschedule(tx, lane, at, effect)?),
         }
     }
 
@@ -284,13 +284,14 @@ impl World {
             cancel_url: None,
             callback_url: None,
             customer: Customer { locale: Some("zh-CN".to_owned()), ..Customer::default() },
+            auth_code: None,
             metadata: BTreeMap::from([
                 ("item".to_owned(), visit.goods.to_owned()),
                 ("pieces".to_owned(), visit.pieces.to_string()),
             ]),
             fingerprint: self.dice.bytes(),
         };
-        let account = by_shop.map(|_| self.cast.account);
+        let account = by_shop.map(|_| self.cast.account.into());
         let created = payments::create(tx, self.cast.scope, &new, account, &mut self.moment())?;
         let payment = created.payment().id;
         if let (Some(attempt), Conduct::Declined(_)) = (created.payment().current, visit.conduct) {
@@ -312,7 +313,8 @@ impl World {
         let (Some(first), second) = methods(visit.conduct) else { return Ok(()) };
         let method = if choice == Choice::First { first } else { second.unwrap_or(first) };
         let account = self.cast.account;
-        let attempt = payments::choose_method(tx, self.cast.scope, payment, method, account, &mut self.moment())?;
+        let attempt =
+            payments::choose_method(tx, self.cast.scope, payment, method, account.into(), &mut self.moment())?;
         let acts_at = self.now.plus(visit.acts_after);
         let does = |deed, told| Act::Does(attempt.id, deed, told);
         let soon = self.now.plus(Duration::from_millis(self.dice.between(9_000, 35_000)));

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{AttemptId, CaseId, EndpointId, EventId, PaymentId, RefundId, UserId};
+use super::ids::{AccountId, AttemptId, CaseId, EndpointId, EventId, PaymentId, RefundId, UserId};
 use super::method::Method;
 use super::payment::Payment;
 use super::refund::Refund;
@@ -129,6 +129,12 @@ pub enum Happening {
     Changed {
         by: Actor,
         fields: Vec<String>,
+    },
+    /// Why the attempt went to this channel account, where there was more than one.
+    Routed {
+        attempt: AttemptId,
+        account: AccountId,
+        why: super::payment::RouteReason,
     },
 }
 

@@ -57,6 +57,8 @@ pub enum ChannelKind {
     TestWallet,
     /// WeChat Pay API v3, for merchants with a contract of their own.
     WechatPay,
+    /// Alipay's gateway, version 2, for merchants with a contract of their own.
+    Alipay,
 }
 
 impl ChannelKind {
@@ -64,6 +66,7 @@ impl ChannelKind {
         match self {
             ChannelKind::TestWallet => "test_wallet",
             ChannelKind::WechatPay => "wechatpay",
+            ChannelKind::Alipay => "alipay",
         }
     }
 
@@ -71,6 +74,7 @@ impl ChannelKind {
         match self {
             ChannelKind::TestWallet => "测试钱包",
             ChannelKind::WechatPay => "微信支付",
+            ChannelKind::Alipay => "支付宝",
         }
     }
 
@@ -78,6 +82,7 @@ impl ChannelKind {
         match self {
             ChannelKind::TestWallet => "Test wallet",
             ChannelKind::WechatPay => "WeChat Pay",
+            ChannelKind::Alipay => "Alipay",
         }
     }
 }
@@ -95,5 +100,30 @@ pub struct ChannelAccount {
     pub credentials: Sealed,
     /// New attempts may use it.
     pub active: bool,
+    pub share: Share,
     pub created_at: Timestamp,
+    /// When its keys are fetched again: the key of its one row in the queue. `None` where there is nothing to fetch.
+    pub upkeep_at: Option<Timestamp>,
+    /// When that last succeeded.
+    pub upkept_at: Option<Timestamp>,
+}
+
+/// Which new payments an account takes, among those that could take them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Out of the sum of all weights. With 0 it is a reserve: used when no other can be.
+    pub weight: u16,
+    /// Smallest and largest amount, in minor units.
+    pub min_minor: u64,
+    pub max_minor: u64,
+}
+
+impl Share {
+    pub const WEIGHT_MAX: u16 = 1_000;
+    /// Everything, beside others of the same weight.
+    pub const WHOLE: Share = Share { weight: 100, min_minor: 0, max_minor: u64::MAX };
+
+    pub fn takes(self, amount_minor: u64) -> bool {
+        (self.min_minor..=self.max_minor).contains(&amount_minor)
+    }
 }

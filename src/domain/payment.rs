@@ -188,9 +188,6 @@ pub struct Customer {
     pub email: Option<String>,
     pub locale: Option<String>,
     pub openid: Option<String>,
-    /// The digits of a code that the customer showed (付款码). Good for one charge within about a minute; forgotten as
-    /// soon as the channel has heard of it.
-    pub auth_code: Option<String>,
 }
 
 impl fmt::Debug for Customer {
@@ -377,6 +374,31 @@ pub struct Attempt {
     pub step: Step,
     /// The last thing that went wrong while talking to the channel, in a sentence for the merchant.
     pub trouble: Option<String>,
+}
+
+/// The channel account that an attempt goes to, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    pub account: AccountId,
+    pub why: RouteReason,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RouteReason {
+    /// No other one takes this method and amount.
+    Only,
+    /// By lot, out of so many by their weights.
+    Share { of: u16 },
+    /// So many others rest, because they kept failing.
+    OthersRest { resting: u16 },
+    /// All keep failing, so this one is tried all the same.
+    AllRest,
+}
+
+impl From<AccountId> for Route {
+    fn from(account: AccountId) -> Self {
+        Route { account, why: RouteReason::Only }
+    }
 }
 
 /// What the customer's device has to do now.

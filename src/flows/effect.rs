@@ -38,6 +38,8 @@ pub enum Effect {
     Deliver(Scope, EventId, EndpointId),
     /// Send one callback once more because a person wants it; the schedule is not touched.
     Resend(Scope, EventId, EndpointId),
+    /// Fetch the keys that a channel account's provider renews.
+    Upkeep(Scope, AccountId),
     /// Remove what has outlived its use: nonces, stored answers, sessions.
     Sweep,
 }
@@ -60,6 +62,7 @@ impl Key for Effect {
             Effect::Expire(scope, id) => (3u8, *scope, *id).encode(out),
             Effect::Deliver(scope, event, endpoint) => (4u8, *scope, *event, *endpoint).encode(out),
             Effect::Sweep => 5u8.encode(out),
+            Effect::Upkeep(scope, id) => (7u8, *scope, *id).encode(out),
             Effect::Resend(scope, event, endpoint) => (6u8, *scope, *event, *endpoint).encode(out),
         }
     }
@@ -72,6 +75,7 @@ impl Key for Effect {
             4 => <(Scope, EventId, EndpointId)>::decode(bytes).map(|(s, e, w)| Effect::Deliver(s, e, w)),
             5 => Some(Effect::Sweep),
             6 => <(Scope, EventId, EndpointId)>::decode(bytes).map(|(s, e, w)| Effect::Resend(s, e, w)),
+            7 => <(Scope, AccountId)>::decode(bytes).map(|(s, id)| Effect::Upkeep(s, id)),
             _ => None,
         }
     }

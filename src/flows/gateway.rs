@@ -9,6 +9,9 @@ use crate::channels::registry::Registry;
 use crate::crypto::{OpenError, Place, Vault};
 use crate::domain::event::Event;
 use crate::domain::ids::{MerchantId, Mode, PaymentId, Scope};
+use crate::domain::method::Method;
+use crate::domain::money::Money;
+use crate::domain::payment::Route;
 use crate::env::Env;
 use crate::env::target::TargetPolicy;
 use crate::env::transport::Transport;
@@ -115,6 +118,12 @@ impl Gateway {
             tracing::warn!(account = %id, "channel account cannot be used: {why}");
         }
         Ok(())
+    }
+
+    /// The channel account for a new attempt, if any takes it.
+    pub fn route(&self, scope: Scope, method: Method, amount: Money) -> Option<Route> {
+        let lot = u32::from_le_bytes(self.env.random());
+        self.channels.choose(scope, method, amount, self.env.now(), lot)
     }
 
     /// The unguessable name of a payment's cashier page: merchant, payment and mode with a code over them, so that no

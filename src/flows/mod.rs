@@ -18,6 +18,8 @@ use crate::env::Env;
 use crate::ledger::{CannotPost, WrongSide};
 use crate::store::{Signal, StoreError};
 
+/// Channel accounts and their keys.
+pub mod accounts;
 /// Posting to the books.
 pub mod books;
 /// Differences that need an explanation.

@@ -20,7 +20,7 @@ use crate::domain::payment::{
     Attempt, AttemptEvent, AttemptState, NextAction, PaidBy, Payment, PaymentEvent, PaymentState, Reason,
 };
 use crate::ledger::rules::{self, Collected};
-use crate::store::tables::PAYMENT_BY_TRANSACTION;
+use crate::store::tables::{PAYMENT_BY_TRANSACTION, SHOWN_CODES};
 use crate::store::{Read, WriteTx};
 
 /// Where the news came from.
@@ -119,7 +119,9 @@ pub fn observe(
     };
     if let Some(state) = before.next(event) {
         attempt.state = state;
-        payment.customer.auth_code = None;
+        if attempt.method.flow() == Flow::BarCode {
+            tx.delete(&SHOWN_CODES, &(scope, id))?;
+        }
         // The ladder begins when the code is shown.
         attempt.queries = 0;
     }
@@ -252,6 +254,9 @@ fn paid(
     source: Source,
     moment: &mut Moment,
 ) -> Result<(), FlowError> {
+    if attempt.state == AttemptState::Created && attempt.method.flow() == Flow::BarCode {
+        tx.delete(&SHOWN_CODES, &(scope, attempt.id))?;
+    }
     attempt.state = AttemptState::Paid;
     // Nobody needs the code any more.
     attempt.next_action = None;

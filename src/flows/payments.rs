@@ -8,15 +8,15 @@ use super::timeline::tell;
 use super::{FlowError, Moment, Refusal, events};
 use crate::domain::event::{Actor, EventType, Happening};
 use crate::domain::follow::{COUNTER_MAX, Step};
-use crate::domain::ids::{AccountId, AttemptId, PaymentId, Scope};
+use crate::domain::ids::{AttemptId, PaymentId, Scope};
 use crate::domain::method::{Flow, Method};
 use crate::domain::money::Money;
 use crate::domain::payment::{
     ATTEMPTS_PER_PAYMENT_MAX, Attempt, AttemptState, Customer, EXPIRES_IN_MAX, Ending, Payment, PaymentEvent,
-    PaymentState, Reason,
+    PaymentState, Reason, Route, RouteReason,
 };
 use crate::domain::time::{Duration, Timestamp};
-use crate::store::tables::{PAYMENT_BY_ORDER, PAYMENTS};
+use crate::store::tables::{PAYMENT_BY_ORDER, PAYMENTS, SHOWN_CODES};
 use crate::store::{Read, WriteTx};
 
 /// What the shop asks for, already checked.
@@ -31,6 +31,8 @@ pub struct NewPayment {
     pub cancel_url: Option<String>,
     pub callback_url: Option<String>,
     pub customer: Customer,
+    /// The digits of the code that the customer showed (付款码), exactly for the methods of that flow.
+    pub auth_code: Option<String>,
     pub metadata: BTreeMap<String, String>,
     /// SHA-256 of the content, cut to 16 bytes.
     pub fingerprint: [u8; 16],
@@ -51,13 +53,13 @@ impl Created {
     }
 }
 
-/// Books the order. `account` is the channel account for `new.method`, if one offers it; an order that exists already
+/// Books the order. `route` leads to the channel account for `new.method`, if one offers it; an order that exists already
 /// needs none.
 pub fn create(
     tx: &mut WriteTx<'_>,
     scope: Scope,
     new: &NewPayment,
-    account: Option<AccountId>,
+    route: Option<Route>,
     moment: &mut Moment,
 ) -> Result<Created, FlowError> {
     let order = (scope, new.order_id.clone());
@@ -69,7 +71,7 @@ pub fn create(
             Err(Refusal::OrderIdReused { payment: id }.into())
         };
     }
-    if new.method.is_some() != account.is_some() {
+    if new.method.is_some() != route.is_some() {
         return Err(Refusal::MethodUnavailable.into());
     }
     let merchant = record::merchant(tx, scope)?;
@@ -107,8 +109,11 @@ pub fn create(
     count(tx, scope, day_of(&merchant, moment.now), None, |day| day.created += 1)?;
     save_payment(tx, scope, None, &payment)?;
     emit_payment(tx, scope, moment, EventType::PaymentCreated, &payment, None)?;
-    if let (Some(method), Some(account)) = (new.method, account) {
-        start_attempt(tx, scope, &mut payment, method, account, moment)?;
+    if let (Some(method), Some(route)) = (new.method, route) {
+        let attempt = start_attempt(tx, scope, &mut payment, method, route, moment)?;
+        if let Some(code) = &new.auth_code {
+            tx.put(&SHOWN_CODES, &(scope, attempt.id), code)?;
+        }
     }
     Ok(Created::New(payment))
 }
@@ -120,7 +125,7 @@ pub fn choose_method(
     scope: Scope,
     id: PaymentId,
     method: Method,
-    account: AccountId,
+    route: Route,
     moment: &mut Moment,
 ) -> Result<Attempt, FlowError> {
     let mut payment = record::payment(tx, scope, id)?;
@@ -136,7 +141,7 @@ pub fn choose_method(
             return Ok(attempt);
         }
     }
-    start_attempt(tx, scope, &mut payment, method, account, moment)
+    start_attempt(tx, scope, &mut payment, method, route, moment)
 }
 
 fn start_attempt(
@@ -144,7 +149,7 @@ fn start_attempt(
     scope: Scope,
     payment: &mut Payment,
     method: Method,
-    account: AccountId,
+    route: Route,
     moment: &mut Moment,
 ) -> Result<Attempt, FlowError> {
     if payment.attempts.len() >= ATTEMPTS_PER_PAYMENT_MAX {
@@ -161,7 +166,7 @@ fn start_attempt(
         id: AttemptId::new(moment.now, moment.random()),
         payment: payment.id,
         method,
-        account,
+        account: route.account,
         amount: payment.amount,
         state: AttemptState::Created,
         created_at: moment.now,
@@ -178,10 +183,17 @@ fn start_attempt(
     payment.attempts.push(attempt.id);
     payment.current = Some(attempt.id);
     payment.version += 1;
-    schedule(tx, Lane::account(account), moment.now, Effect::FollowAttempt(scope, attempt.id))?;
+    schedule(tx, Lane::account(route.account), moment.now, Effect::FollowAttempt(scope, attempt.id))?;
     save_attempt(tx, scope, &attempt)?;
     save_payment(tx, scope, Some(before), payment)?;
     tell(tx, scope, payment.id, moment.now, Happening::AttemptStarted { attempt: attempt.id, method })?;
+    match route.why {
+        RouteReason::Only => {}
+        RouteReason::Share { .. } | RouteReason::OthersRest { .. } | RouteReason::AllRest => {
+            let routed = Happening::Routed { attempt: attempt.id, account: route.account, why: route.why };
+            tell(tx, scope, payment.id, moment.now, routed)?;
+        }
+    }
     if before != payment.state {
         emit_payment(tx, scope, moment, EventType::PaymentProcessing, payment, Some(&attempt))?;
     }

@@ -5,6 +5,7 @@
 //! a crash the row is still there and is done again, which every effect bears.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,7 +13,7 @@ use tokio::sync::{Notify, watch};
 
 use super::effect::{Effect, Lane, unschedule};
 use super::gateway::Gateway;
-use super::{FlowError, Moment, deliveries, observe, payments, record, refunds, sweep};
+use super::{FlowError, Moment, accounts, deliveries, observe, payments, record, refunds, sweep};
 use crate::callbacks::Trigger;
 use crate::channels::registry::OpenAccount;
 use crate::channels::{
@@ -27,7 +28,7 @@ use crate::domain::refund::Refund;
 use crate::domain::time::{Duration, Timestamp};
 use crate::env::transport::Limits;
 use crate::signals::metrics::ChannelOutcome;
-use crate::store::tables::DUE;
+use crate::store::tables::{DUE, SHOWN_CODES};
 use crate::store::{Order, Read, ReadTx, Signal, Span, StoreError};
 
 /// Calls under way to one channel account, and pieces of own work.
@@ -38,6 +39,10 @@ const LANES_READ_HERE_MAX: usize = 4;
 const REST: Duration = Duration::from_seconds(60);
 /// The same when the store was only busy.
 const REST_BUSY: Duration = Duration::from_seconds(1);
+/// A wall clock that is so much behind what the monotonic one says was set back.
+const SET_BACK_MIN: Duration = Duration::from_seconds(10);
+/// Planned things that are brought forward at most when the clock was set back.
+const EARLY_MAX: usize = 100_000;
 /// Even with nothing due, the queue is looked at this often: nothing rests on a signal alone.
 const LOOK_AT_LEAST: Duration = Duration::from_seconds(30);
 
@@ -58,6 +63,10 @@ struct Plan {
     lanes: BTreeMap<Lane, LanePlan>,
     under_way: BTreeSet<Effect>,
     resting: BTreeMap<Effect, Timestamp>,
+    /// May start before their time: it was told by a clock that was ahead.
+    early: BTreeSet<Effect>,
+    /// Wall time and monotonic milliseconds when the clocks were last looked at.
+    clocks: Option<(Timestamp, u64)>,
 }
 
 #[derive(Clone, Copy)]
@@ -110,8 +119,13 @@ impl Runner {
             }
         });
         let moment = Moment::new(&inner.gateway.env);
-        inner.gateway.store.write_blocking(move |tx| sweep::ensure(tx, moment))?;
+        let set_back = inner.gateway.store.write_blocking(move |tx| sweep::ensure(tx, moment))?;
+        accounts::plan_upkeep(&inner.gateway)?;
         inner.find_lanes()?;
+        if set_back >= SET_BACK_MIN {
+            let planned = inner.gateway.store.read_blocking(|tx| planned_later(tx, moment.now))?;
+            inner.bring_forward(set_back, planned);
+        }
         Ok(Runner(inner))
     }
 
@@ -217,9 +231,39 @@ impl Inner {
         Ok(())
     }
 
+    /// By how much the wall clock was set back since the last look, if it was.
+    fn look_at_clocks(&self, now: Timestamp) -> Option<Duration> {
+        let now_ms = self.gateway.env.clock.monotonic_ms();
+        let before = self.plan().clocks.replace((now, now_ms));
+        let expected = before.map(|(wall, ms)| wall.plus(Duration::from_millis(now_ms.saturating_sub(ms))));
+        expected.map(|expected| expected.since(now)).filter(|set_back| *set_back >= SET_BACK_MIN)
+    }
+
+    /// The clock was set back. What it planned while it was ahead would wait for as long as it was ahead, so it is done
+    /// now: a question and a callback may always come early.
+    fn bring_forward(&self, set_back: Duration, planned: Vec<Effect>) {
+        let effects = planned.len();
+        let seconds = set_back.as_seconds();
+        tracing::warn!(
+            seconds,
+            effects,
+            "the clock was set back; what was planned by it is done now. Let the machine keep its time, and see `coffer doctor`"
+        );
+        let mut plan = self.plan();
+        plan.early.extend(planned);
+        for lane in plan.lanes.values_mut() {
+            lane.next = Some(Timestamp::MIN);
+            lane.rest_until = Timestamp::MIN;
+        }
+    }
+
     /// Starts everything that is due and may start; answers how long nothing else will be.
     async fn start_due(self: Arc<Self>) -> Result<Duration, StoreError> {
         let now = self.gateway.env.now();
+        if let Some(set_back) = self.look_at_clocks(now) {
+            let planned = self.gateway.store.read(move |tx| planned_later(tx, now)).await?;
+            self.bring_forward(set_back, planned);
+        }
         let lanes = self.lanes_to_look_at(now);
         if !lanes.is_empty() {
             let few = lanes.len() <= LANES_READ_HERE_MAX;
@@ -268,15 +312,15 @@ impl Inner {
     fn start_lane(self: &Arc<Self>, id: Lane, rows: Vec<(Lane, Timestamp, Effect)>, now: Timestamp) {
         let mut started = Vec::new();
         let mut plan = self.plan();
-        let Plan { lanes, under_way, resting } = &mut *plan;
+        let Plan { lanes, under_way, resting, early, clocks: _ } = &mut *plan;
         let lane = lanes.entry(id).or_default();
         let plan_for = |lane: &mut LanePlan, at: Timestamp| {
             lane.next = Some(lane.next.map_or(at, |next| next.min(at)));
         };
         for (_, at, effect) in rows {
-            if at > now {
+            if at > now && !early.contains(&effect) {
                 plan_for(lane, at);
-                break;
+                continue;
             }
             if under_way.contains(&effect) {
                 continue;
@@ -287,9 +331,11 @@ impl Inner {
             }
             let limit = match effect {
                 Effect::Deliver(..) | Effect::Resend(..) => self.gateway.settings.per_endpoint_max,
-                Effect::FollowAttempt(..) | Effect::FollowRefund(..) | Effect::Expire(..) | Effect::Sweep => {
-                    PER_LANE_MAX
-                }
+                Effect::FollowAttempt(..)
+                | Effect::FollowRefund(..)
+                | Effect::Expire(..)
+                | Effect::Upkeep(..)
+                | Effect::Sweep => PER_LANE_MAX,
             };
             let limit = if lane.probing { 1 } else { limit };
             if lane.under_way >= limit || under_way.len() >= self.gateway.settings.in_flight_max {
@@ -299,6 +345,7 @@ impl Inner {
                 }
                 break;
             }
+            early.remove(&effect);
             under_way.insert(effect);
             lane.under_way += 1;
             started.push((at, effect));
@@ -360,6 +407,7 @@ impl Inner {
                     })
                     .await
             }
+            Effect::Upkeep(scope, id) => accounts::upkeep(gateway, scope, id, at).await,
             Effect::Sweep => {
                 let moment = Moment::new(&gateway.env);
                 gateway.store.write(move |tx| sweep::sweep(tx, at, moment)).await.map_err(FlowError::from)
@@ -385,13 +433,37 @@ impl Inner {
     }
 }
 
+/// Questions and callbacks that are planned for later than now. Ends of payments are not among them: customers were
+/// promised their time.
+fn planned_later(tx: &impl Read, now: Timestamp) -> Result<Vec<Effect>, StoreError> {
+    let mut planned = Vec::new();
+    tx.walk(&DUE, &Span::all(), |(_, at, effect), ()| {
+        let may_be_early = match effect {
+            Effect::FollowAttempt(..)
+            | Effect::Upkeep(..)
+            | Effect::FollowRefund(..)
+            | Effect::Deliver(..)
+            | Effect::Resend(..)
+            | Effect::Sweep => true,
+            Effect::Expire(..) => false,
+        };
+        if may_be_early && at > now {
+            planned.push(effect);
+        }
+        let full = planned.len() == EARLY_MAX;
+        Ok::<_, StoreError>(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(planned)
+}
+
 /// Asks or tells the channel what the attempt's step calls for, and commits the answer.
 async fn follow_attempt(gateway: &Gateway, scope: Scope, id: AttemptId, at: Timestamp) -> Result<(), FlowError> {
     // On this thread, here and below: a few point reads are shorter than handing over to another.
-    let (attempt, payment) = gateway.store.read_blocking(|tx| {
+    let (attempt, payment, shown_code) = gateway.store.read_blocking(|tx| {
         let attempt = record::attempt(tx, scope, id)?;
         let payment = record::payment(tx, scope, attempt.payment)?;
-        Ok::<_, FlowError>((attempt, payment))
+        let shown_code = tx.get(&SHOWN_CODES, &(scope, id))?;
+        Ok::<_, FlowError>((attempt, payment, shown_code))
     })?;
     if attempt.follow_up != Some(at) {
         let lane = Lane::account(attempt.account);
@@ -400,7 +472,7 @@ async fn follow_attempt(gateway: &Gateway, scope: Scope, id: AttemptId, at: Time
     }
     let account = gateway.channels.get(attempt.account);
     let observation = match &account {
-        Some(open) => call(gateway, open, &attempt_order(gateway, scope, &attempt, &payment)).await,
+        Some(open) => call(gateway, open, &attempt_order(gateway, scope, &attempt, &payment, shown_code)).await,
         None => Observation::Unknown { detail: "the channel account cannot be used".to_owned() },
     };
     let kind = account.map_or(ChannelKind::TestWallet, |open| open.account.kind);
@@ -431,7 +503,13 @@ fn notify_url(gateway: &Gateway, attempt: &Attempt) -> String {
     format!("{base}/notify/{}", attempt.account)
 }
 
-fn attempt_order(gateway: &Gateway, scope: Scope, attempt: &Attempt, payment: &Payment) -> ChannelOrder {
+fn attempt_order(
+    gateway: &Gateway,
+    scope: Scope,
+    attempt: &Attempt,
+    payment: &Payment,
+    shown_code: Option<String>,
+) -> ChannelOrder {
     match attempt.step {
         Step::Create => ChannelOrder::Create(CreateOrder {
             attempt: attempt.id,
@@ -445,7 +523,7 @@ fn attempt_order(gateway: &Gateway, scope: Scope, attempt: &Attempt, payment: &P
             return_url: format!("{}/return", gateway.checkout_url(scope, payment.id)),
             customer_ip: payment.customer.ip,
             openid: payment.customer.openid.clone(),
-            auth_code: payment.customer.auth_code.clone(),
+            auth_code: shown_code,
         }),
         Step::Ask | Step::AskBeforeClose | Step::AskAfterClose | Step::AskLate | Step::Hold => {
             ChannelOrder::Query(order_ref(attempt))
@@ -503,10 +581,7 @@ async fn call(gateway: &Gateway, open: &OpenAccount, order: &ChannelOrder) -> Ob
         Err(ChannelError::Unfit { detail }) => return Observation::Refused { code: "unfit".to_owned(), detail },
         Err(error) => return Observation::Unknown { detail: error.to_string() },
     };
-    let policy = match open.account.scope.mode {
-        Mode::Test => &gateway.settings.sandbox,
-        Mode::Live => &gateway.settings.channels,
-    };
+    let policy = gateway.provider_policy(open.account.scope.mode);
     let clock = gateway.env.clock.as_ref();
     let started_ms = clock.monotonic_ms();
     let observation = match gateway.transport.send(request, policy, Limits::default()).await {
@@ -519,6 +594,7 @@ async fn call(gateway: &Gateway, open: &OpenAccount, order: &ChannelOrder) -> Ob
     let took = Duration::from_millis(clock.monotonic_ms().saturating_sub(started_ms));
     let is_unknown = matches!(observation, Observation::Unknown { .. });
     let outcome = if is_unknown { ChannelOutcome::Unknown } else { ChannelOutcome::Answered };
+    gateway.channels.report(open.account.id, !is_unknown, gateway.env.now());
     gateway.outgoing.channel(open.account.kind.code(), operation(order), outcome, took);
     observation
 }

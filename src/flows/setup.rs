@@ -7,7 +7,9 @@ use crate::channels::registry::{CREDENTIALS_FIELD, credentials_row};
 use crate::crypto::{Place, Sealed, Secret, Vault};
 use crate::domain::fee::{FeeRule, FeeSchedule};
 use crate::domain::ids::{AccountId, MerchantId, Mode, Scope};
-use crate::domain::merchant::{CallbackDefaults, ChannelAccount, ChannelKind, DuplicatePolicy, LatePolicy, Merchant};
+use crate::domain::merchant::{
+    CallbackDefaults, ChannelAccount, ChannelKind, DuplicatePolicy, LatePolicy, Merchant, Share,
+};
 use crate::domain::money::Currency;
 use crate::env::Env;
 use crate::store::tables::{ACCOUNT_SCOPES, ACCOUNTS, CALLBACK_DEFAULTS, MERCHANTS};
@@ -79,6 +81,9 @@ impl NewMerchant {
             base_url: None,
             credentials: vault.seal(&place, wallet(account).expose(), entropy),
             active: true,
+            share: Share::WHOLE,
+            upkeep_at: None,
+            upkept_at: None,
             created_at: moment.now,
         }];
         NewMerchant { merchant, callback_defaults: vec![test, live], accounts, test_secret, live_secret }

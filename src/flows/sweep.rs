@@ -1,9 +1,11 @@
 //! Removes what has outlived its use, a bounded piece at a time: nonces, stored answers.
 
+use std::ops::ControlFlow;
+
 use super::Moment;
 use super::effect::{Effect, Lane, schedule, unschedule};
 use crate::domain::time::{Duration, Timestamp};
-use crate::store::tables::{ANSWERS, ANSWERS_BY_EXPIRY, NONCES};
+use crate::store::tables::{ANSWERS, ANSWERS_BY_EXPIRY, DUE, NONCES};
 use crate::store::{Order, Read, Span, StoreError, WriteTx};
 
 /// Rows of each kind that one piece removes.
@@ -37,12 +39,19 @@ pub fn sweep(tx: &mut WriteTx<'_>, due: Timestamp, moment: Moment) -> Result<(),
     schedule(tx, Lane::OWN, next, Effect::Sweep)
 }
 
-/// Makes sure that exactly one sweep is queued; called at start.
-pub fn ensure(tx: &mut WriteTx<'_>, moment: Moment) -> Result<(), StoreError> {
-    use crate::store::tables::DUE;
-    let queued = tx.scan(&DUE, &Span::prefix(&Lane::OWN), Order::Ascending, PIECE_ROWS)?;
-    if queued.iter().any(|((_, _, effect), ())| *effect == Effect::Sweep) {
-        return Ok(());
+/// Makes sure that exactly one sweep is queued; called at start. One that is queued later than it ever is shows that the
+/// clock was set back meanwhile; answers by how much at least.
+pub fn ensure(tx: &mut WriteTx<'_>, moment: Moment) -> Result<Duration, StoreError> {
+    let mut queued = None;
+    tx.walk(&DUE, &Span::prefix(&Lane::OWN), |(_, at, effect), ()| {
+        queued = (effect == Effect::Sweep).then_some(at);
+        Ok::<_, StoreError>(if queued.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    let Some(at) = queued else { return schedule(tx, Lane::OWN, moment.now, Effect::Sweep).map(|()| Duration::ZERO) };
+    let ahead = at.since(moment.now.plus(PAUSE));
+    if ahead > Duration::ZERO {
+        unschedule(tx, Lane::OWN, at, Effect::Sweep)?;
+        schedule(tx, Lane::OWN, moment.now, Effect::Sweep)?;
     }
-    schedule(tx, Lane::OWN, moment.now, Effect::Sweep)
+    Ok(ahead)
 }

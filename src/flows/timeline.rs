@@ -104,6 +104,7 @@ fn is_chatter(what: &Happening) -> bool {
         | Happening::RefundFinished { .. }
         | Happening::CaseOpened { .. }
         | Happening::CaseChanged { .. }
-        | Happening::Changed { .. } => false,
+        | Happening::Changed { .. }
+        | Happening::Routed { .. } => false,
     }
 }

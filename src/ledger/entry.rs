@@ -349,8 +349,9 @@ mod tests {
             "7 long_booked",
             "8 long_paid_back",
             "9 reversal",
+            "10 long_paid_elsewhere",
         ];
         assert_eq!(numbers, expected);
-        assert!(Reason::try_from(0).is_err() && Reason::try_from(10).is_err());
+        assert!(Reason::try_from(0).is_err() && Reason::try_from(11).is_err());
     }
 }

@@ -78,7 +78,8 @@ impl std::fmt::Display for Alarm {
             Alarm::Older { checkpoint, file } => write!(
                 f,
                 "the data is older than its last proof: {} had entry {} on {}. An older copy was put in place of the \
-                 data, or its end was cut off. If you restored a backup on purpose, move {} away and start again",
+                 data, or its end was cut off. Put the right file back, or run `coffer restore` with the newest good \
+                 backup. If this is a backup that you restored on purpose, move {} away and start again",
                 line::name(checkpoint.chain),
                 checkpoint.seq,
                 checkpoint.at,
@@ -87,7 +88,7 @@ impl std::fmt::Display for Alarm {
             Alarm::Rewritten { checkpoint, file } => write!(
                 f,
                 "entry {} of {} is not the one that was signed on {}: the books were changed from outside. Keep the \
-                 data and {} for an investigation, and restore a backup",
+                 data and {} for an investigation, move both away, and run `coffer restore` with the newest good backup",
                 checkpoint.seq,
                 line::name(checkpoint.chain),
                 checkpoint.at,
@@ -96,7 +97,8 @@ impl std::fmt::Display for Alarm {
             Alarm::NotGenuine { line, file } => write!(
                 f,
                 "line {line} of the last lines of {} was not signed by this data's key: the file belongs to other \
-                 data or was changed",
+                 data or was changed. Put the file back that belongs to the data; if the data is new on purpose, move \
+                 this one away and start again",
                 file.display()
             ),
             Alarm::Store(error) => write!(f, "{error}"),

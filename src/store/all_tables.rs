@@ -81,6 +81,7 @@ pub const ALL_TABLES: &[TableCheck] = &[
     SIM_LETTERS.check(),
     SIM_TROUBLES.check(),
     SIM_PAYER_CODES.check(),
+    SHOWN_CODES.check(),
 ];
 
 // Whoever declares a table and forgets the list above is told by the compiler.

@@ -151,7 +151,7 @@ fn open_untouched(path: &Path, check_integrity: bool) -> Result<redb::Database, 
     let length = file.metadata().map_err(opening())?.len();
     // The engine would take an empty file for a new one.
     if length == 0 {
-        return Err(StoreError::Foreign { path: path.to_owned() });
+        return Err(StoreError::Empty { path: path.to_owned() });
     }
     let backend = Untouched(Mutex::new(State { file, file_bytes: length, length, pages: BTreeMap::new() }));
     let database = guarded(|| Ok(builder(&options).create_with_backend(backend)?)).map_err(|e| explain(e, path))?;

@@ -21,6 +21,8 @@ pub enum StoreError {
     Damaged { what: String },
     /// The file is something else than a store of this product.
     Foreign { path: PathBuf },
+    /// The file has no content at all.
+    Empty { path: PathBuf },
     /// There is no file, and creating one was not asked for.
     Missing { path: PathBuf },
     /// Another process has the file open.
@@ -57,6 +59,7 @@ impl StoreError {
             | StoreError::Panicked
             | StoreError::Corrupt { .. }
             | StoreError::Foreign { .. }
+            | StoreError::Empty { .. }
             | StoreError::Missing { .. }
             | StoreError::Locked
             | StoreError::NewerSchema { .. }
@@ -67,6 +70,10 @@ impl StoreError {
     }
 }
 
+/// What to do about a file that cannot be used.
+const RESTORE: &str =
+    "stop the server, move the file away, run `coffer restore` with the newest good backup, then `coffer verify`";
+
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -76,12 +83,19 @@ impl fmt::Display for StoreError {
                 f.write_str("a write failed inside the program and left nothing behind; report this")
             }
             StoreError::Corrupt { table, key } => {
-                write!(f, "the record {key} of table {table} cannot be read; restore the newest good backup")
+                write!(f, "the record {key} of table {table} cannot be read; {RESTORE}")
             }
             StoreError::Damaged { what } => {
-                write!(f, "the data file is damaged ({what}); restore the newest good backup")
+                write!(f, "the data file is damaged ({what}); {RESTORE}")
             }
-            StoreError::Foreign { path } => write!(f, "{} is not a data file of this program", path.display()),
+            StoreError::Foreign { path } => write!(
+                f,
+                "{} is not a data file of this program, or its beginning was destroyed; if it was one, {RESTORE}",
+                path.display()
+            ),
+            StoreError::Empty { path } => {
+                write!(f, "{} is empty: its content was lost; {RESTORE}", path.display())
+            }
             StoreError::Missing { path } => write!(f, "there is no data file at {}", path.display()),
             StoreError::Locked => f.write_str("another process has the data file open; stop it first"),
             StoreError::NewerSchema { found, known } => write!(
@@ -110,6 +124,7 @@ impl std::error::Error for StoreError {
             | StoreError::Corrupt { .. }
             | StoreError::Damaged { .. }
             | StoreError::Foreign { .. }
+            | StoreError::Empty { .. }
             | StoreError::Missing { .. }
             | StoreError::Locked
             | StoreError::NewerSchema { .. }

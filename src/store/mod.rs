@@ -107,6 +107,8 @@ impl Store {
     /// Opens or creates the data file and brings it to the newest schema. The file is readable by its owner alone.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Store, StoreError> {
         match fs::metadata(path) {
+            // The engine would take it for a new one.
+            Ok(file) if file.len() == 0 && !options.create => return Err(StoreError::Empty { path: path.to_owned() }),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 if !options.create {

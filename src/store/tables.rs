@@ -35,7 +35,7 @@ pub type Unit = ();
 
 pub const MERCHANTS: Table<MerchantId, Merchant> = Table::new("merchants", 1);
 pub const CALLBACK_DEFAULTS: Table<Scope, CallbackDefaults> = Table::new("callback_defaults", 1);
-pub const ACCOUNTS: Table<(Scope, AccountId), ChannelAccount> = Table::new("accounts", 1);
+pub const ACCOUNTS: Table<(Scope, AccountId), ChannelAccount> = Table::new("accounts", 2);
 /// Whose account an id is: notifications name nothing but the account.
 pub const ACCOUNT_SCOPES: Table<AccountId, Scope> = Table::new("account_scopes", 1);
 
@@ -45,6 +45,8 @@ pub const PAYMENT_BY_ORDER: Table<(Scope, String), PaymentId> = Table::new("paym
 pub const PAYMENTS_BY_STATE: Table<(Scope, u8, PaymentId), Unit> = Table::new("payments_by_state", 1);
 pub const PAYMENT_BY_TRANSACTION: Table<(Scope, String), PaymentId> = Table::new("payment_by_transaction", 1);
 pub const ATTEMPTS: Table<(Scope, AttemptId), Attempt> = Table::new("attempts", 1);
+/// Codes that customers showed (付款码), until the channel has heard of them: good for one charge and about a minute.
+pub const SHOWN_CODES: Table<(Scope, AttemptId), String> = Table::new("shown_codes", 1);
 /// The number counts the payment's rows from 0; each holds `LINES_PER_ROW` lines but the last.
 pub const TIMELINE: Table<(Scope, PaymentId, u32), Lines> = Table::new("timeline", 2);
 

@@ -158,13 +158,13 @@ impl Receiver {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
                 // A connection may end before its request: the sender was killed.
-                let Some(request) = read_request(&mut stream) else { continue };
+                let Some((_, headers, body)) = read_request(&mut stream) else { continue };
                 if answers {
                     drop(stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n"));
                 } else {
                     held.push(stream);
                 }
-                if tell.send(request).is_err() {
+                if tell.send((headers, body)).is_err() {
                     return;
                 }
             }
@@ -185,11 +185,13 @@ impl Receiver {
     }
 }
 
-fn read_request(stream: &mut TcpStream) -> Option<(hyper::HeaderMap, Vec<u8>)> {
+/// Path, headers and body; `None` if the connection ends before.
+pub fn read_request(stream: &mut TcpStream) -> Option<(String, hyper::HeaderMap, Vec<u8>)> {
     let mut reader = BufReader::new(stream);
     let mut headers = hyper::HeaderMap::new();
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+    let path = line.split(' ').nth(1)?.to_owned();
     loop {
         line.clear();
         reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
@@ -199,7 +201,7 @@ fn read_request(stream: &mut TcpStream) -> Option<(hyper::HeaderMap, Vec<u8>)> {
     let length = headers.get("content-length")?.to_str().unwrap().parse().unwrap();
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some((headers, body))
+    Some((path, headers, body))
 }
 
 #[track_caller]

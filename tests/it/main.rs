@@ -11,5 +11,6 @@ mod outgoing;
 mod shop;
 mod simulation;
 mod store;
+mod torture;
 mod verify;
 mod wallet;

@@ -5,6 +5,7 @@ use crate::domain::case::CaseKind;
 use crate::domain::event::EventType;
 use crate::domain::follow::Step;
 use crate::domain::ids::{AttemptId, Scope};
+use crate::domain::method::Flow;
 use crate::domain::payment::{Attempt, AttemptState, Payment, PaymentState};
 use crate::domain::refund::{RefundSource, RefundState};
 use crate::flows::effect::{Effect, Lane};
@@ -15,7 +16,7 @@ use crate::ledger::verify::{PaymentFacts, payment as sums_hold};
 use crate::ledger::{AccountCode, JournalEntry, Reason, Side};
 use crate::store::tables::{
     ACCOUNTS, ATTEMPTS, CASE_BY_CAUSE, DUE, EVENTS, EVENTS_BY_PAYMENT, JOURNAL, JOURNAL_BY_PAYMENT, MERCHANTS,
-    PAYMENT_BY_ORDER, PAYMENT_BY_TRANSACTION, PAYMENTS, PAYMENTS_BY_STATE, REFUNDS, TIMELINE,
+    PAYMENT_BY_ORDER, PAYMENT_BY_TRANSACTION, PAYMENTS, PAYMENTS_BY_STATE, REFUNDS, SHOWN_CODES, TIMELINE,
 };
 use crate::store::{Read, Span};
 
@@ -62,6 +63,10 @@ pub(super) fn verify<S: Snapshots>(run: &mut Run<'_, S>) -> Result<u64, Finding>
             }
         }
         stray(&PAYMENT_BY_TRANSACTION, key)
+    })?;
+    run.each(&SHOWN_CODES, |tx, (scope, id), _| {
+        let waits = |attempt: Attempt| attempt.state == AttemptState::Created && attempt.method.flow() == Flow::BarCode;
+        if tx.get(&ATTEMPTS, &(scope, id))?.is_some_and(waits) { Ok(()) } else { stray(&SHOWN_CODES, id) }
     })?;
     run.each(&TIMELINE, |tx, (scope, payment, number), lines| {
         if !tx.contains(&PAYMENTS, &(scope, payment))? {

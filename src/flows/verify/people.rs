@@ -1,18 +1,22 @@
 //! Accounts, people and sessions: their indexes both ways.
 
 use super::{Finding, Run, Snapshots, lost, stray};
+use crate::flows::effect::{Effect, Lane};
 use crate::store::Read;
 use crate::store::tables::{
-    ACCOUNT_SCOPES, ACCOUNTS, SESSIONS, SESSIONS_BY_USER, USER_BY_LOGIN, USERS, USERS_BY_MERCHANT,
+    ACCOUNT_SCOPES, ACCOUNTS, DUE, SESSIONS, SESSIONS_BY_USER, USER_BY_LOGIN, USERS, USERS_BY_MERCHANT,
 };
 
 pub(super) fn verify<S: Snapshots>(run: &mut Run<'_, S>) -> Result<(), Finding> {
-    run.each(
-        &ACCOUNTS,
-        |tx, (scope, id), _| {
-            if tx.get(&ACCOUNT_SCOPES, &id)? == Some(scope) { Ok(()) } else { lost(&ACCOUNT_SCOPES, id) }
-        },
-    )?;
+    run.each(&ACCOUNTS, |tx, (scope, id), account| {
+        if tx.get(&ACCOUNT_SCOPES, &id)? != Some(scope) {
+            return lost(&ACCOUNT_SCOPES, id);
+        }
+        match account.upkeep_at {
+            Some(at) if !tx.contains(&DUE, &(Lane::account(id), at, Effect::Upkeep(scope, id)))? => lost(&DUE, id),
+            Some(_) | None => Ok(()),
+        }
+    })?;
     run.each(
         &ACCOUNT_SCOPES,
         |tx, id, scope| {

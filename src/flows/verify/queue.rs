@@ -3,7 +3,7 @@
 use super::{Finding, Run, Snapshots, stray};
 use crate::flows::effect::{Effect, Lane};
 use crate::store::Read;
-use crate::store::tables::{ATTEMPTS, DELIVERIES, DUE, PAYMENTS, REFUNDS};
+use crate::store::tables::{ACCOUNTS, ATTEMPTS, DELIVERIES, DUE, PAYMENTS, REFUNDS};
 
 pub(super) fn verify<S: Snapshots>(run: &mut Run<'_, S>) -> Result<(), Finding> {
     run.each(&DUE, |tx, (lane, at, effect), ()| {
@@ -31,6 +31,11 @@ pub(super) fn verify<S: Snapshots>(run: &mut Run<'_, S>) -> Result<(), Finding> 
             Effect::Resend(scope, event, endpoint) => {
                 let known = tx.contains(&DELIVERIES, &(scope, event, endpoint))?;
                 (known && lane == Lane::endpoint(endpoint), event.to_string())
+            }
+            Effect::Upkeep(scope, id) => {
+                let account = tx.get(&ACCOUNTS, &(scope, id))?;
+                let waits = account.is_some_and(|account| account.upkeep_at == Some(at));
+                (waits && lane == Lane::account(id), id.to_string())
             }
             Effect::Sweep => (lane == Lane::OWN, "sweep".to_owned()),
         };

@@ -9,6 +9,8 @@ mod schema_2;
 mod schema_3;
 /// One row for each nonce.
 mod schema_4;
+/// What an account takes, and when its keys are fetched.
+mod schema_5;
 
 use std::path::Path;
 
@@ -29,7 +31,7 @@ pub struct Migration {
 }
 
 /// Every step since schema 1, in order.
-pub const ALL: &[Migration] = &[schema_2::STEP, schema_3::STEP, schema_4::STEP];
+pub const ALL: &[Migration] = &[schema_2::STEP, schema_3::STEP, schema_4::STEP, schema_5::STEP];
 
 /// The schema of a file that no step has touched.
 const FIRST_SCHEMA: u32 = 1;

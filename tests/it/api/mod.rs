@@ -4,4 +4,4 @@ mod docs;
 mod edge;
 mod payments;
 mod rest;
-mod site;
+pub mod site;

@@ -22,7 +22,7 @@ use coffer::env::transport::{Limits, OutgoingRequest, SendError, Sending, Transp
 use coffer::env::{Clock, Env, SystemEntropy};
 use coffer::flows::gateway::{Gateway, Settings};
 use coffer::flows::setup::NewMerchant;
-use coffer::sandbox::wallet::Wallet;
+use coffer::sandbox::wallet::{self, Wallet};
 use coffer::signals::metrics::{Metrics, Observed, Outgoing};
 use coffer::signals::{Signals, request::observe};
 use coffer::store::{Store, StoreOptions};
@@ -66,16 +66,21 @@ fn aside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 
 impl Site {
     pub fn new() -> Site {
-        aside(|| Self::build(Store::open_memory(StoreOptions::default()).unwrap(), None))
+        aside(|| Self::build(Store::open_memory(StoreOptions::default()).unwrap(), None, false))
+    }
+
+    /// With an account at the test wallet, which nobody can reach.
+    pub fn with_wallet() -> Site {
+        aside(|| Self::build(Store::open_memory(StoreOptions::default()).unwrap(), None, true))
     }
 
     /// The same house after a restart.
     pub fn restarted(&self) -> Site {
         let (store, merchants) = (self.api.gateway.store.clone(), (self.merchant, self.rival));
-        aside(|| Self::build(store, Some(merchants)))
+        aside(|| Self::build(store, Some(merchants), false))
     }
 
-    fn build(store: Store, merchants: Option<(MerchantId, MerchantId)>) -> Site {
+    fn build(store: Store, merchants: Option<(MerchantId, MerchantId)>, enrolled: bool) -> Site {
         let start = Timestamp::parse_rfc3339("2026-11-23T06:00:00Z").unwrap();
         let clock = Arc::new(HandClock(AtomicI64::new(start.as_millis())));
         let env = Env { clock: clock.clone(), entropy: Arc::new(SystemEntropy) };
@@ -91,9 +96,17 @@ impl Site {
         };
         let (merchant, rival) = merchants.unwrap_or_else(|| {
             let open = |name| {
-                let new = NewMerchant::prepare(&env, &vault, name, "Asia/Shanghai", |_| Secret::new("none"));
+                let enrolment = enrolled.then(|| wallet::enrol(&store, &env, vault.clone(), name).unwrap());
+                let new = NewMerchant::prepare(&env, &vault, name, "Asia/Shanghai", |_| match &enrolment {
+                    Some(enrolment) => enrolment.credentials().to_secret(),
+                    None => Secret::new("none"),
+                });
                 let id = new.id();
-                store.write_blocking(move |tx| new.store(tx)).unwrap();
+                let stored = store.write_blocking(move |tx| {
+                    enrolment.iter().try_for_each(|enrolment| enrolment.store(tx))?;
+                    new.store(tx)
+                });
+                stored.unwrap();
                 id
             };
             (open("蓝鹭陶瓷"), open("Rival"))

@@ -74,6 +74,7 @@ pub fn order(number: &str, yuan: u64) -> NewPayment {
         cancel_url: Some("https://shop.example/cart".to_owned()),
         callback_url: None,
         customer: Default::default(),
+        auth_code: None,
         metadata: BTreeMap::new(),
         fingerprint: [0; 16],
     }
@@ -134,7 +135,7 @@ impl Shop {
 
     pub async fn sell(&self, new: NewPayment) -> Bought<'_> {
         let (scope, moment) = (self.scope, Moment::new(&self.gateway.env));
-        let account = new.method.and_then(|method| self.gateway.channels.choose(scope, method, new.amount));
+        let account = new.method.and_then(|method| self.gateway.route(scope, method, new.amount));
         let write = self.gateway.store.write(move |tx| {
             let created = payments::create(tx, scope, &new, account, &mut moment.clone())?;
             Ok::<_, FlowError>(created.payment().id)
@@ -193,7 +194,7 @@ impl Bought<'_> {
     pub async fn choose(&self, method: Method) -> AttemptId {
         let (scope, id, moment) = (self.shop.scope, self.id, Moment::new(&self.shop.gateway.env));
         let amount = self.payment().await.amount;
-        let account = self.shop.gateway.channels.choose(scope, method, amount).unwrap();
+        let account = self.shop.gateway.route(scope, method, amount).unwrap();
         let write = self.shop.gateway.store.write(move |tx| {
             payments::choose_method(tx, scope, id, method, account, &mut moment.clone()).map(|attempt| attempt.id)
         });

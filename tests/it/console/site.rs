@@ -22,7 +22,7 @@ use coffer::console::auth::totp::{TotpSecret, step_at};
 use coffer::crypto::{MasterKey, Place, Vault};
 use coffer::domain::fee::{FeeRule, FeeSchedule};
 use coffer::domain::ids::{AccountId, MerchantId, Mode, PaymentId, Scope, UserId};
-use coffer::domain::merchant::{ChannelAccount, ChannelKind, DuplicatePolicy, LatePolicy, Merchant};
+use coffer::domain::merchant::{ChannelAccount, ChannelKind, DuplicatePolicy, LatePolicy, Merchant, Share};
 use coffer::domain::method::Method as PayMethod;
 use coffer::domain::money::{Currency, Money};
 use coffer::domain::time::{Duration, Timestamp};
@@ -205,12 +205,13 @@ impl Site {
             cancel_url: None,
             callback_url: None,
             customer: Default::default(),
+            auth_code: None,
             metadata: BTreeMap::new(),
             fingerprint: [0; 16],
         };
         let write = self.console.store().write(move |tx| {
             let mut moment = moment;
-            let created = payments::create(tx, scope, &new, Some(ACCOUNT), &mut moment)?;
+            let created = payments::create(tx, scope, &new, Some(ACCOUNT.into()), &mut moment)?;
             let attempt = created.payment().current.expect("a method was given");
             let seen = Money::new(seen_minor, Currency::CNY);
             let (transaction_id, paid_at) = (format!("T-{order_id}"), moment.now);
@@ -239,6 +240,9 @@ fn account(vault: &Vault) -> ChannelAccount {
         base_url: None,
         credentials: vault.seal(&place, b"{}", &SystemEntropy),
         active: true,
+        share: Share::WHOLE,
+        upkeep_at: None,
+        upkept_at: None,
         created_at: Timestamp::MIN,
     }
 }

@@ -9,7 +9,7 @@ use coffer::domain::event::{Actor, Event, EventObject, EventType, Happening, Pai
 use coffer::domain::fee::{FeeRule, FeeSchedule};
 use coffer::domain::follow::Step;
 use coffer::domain::ids::{AccountId, AttemptId, EventId, KeyId, MerchantId, Mode, PaymentId, RefundId, Scope, UserId};
-use coffer::domain::merchant::{ChannelAccount, ChannelKind, DuplicatePolicy, LatePolicy, Merchant};
+use coffer::domain::merchant::{ChannelAccount, ChannelKind, DuplicatePolicy, LatePolicy, Merchant, Share};
 use coffer::domain::method::{Brand, Method};
 use coffer::domain::money::{Currency, Money, decimal};
 use coffer::domain::payment::{Attempt, Customer, Ending, NextAction, Payment, PaymentState};
@@ -166,6 +166,9 @@ impl World {
             base_url: None,
             credentials: vault.seal(&place, b"nothing", &SystemEntropy),
             active: true,
+            share: Share::WHOLE,
+            upkeep_at: None,
+            upkept_at: None,
             created_at: START,
         });
         let put = move |tx: &mut WriteTx<'_>| {
@@ -319,10 +322,13 @@ impl World {
             cancel_url: None,
             callback_url: option(words, "callback").map(str::to_owned),
             customer: Customer::default(),
+            auth_code: None,
             metadata: BTreeMap::new(),
             fingerprint,
         };
-        match self.act(move |tx, moment| payments::create(tx, SCOPE, &new, wallet.map(account), moment)) {
+        match self.act(move |tx, moment| {
+            payments::create(tx, SCOPE, &new, wallet.map(|method| account(method).into()), moment)
+        }) {
             Ok(created) => {
                 let payment = created.payment();
                 self.payments.insert(name.to_owned(), payment.id);
@@ -337,7 +343,8 @@ impl World {
 
     fn choose(&mut self, name: &str, method: Method) -> String {
         let id = self.payments[name];
-        match self.act(move |tx, moment| payments::choose_method(tx, SCOPE, id, method, account(method), moment)) {
+        match self.act(move |tx, moment| payments::choose_method(tx, SCOPE, id, method, account(method).into(), moment))
+        {
             Ok(attempt) => {
                 let number = self.payment(name).attempts.iter().position(|id| *id == attempt.id).unwrap() + 1;
                 format!("{} {name}/{number}", self.payment(name).state.code())
@@ -646,6 +653,7 @@ impl World {
             Happening::CaseOpened { .. } => "case opened".to_owned(),
             Happening::CaseChanged { .. } => "case changed".to_owned(),
             Happening::Changed { fields, .. } => format!("changed {}", fields.join(" ")),
+            Happening::Routed { attempt, .. } => format!("/{} routed", number(attempt)),
         };
         lines.iter().map(|told| line(&told.what)).collect::<Vec<_>>().join(", ")
     }

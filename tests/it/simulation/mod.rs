@@ -268,10 +268,11 @@ impl Simulation {
             cancel_url: None,
             callback_url: (number % 4 == 0).then(|| "https://shop2.example/own?x=1".to_owned()),
             customer: Customer::default(),
+            auth_code: None,
             metadata: BTreeMap::new(),
             fingerprint: [u8::from(other); 16],
         };
-        let (scope, moment, account) = (self.scope, Moment::new(&self.world.env), method.map(|_| self.account));
+        let (scope, moment, account) = (self.scope, Moment::new(&self.world.env), method.map(|_| self.account.into()));
         let order = new.order_id.clone();
         let created =
             self.store().write_blocking(move |tx| payments::create(tx, scope, &new, account, &mut moment.clone()));
@@ -295,7 +296,7 @@ impl Simulation {
         let method = [Method::WechatNative, Method::AlipayQr, Method::UnionpayQr][self.dice.below(3)];
         let (scope, account, moment) = (self.scope, self.account, Moment::new(&self.world.env));
         self.refusable(move |tx| {
-            payments::choose_method(tx, scope, payment.id, method, account, &mut moment.clone()).map(drop)
+            payments::choose_method(tx, scope, payment.id, method, account.into(), &mut moment.clone()).map(drop)
         });
     }
 

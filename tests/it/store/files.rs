@@ -223,10 +223,12 @@ fn what_cannot_be_opened_says_why() {
         assert_eq!(fs::read_to_string(&text).unwrap(), content, "a foreign file stays as it is");
     }
     fs::write(&text, "").unwrap();
-    assert!(matches!(restore(&text, &folder.file("restored")), Err(StoreError::Foreign { .. })));
+    assert!(matches!(restore(&text, &folder.file("restored")), Err(StoreError::Empty { .. })));
+    assert!(matches!(verify_file(&text, &KNOWN, |_, _| {}), Err(StoreError::Empty { .. })));
+    let existing = StoreOptions { create: false, ..StoreOptions::default() };
+    assert!(matches!(Store::open(&text, existing.clone()), Err(StoreError::Empty { .. })));
 
     let missing = folder.file("missing");
-    let existing = StoreOptions { create: false, ..StoreOptions::default() };
     assert!(matches!(Store::open(&missing, existing), Err(StoreError::Missing { .. })));
     assert!(matches!(restore(&missing, &folder.file("restored")), Err(StoreError::Missing { .. })));
     assert!(!missing.exists());

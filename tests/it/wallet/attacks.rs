@@ -12,7 +12,7 @@ use coffer::crypto::Place;
 use coffer::domain::case::CaseKind;
 use coffer::domain::event::EventType;
 use coffer::domain::ids::{AccountId, AttemptId, PaymentId, RefundId};
-use coffer::domain::merchant::{ChannelAccount, ChannelKind};
+use coffer::domain::merchant::{ChannelAccount, ChannelKind, Share};
 use coffer::domain::payment::{Payment, PaymentState};
 use coffer::domain::time::{Duration, Timestamp};
 use coffer::env::transport::Method as Verb;
@@ -61,6 +61,9 @@ async fn open_account(site: &Site, seed: u8) -> AccountId {
             base_url: Some("http://127.0.0.1:1".to_owned()),
             credentials: sealed,
             active: true,
+            share: Share::WHOLE,
+            upkeep_at: None,
+            upkept_at: None,
             created_at: gateway.env.now(),
         };
         let stored: Result<(), StoreError> = gateway.store.write_blocking(move |tx| {

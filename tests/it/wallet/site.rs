@@ -149,11 +149,13 @@ impl Site {
             cancel_url: None,
             callback_url: None,
             customer: Customer::default(),
+            auth_code: None,
             metadata: Default::default(),
             fingerprint: [0; 16],
         };
         let moment = Moment::new(&self.house.gateway.env);
-        let create = move |tx: &mut WriteTx<'_>| payments::create(tx, scope, &new, Some(account), &mut moment.clone());
+        let create =
+            move |tx: &mut WriteTx<'_>| payments::create(tx, scope, &new, Some(account.into()), &mut moment.clone());
         self.house.gateway.store.write(create).await.unwrap().payment().id
     }
 

@@ -1,0 +1,207 @@
+//! Channel accounts: added, changed, given new credentials, and kept up to date.
+//!
+//! An account is never deleted: its old orders are asked about, refunded and verified with it for ever.
+
+use super::FlowError;
+use super::effect::{Effect, Lane, schedule, unschedule};
+use super::gateway::Gateway;
+use crate::channels::Sealing;
+use crate::channels::registry::{CREDENTIALS_FIELD, credentials_row};
+use crate::crypto::{Place, Sealed, Secret};
+use crate::domain::ids::{AccountId, Mode, Scope};
+use crate::domain::merchant::{ChannelAccount, ChannelKind, Share};
+use crate::domain::time::{Duration, Timestamp};
+use crate::env::target::TargetPolicy;
+use crate::env::transport::Limits;
+use crate::lang::Lang;
+use crate::store::tables::{ACCOUNT_SCOPES, ACCOUNTS};
+use crate::store::{Read, StoreError, WriteTx};
+
+/// How often renewed keys are looked for. Source: WeChat Pay asks for at least every 12 hours.
+pub const UPKEEP_EVERY: Duration = Duration::from_hours(12);
+/// After a failure, and at most this often because of a message that was signed with an unknown key.
+pub const UPKEEP_AGAIN: Duration = Duration::from_minutes(10);
+/// Characters of an account's name.
+pub const LABEL_CHARS_MAX: usize = 40;
+/// Accounts of one merchant and mode.
+pub const ACCOUNTS_MAX: usize = 50;
+
+/// What a person decides about an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    pub label: String,
+    pub active: bool,
+    pub share: Share,
+}
+
+/// Seals credentials to the account's row.
+pub fn seal(gateway: &Gateway, scope: Scope, id: AccountId, credentials: &Secret) -> Sealed {
+    let row = credentials_row(scope, id);
+    let place = Place { table: ACCOUNTS.name(), row: &row, field: CREDENTIALS_FIELD };
+    gateway.vault.seal(&place, credentials.expose(), gateway.env.entropy.as_ref())
+}
+
+/// Stores a new account. The registry has to be reloaded afterwards.
+pub fn add(
+    tx: &mut WriteTx<'_>,
+    (scope, id): (Scope, AccountId),
+    kind: ChannelKind,
+    terms: &Terms,
+    credentials: Sealed,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let account = ChannelAccount {
+        id,
+        scope,
+        kind,
+        label: terms.label.clone(),
+        base_url: None,
+        credentials,
+        active: terms.active,
+        share: terms.share,
+        created_at: now,
+        upkeep_at: None,
+        upkept_at: None,
+    };
+    tx.put(&ACCOUNTS, &(scope, id), &account)?;
+    tx.put(&ACCOUNT_SCOPES, &id, &scope)
+}
+
+/// Changes what a person decides, and with `credentials` also the keys; `false` when there is no such account. The registry
+/// has to be reloaded afterwards.
+pub fn change(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    id: AccountId,
+    terms: &Terms,
+    credentials: Option<&Sealed>,
+) -> Result<bool, StoreError> {
+    let Some(mut account) = tx.get(&ACCOUNTS, &(scope, id))? else { return Ok(false) };
+    account.label.clone_from(&terms.label);
+    account.active = terms.active;
+    account.share = terms.share;
+    if let Some(credentials) = credentials {
+        account.credentials = credentials.clone();
+    }
+    tx.put(&ACCOUNTS, &(scope, id), &account)?;
+    Ok(true)
+}
+
+/// Plans the next fetching of an account's keys in place of the one that was planned.
+fn plan(tx: &mut WriteTx<'_>, account: &mut ChannelAccount, at: Option<Timestamp>) -> Result<(), StoreError> {
+    let effect = Effect::Upkeep(account.scope, account.id);
+    let lane = Lane::account(account.id);
+    if let Some(old) = account.upkeep_at {
+        unschedule(tx, lane, old, effect)?;
+    }
+    if let Some(at) = at {
+        schedule(tx, lane, at, effect)?;
+    }
+    account.upkeep_at = at;
+    tx.put(&ACCOUNTS, &(account.scope, account.id), account)
+}
+
+/// Plans the keys' next fetching for accounts that have something to fetch and no plan: at start, and after a change.
+/// Blocks.
+pub fn plan_upkeep(gateway: &Gateway) -> Result<(), StoreError> {
+    let sealing = Sealing { now: gateway.env.now(), nonce: gateway.env.random() };
+    let unplanned: Vec<(Scope, AccountId)> = gateway
+        .channels
+        .all()
+        .into_iter()
+        .filter(|open| open.account.upkeep_at.is_none() && open.channel.upkeep(&sealing).is_some())
+        .map(|open| (open.account.scope, open.account.id))
+        .collect();
+    if unplanned.is_empty() {
+        return Ok(());
+    }
+    let now = gateway.env.now();
+    gateway.store.write_blocking(move |tx| {
+        for row in &unplanned {
+            if let Some(mut account) = tx.get(&ACCOUNTS, row)?.filter(|account| account.upkeep_at.is_none()) {
+                plan(tx, &mut account, Some(now))?;
+            }
+        }
+        Ok::<_, StoreError>(())
+    })?;
+    gateway.reload_channels()
+}
+
+/// A message was signed with a key that is not known: the provider may have a new one. Fetches soon, and not often.
+pub async fn hurry_upkeep(gateway: &Gateway, scope: Scope, id: AccountId) -> Result<(), StoreError> {
+    let now = gateway.env.now();
+    gateway
+        .store
+        .write(move |tx| {
+            let Some(mut account) = tx.get(&ACCOUNTS, &(scope, id))? else { return Ok(()) };
+            let Some(planned) = account.upkeep_at else { return Ok(()) };
+            let soonest = account.upkept_at.map_or(now, |last| last.plus(UPKEEP_AGAIN).max(now));
+            if soonest < planned { plan(tx, &mut account, Some(soonest)) } else { Ok(()) }
+        })
+        .await
+}
+
+/// Fetches an account's keys and stores what is new, together with the plan for the next time.
+pub(super) async fn upkeep(gateway: &Gateway, scope: Scope, id: AccountId, at: Timestamp) -> Result<(), FlowError> {
+    let fetched = match gateway.channels.get(id) {
+        Some(open) => {
+            let sealing = Sealing { now: gateway.env.now(), nonce: gateway.env.random() };
+            match open.channel.upkeep(&sealing) {
+                Some(request) => {
+                    let policy = gateway.provider_policy(scope.mode);
+                    let answer = gateway.transport.send(request, policy, Limits::default()).await;
+                    Some(match answer {
+                        Ok(answer) => {
+                            let read = open.channel.read_upkeep(&answer, gateway.env.now());
+                            read.map_err(|why| why.to_string())
+                        }
+                        Err(error) => Err(error.sentence(Lang::En)),
+                    })
+                }
+                None => None,
+            }
+        }
+        None => None,
+    };
+    let now = gateway.env.now();
+    let (next, done, renewed) = match fetched {
+        None => (None, false, None),
+        Some(Ok(renewed)) => (Some(now.plus(UPKEEP_EVERY)), true, renewed),
+        Some(Err(why)) => {
+            tracing::warn!(account = %id, "the provider's keys could not be fetched: {why}");
+            (Some(now.plus(UPKEEP_AGAIN)), false, None)
+        }
+    };
+    let renewed = renewed.map(|credentials| seal(gateway, scope, id, &credentials));
+    let changed = renewed.is_some();
+    gateway
+        .store
+        .write(move |tx| {
+            let planned = tx.get(&ACCOUNTS, &(scope, id))?.filter(|account| account.upkeep_at == Some(at));
+            let Some(mut account) = planned else {
+                return unschedule(tx, Lane::account(id), at, Effect::Upkeep(scope, id));
+            };
+            if done {
+                account.upkept_at = Some(now);
+            }
+            if let Some(credentials) = &renewed {
+                account.credentials = credentials.clone();
+            }
+            plan(tx, &mut account, next)
+        })
+        .await?;
+    if changed {
+        gateway.reload_channels()?;
+    }
+    Ok(())
+}
+
+impl Gateway {
+    /// Where an account of this mode may reach its provider: the simulators are this machine.
+    pub fn provider_policy(&self, mode: Mode) -> &TargetPolicy {
+        match mode {
+            Mode::Test => &self.settings.sandbox,
+            Mode::Live => &self.settings.channels,
+        }
+    }
+}
