@@ -42,6 +42,8 @@ pub mod sandbox;
 pub mod server;
 /// Log lines, metrics, health and the id of every request.
 pub mod signals;
+/// The whole gateway below HTTP with everything outside simulated: crashes, lost answers and forgeries from a seed.
+pub mod simulation;
 /// Typed tables in one file: one writer with group commit, snapshot reads, backup. The only place that names redb and bincode.
 pub mod store;
 /// What every page shares: texts, assets, headers, formatting, pictures.

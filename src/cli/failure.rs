@@ -15,7 +15,7 @@ pub enum Exit {
     Failed = 1,
     /// The configuration or the master key does not work. (2 is a wrong command line.)
     Configuration = 3,
-    /// `verify` or `doctor` found something wrong.
+    /// `verify`, `doctor` or `simulate` found something wrong.
     Found = 4,
     /// Another process has the data.
     InUse = 5,
@@ -30,7 +30,7 @@ Exit codes:
   1  the command failed; the reason is on the standard error stream
   2  the command line is wrong
   3  the configuration or the master key does not work
-  4  verify or doctor found something wrong
+  4  verify, doctor or simulate found something wrong
   5  another process has the data
   6  the server stopped because reading or writing the data failed";
 

@@ -13,6 +13,7 @@ mod place;
 mod progress;
 mod rotate;
 mod serve;
+mod simulate;
 mod user;
 mod verify;
 
@@ -88,6 +89,8 @@ enum Command {
     Key(KeyCommand),
     /// Measure how fast Coffer is on this machine
     Bench(bench::Arguments),
+    /// Torture the gateway in a simulated world: crashes, lost answers, forgeries, from seeds that replay
+    Simulate(simulate::Arguments),
     /// Print the effective configuration and where each value comes from
     Config,
     /// Print completions for a shell
@@ -137,6 +140,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Backup { file } => Operation::backup(file)?.run(&inputs.load()?.config),
         Command::Restore { file } => backup::restore(&inputs.load()?.config, &file, &mut Terminal::default()),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Config => {
             print(&inputs.load()?.to_toml());
             Ok(())

@@ -132,7 +132,7 @@ impl Runner {
     /// Works until `stop` turns true, then waits for what is under way.
     pub async fn run(&self, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
-            let wait = match self.0.clone().start_due().await {
+            let wait = match self.turn(usize::MAX).await {
                 Ok(wait) => wait,
                 Err(error) => {
                     tracing::error!("the queue cannot be read: {error}");
@@ -140,24 +140,25 @@ impl Runner {
                 }
             };
             tokio::select! {
-                () = self.0.wake.notified() => {}
+                () = self.woken() => {}
                 () = self.0.gateway.env.sleep(wait) => {}
                 changed = stop.changed() => if changed.is_err() { break },
             }
         }
         while self.stats().under_way > 0 {
-            self.0.wake.notified().await;
+            self.woken().await;
         }
     }
 
-    /// Does one effect now, outside of the plan: for a simulation that decides the order of everything itself. Nothing else
-    /// may run meanwhile. Answers until when its lane rests, if it does.
-    pub async fn act_once(&self, lane: Lane, at: Timestamp, effect: Effect) -> Option<Timestamp> {
-        match self.0.act(lane, at, effect).await {
-            Outcome::RestLane(until) => Some(until),
-            Outcome::RestEffect(rest) => Some(self.0.gateway.env.now().plus(rest)),
-            Outcome::Done | Outcome::Probed { .. } => None,
-        }
+    /// Starts what is due and may start, `most` effects at most; answers how long nothing else will be due. What it starts
+    /// runs on its own. [`Self::run`] is this again and again; a simulation that decides about time calls it itself.
+    pub async fn turn(&self, most: usize) -> Result<Duration, StoreError> {
+        self.0.clone().start_due(most).await
+    }
+
+    /// Waits until something has become due or has ended since this was called last.
+    pub async fn woken(&self) {
+        self.0.wake.notified().await;
     }
 
     pub fn stats(&self) -> RunnerStats {
@@ -257,14 +258,15 @@ impl Inner {
         }
     }
 
-    /// Starts everything that is due and may start; answers how long nothing else will be.
-    async fn start_due(self: Arc<Self>) -> Result<Duration, StoreError> {
+    /// Starts everything that is due and may start, up to `most` effects; answers how long nothing else will be.
+    async fn start_due(self: Arc<Self>, most: usize) -> Result<Duration, StoreError> {
         let now = self.gateway.env.now();
         if let Some(set_back) = self.look_at_clocks(now) {
             let planned = self.gateway.store.read(move |tx| planned_later(tx, now)).await?;
             self.bring_forward(set_back, planned);
         }
-        let lanes = self.lanes_to_look_at(now);
+        let under_way_max = self.plan().under_way.len().saturating_add(most).min(self.gateway.settings.in_flight_max);
+        let lanes = self.lanes_to_look_at(now, under_way_max);
         if !lanes.is_empty() {
             let few = lanes.len() <= LANES_READ_HERE_MAX;
             let read = move |tx: &ReadTx| {
@@ -278,7 +280,7 @@ impl Inner {
             let rows = if few { store.read_blocking(read)? } else { store.read(read).await? };
             for (lane, rows) in rows {
                 let keys = rows.into_iter().map(|(key, ())| key).collect();
-                self.start_lane(lane, keys, now);
+                self.start_lane(lane, keys, now, under_way_max);
             }
         }
         let plan = self.plan();
@@ -289,10 +291,10 @@ impl Inner {
 
     /// The lanes that have something due and room for it, with the number of rows to look at. While a lane is being
     /// looked at nothing else is planned for it; signals that come meanwhile plan it again.
-    fn lanes_to_look_at(&self, now: Timestamp) -> Vec<(Lane, usize)> {
+    fn lanes_to_look_at(&self, now: Timestamp, under_way_max: usize) -> Vec<(Lane, usize)> {
         let mut plan = self.plan();
         plan.resting.retain(|_, until| *until > now);
-        let mut room = self.gateway.settings.in_flight_max.saturating_sub(plan.under_way.len());
+        let mut room = under_way_max.saturating_sub(plan.under_way.len());
         let resting = plan.resting.len();
         let mut lanes = Vec::new();
         for (id, lane) in &mut plan.lanes {
@@ -309,7 +311,13 @@ impl Inner {
         lanes
     }
 
-    fn start_lane(self: &Arc<Self>, id: Lane, rows: Vec<(Lane, Timestamp, Effect)>, now: Timestamp) {
+    fn start_lane(
+        self: &Arc<Self>,
+        id: Lane,
+        rows: Vec<(Lane, Timestamp, Effect)>,
+        now: Timestamp,
+        under_way_max: usize,
+    ) {
         let mut started = Vec::new();
         let mut plan = self.plan();
         let Plan { lanes, under_way, resting, early, clocks: _ } = &mut *plan;
@@ -338,7 +346,7 @@ impl Inner {
                 | Effect::Sweep => PER_LANE_MAX,
             };
             let limit = if lane.probing { 1 } else { limit };
-            if lane.under_way >= limit || under_way.len() >= self.gateway.settings.in_flight_max {
+            if lane.under_way >= limit || under_way.len() >= under_way_max {
                 // Looked at again when something of this lane ends; or of any, when all together are at the limit.
                 if lane.under_way < limit {
                     plan_for(lane, now);

@@ -22,6 +22,8 @@ struct State {
     syncs: u64,
     /// Operations until everything fails.
     operations_left: Option<u64>,
+    /// The disk lies about each sync whose number this divides.
+    ignores_each: Option<u64>,
 }
 
 enum Change {
@@ -57,7 +59,21 @@ impl SimulatedDisk {
                 }
             }
         }
-        Self(Arc::new(Mutex::new(State { synced: content.clone(), content, ..State::default() })))
+        let after = State {
+            synced: content.clone(),
+            content,
+            unsynced: Vec::new(),
+            syncs: state.syncs,
+            operations_left: None,
+            ignores_each: state.ignores_each,
+        };
+        Self(Arc::new(Mutex::new(after)))
+    }
+
+    /// From now on one sync in `each` reports success and makes nothing safe, also after a power loss: the control that
+    /// shows that a checker would notice.
+    pub fn ignore_one_sync_in(&self, each: u64) {
+        self.state().ignores_each = Some(each);
     }
 
     /// After this many further reads, writes and syncs, every operation fails.
@@ -121,13 +137,16 @@ impl redb::StorageBackend for SimulatedDisk {
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.operate()?;
         let state = &mut *state;
+        state.syncs += 1;
+        if state.ignores_each.is_some_and(|each| state.syncs.is_multiple_of(each)) {
+            return Ok(());
+        }
         for change in state.unsynced.drain(..) {
             match change {
                 Change::Length(length) => state.synced.resize(length, 0),
                 Change::Write { offset, data } => state.synced[offset..offset + data.len()].copy_from_slice(&data),
             }
         }
-        state.syncs += 1;
         Ok(())
     }
 

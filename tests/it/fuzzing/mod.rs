@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use coffer::crypto::{MasterKey, Vault};
 use coffer::demo::prepare::{self, Plan};
+use coffer::simulation::{self, Dice};
 use coffer::store::{Store, StoreOptions};
 
 use self::targets::{Seed, Target, Verdict};
-use crate::simulation::world::{Dice, World};
 
 /// Mutations of each file; `COFFER_FUZZ_MUTATIONS` asks for another number.
 const MUTATIONS: u64 = 1000;
@@ -94,20 +94,20 @@ fn fuzz(name: &str, more: Vec<Seed>) -> usize {
 /// A few changes, as a fuzzer makes them.
 fn mutated(data: &[u8], corpus: &[Seed], dice: &mut Dice) -> Vec<u8> {
     let mut bytes = data.to_vec();
-    for _ in 0..=dice.below(CHANGES_MAX) {
-        let at = dice.below(bytes.len() + 1);
-        let end = at + dice.below(bytes.len() - at + 1).min(16);
-        match dice.below(7) {
-            0 if at < bytes.len() => bytes[at] ^= 1 << dice.below(8),
+    for _ in 0..=dice.place(CHANGES_MAX) {
+        let at = dice.place(bytes.len() + 1);
+        let end = at + dice.place(bytes.len() - at + 1).min(16);
+        match dice.place(7) {
+            0 if at < bytes.len() => bytes[at] ^= 1 << dice.place(8),
             1 if at < bytes.len() => bytes[at] = dice.roll() as u8,
             2 => drop(bytes.drain(at..end)),
             3 => bytes.extend_from_within(at..end),
-            4 => bytes.splice(at..at, TOKENS[dice.below(TOKENS.len())].iter().copied()).for_each(drop),
+            4 => bytes.splice(at..at, TOKENS[dice.place(TOKENS.len())].iter().copied()).for_each(drop),
             // The end of another file behind the beginning of this one.
             5 => {
-                let other = &corpus[dice.below(corpus.len())].1;
+                let other = &corpus[dice.place(corpus.len())].1;
                 bytes.truncate(at);
-                bytes.extend_from_slice(&other[dice.below(other.len() + 1)..]);
+                bytes.extend_from_slice(&other[dice.place(other.len() + 1)..]);
             }
             _ => bytes.insert(at, dice.roll() as u8),
         }
@@ -159,7 +159,7 @@ fn a_record_is_written_as_it_was_read() {
 /// A store with a shop that has a past, always the same.
 fn lived_in() -> Store {
     let store = Store::open_memory(StoreOptions::default()).unwrap();
-    let env = World::new(1).env;
+    let env = simulation::environment(1);
     let vault = Arc::new(Vault::new(&MasterKey::from_bytes([3; 32])));
     let plan = Plan { env: &env, vault: &vault, base_url: "http://127.0.0.1:8080", history_days: 3 };
     prepare::fill(&store, &plan, &mut |_, _| {}).unwrap();

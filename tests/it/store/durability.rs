@@ -8,11 +8,15 @@ use super::{COUNTS, words};
 struct Dice(u64);
 
 impl Dice {
-    fn bit(&mut self) -> bool {
+    fn roll(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        self.0 & 1 == 1
+        self.0
+    }
+
+    fn bit(&mut self) -> bool {
+        self.roll() & 1 == 1
     }
 }
 
@@ -29,16 +33,19 @@ fn step(store: &Store, n: u32) -> Result<(), StoreError> {
     })
 }
 
-/// The last step of a store, after checking that every step up to it is there and whole.
-fn last_step(store: &Store) -> u32 {
+/// The last step of a store, if every step up to it is there and whole.
+fn whole_steps(store: &Store) -> Result<u32, String> {
     let rows = store.read_blocking(|tx| tx.scan(&COUNTS, &Span::all(), Order::Ascending, 10_000));
-    let rows: Vec<(u32, u64)> = rows.unwrap_or_else(|error: StoreError| panic!("{error}"));
-    let Some(((_, last), rest)) = rows.split_first() else { return 0 };
+    let rows: Vec<(u32, u64)> = rows.map_err(|error: StoreError| error.to_string())?;
+    let Some(((_, last), rest)) = rows.split_first() else { return Ok(0) };
     let last = u32::try_from(*last).unwrap();
     let up = (1..=last).map(|n| (n, u64::from(n)));
     let down = (1..=last).rev().map(|n| (1_000_000 - n, u64::from(n)));
-    assert!(rest.iter().copied().eq(up.chain(down)), "{rows:?}");
-    last
+    if rest.iter().copied().eq(up.chain(down)) { Ok(last) } else { Err(format!("{rows:?}")) }
+}
+
+fn last_step(store: &Store) -> u32 {
+    whole_steps(store).unwrap_or_else(|why| panic!("{why}"))
 }
 
 #[test]
@@ -100,4 +107,57 @@ fn a_store_dropped_without_closing_has_every_answered_write() {
     let store = open(&disk).unwrap();
     assert_eq!(last_step(&store), 5);
     assert_eq!(words(&store), []);
+}
+
+/// Loses power again and again while the store is opened, and opens it in the end.
+fn open_in_spite_of_power_losses(
+    mut disk: SimulatedDisk,
+    dice: &mut Dice,
+) -> Result<(SimulatedDisk, Store), StoreError> {
+    for _ in 0..dice.roll() % 4 {
+        disk.break_after(dice.roll() % 60);
+        drop(open(&disk));
+        disk = disk.after_power_loss(|| dice.bit());
+    }
+    open(&disk).map(|store| (disk, store))
+}
+
+/// A life of many power losses, most of them in the middle of a commit. Answers what was lost or torn, if anything was.
+fn life(seed: u64, ignore_one_sync_in: Option<u64>) -> Result<(), String> {
+    let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut disk = SimulatedDisk::new();
+    if let Some(each) = ignore_one_sync_in {
+        disk.ignore_one_sync_in(each);
+    }
+    let mut answered = 0;
+    for _ in 0..12 {
+        let (opened, store) =
+            open_in_spite_of_power_losses(disk, &mut dice).map_err(|error| format!("it does not open: {error}"))?;
+        let last = whole_steps(&store)?;
+        if last < answered || last > answered + 1 {
+            return Err(format!("{answered} steps were answered, {last} are there"));
+        }
+        answered = last;
+        opened.break_after(dice.roll() % 120);
+        while step(&store, answered + 1).is_ok() {
+            answered += 1;
+        }
+        opened.break_after(0);
+        drop(store);
+        disk = opened.after_power_loss(|| dice.bit());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_life_of_power_losses_in_commits_and_in_recoveries_loses_nothing_that_was_answered() {
+    for seed in 1..=60 {
+        life(seed, None).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+    }
+}
+
+#[test]
+fn a_disk_that_ignores_one_sync_in_seven_is_noticed() {
+    let noticed = (1..=60).filter(|seed| life(*seed, Some(7)).is_err()).count();
+    assert!(noticed > 6, "only {noticed} of 60 lives on a lying disk went wrong");
 }

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::client::Request;
 use super::process::{Home, PATIENCE};
-use crate::simulation::world::{Dice, World};
+use coffer::simulation::{self, Dice};
 
 /// Bits that are flipped, one at a time, without being asked for more.
 const BITS: u64 = 120;
@@ -56,7 +56,8 @@ fn a_flipped_bit_is_found_or_changes_nothing_at_all() {
     let (path, damaged) = (home.path("good.db"), home.path("damaged.db"));
     let store = Store::open(&path, StoreOptions::default()).unwrap();
     let vault = Arc::new(Vault::new(&MasterKey::from_bytes([3; 32])));
-    let plan = Plan { env: &World::new(1).env, vault: &vault, base_url: "http://127.0.0.1:8080", history_days: 1 };
+    let plan =
+        Plan { env: &simulation::environment(1), vault: &vault, base_url: "http://127.0.0.1:8080", history_days: 1 };
     prepare::fill(&store, &plan, &mut |_, _| {}).unwrap();
     let expected = content(&store);
     store.close();
@@ -67,7 +68,7 @@ fn a_flipped_bit_is_found_or_changes_nothing_at_all() {
     for number in 0..bits {
         // The beginning, where the file describes itself, as often as all the rest.
         let end = if number.is_multiple_of(2) { 512 } else { good.len() };
-        let (at, bit) = (dice.below(end), 1u8 << dice.below(8));
+        let (at, bit) = (dice.place(end), 1u8 << dice.below(8));
         let mut bytes = good.clone();
         bytes[at] ^= bit;
         std::fs::write(&damaged, &bytes).unwrap();

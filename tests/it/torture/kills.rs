@@ -15,7 +15,7 @@ use super::client::Request;
 use super::process::{Home, PATIENCE};
 use super::receiver::Receiver;
 use super::shop::Shops;
-use crate::simulation::world::Dice;
+use coffer::simulation::Dice;
 
 /// Kills without being asked for more.
 const KILLS: u64 = 6;
@@ -66,9 +66,9 @@ fn killed_at_any_moment_it_keeps_what_it_told() {
     let mut killed = 0;
     while killed < kills {
         shops.open();
-        shops.wait_for(4 + dice.below(80) as u64);
+        shops.wait_for(4 + dice.below(80));
         // Between two things that happen, and not only beside them.
-        std::thread::sleep(Duration::from_micros(dice.below(4000) as u64));
+        std::thread::sleep(Duration::from_micros(dice.below(4000)));
         // What is under way stays so; further calls would only hear that nobody is there.
         shops.close();
         process.take().expect("it runs").kill();
@@ -78,7 +78,7 @@ fn killed_at_any_moment_it_keeps_what_it_told() {
         }
         while killed < kills && dice.chance(KILLED_AT_START_PERCENT) {
             let mut child = home.serving(&address.to_string()).stderr(std::process::Stdio::null()).spawn().unwrap();
-            std::thread::sleep(Duration::from_micros(dice.below(200_000) as u64));
+            std::thread::sleep(Duration::from_micros(dice.below(200_000)));
             child.kill().unwrap();
             child.wait().unwrap();
             killed += 1;

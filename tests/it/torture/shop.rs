@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::client::{Reply, Request};
 use super::process::PATIENCE;
-use crate::simulation::world::Dice;
+use coffer::simulation::Dice;
 
 /// Refunds asked for of one payment: four quarters, and one that is too much.
 const REFUNDS_MAX: usize = 5;
@@ -217,7 +217,7 @@ impl Shops {
             let request = Request::post(format!("/v1/payments/{id}/refunds"), &body, &format!("{name}-refund"));
             return call(request, Purpose::Refund { payment: id.clone() });
         }
-        let minor = 4 * (1 + dice.below(5000) as u64);
+        let minor = 4 * (1 + dice.below(5000));
         let mut body = json!({
             "order_id": name,
             "amount": { "currency": "CNY", "value": yuan(minor) },
@@ -249,7 +249,7 @@ impl Shops {
     pub fn compare(&self, address: SocketAddr, dice: &mut Dice) {
         let mut book = self.book.lock().unwrap();
         let new = book.compared..book.told.len();
-        let older: Vec<usize> = (0..10.min(book.compared)).map(|_| dice.below(book.compared)).collect();
+        let older: Vec<usize> = (0..10.min(book.compared)).map(|_| dice.place(book.compared)).collect();
         book.compared = book.told.len();
         for place in new.chain(older) {
             let (call, told) = &book.told[place];

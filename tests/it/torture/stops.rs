@@ -19,7 +19,7 @@ use super::process::Home;
 use super::receiver::Receiver;
 use super::shop::Shops;
 use crate::api::site::{Call, Site};
-use crate::simulation::world::Dice;
+use coffer::simulation::Dice;
 
 /// How long these clients wait for an answer.
 const CLIENTS_WAIT: Duration = Duration::from_millis(700);
@@ -36,7 +36,7 @@ fn stopped_and_continued_it_loses_nothing() {
     let workers = shops_at_work(&shops, process.address, &mut dice);
     for _ in 0..3 {
         shops.open();
-        shops.wait_for(10 + dice.below(40) as u64);
+        shops.wait_for(10 + dice.below(40));
         process.signal("STOP");
         // Each shop waits in vain.
         shops.wait_for_lost(workers.len() as u64);

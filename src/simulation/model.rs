@@ -1,0 +1,659 @@
+//! A plain model of what must have become of every payment, from the rules alone: it knows no tables, no ladder, no
+//! ledger and no code of the gateway. It is told what the outside world has said to the gateway, and says what the
+//! merchant must see then.
+//!
+//! Where the rules leave the moment open the model holds a permission: once its time is over a payment *may* be seen as
+//! expired, once the channel does not know an order that is to be closed, it *may* be seen as closed. Whatever the gateway
+//! shows must follow from what was said and from permissions; the clock alone permits no attempt to end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::time::{Duration, Timestamp};
+
+/// What a channel says about an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    Accepted,
+    NotPaid,
+    Paid { minor: u64, transaction: String },
+    Closed,
+    Declined,
+    NotFound,
+    Refused,
+    Unknown,
+}
+
+/// What a channel says about a refund.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RefundWord {
+    Processing,
+    Succeeded,
+    Failed,
+    NotFound,
+    Refused,
+}
+
+/// What was asked; a message that comes by itself answers nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Create,
+    Query,
+    Close,
+    Refund,
+    QueryRefund,
+    Nobody,
+}
+
+/// Something genuine that reached the gateway, by the channel's number of the order or refund.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    Order { number: String, word: Word, asked: Asked },
+    Refund { number: String, word: RefundWord, asked: Asked },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Late {
+    Book,
+    Refund,
+    Hold,
+}
+
+/// The merchant's choices.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Policy {
+    pub(super) fee_ppm: u64,
+    pub(super) fee_returned: bool,
+    pub(super) late: Late,
+    pub(super) second_refunded: bool,
+}
+
+/// What a merchant can see of one payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct View {
+    pub(super) state: &'static str,
+    pub(super) late: bool,
+    pub(super) fee: u64,
+    pub(super) refunding: u64,
+    pub(super) refunded: u64,
+    pub(super) fee_returned: u64,
+    pub(super) attempts: Vec<&'static str>,
+    pub(super) refunds: Vec<(u64, &'static str)>,
+    pub(super) events: Vec<&'static str>,
+    pub(super) cases: Vec<&'static str>,
+}
+
+impl View {
+    fn is_same(&self, other: &View, in_order: bool) -> bool {
+        let sorted = |view: &View| {
+            let mut view = view.clone();
+            view.events.sort_unstable();
+            view
+        };
+        if in_order { self == other } else { sorted(self) == sorted(other) }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Attempt {
+    method: &'static str,
+    state: &'static str,
+    /// Until then the channel takes money for it, whatever becomes of the payment's time.
+    expires_at: Timestamp,
+    time_over: bool,
+    closing: bool,
+    /// The channel was told to close it.
+    close_sent: bool,
+    /// What the channel said allows to close it.
+    may_close: bool,
+    disputed: bool,
+    /// The customer has its code.
+    shown: bool,
+    paid_by: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+struct Refund {
+    amount: u64,
+    /// Out of suspense: of which attempt's money.
+    of_attempt: Option<usize>,
+    state: &'static str,
+    /// What the channel said allows to give it up.
+    may_fail: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Payment {
+    amount: u64,
+    fixed: Option<&'static str>,
+    expires_at: Timestamp,
+    /// Its time has been over at some moment.
+    time_over: bool,
+    attempts: Vec<Attempt>,
+    refunds: Vec<Refund>,
+    /// The end that is wanted.
+    wanted: Option<&'static str>,
+    over: Option<&'static str>,
+    /// It ended when its time was over, so the end may be called so.
+    over_late: bool,
+    /// The attempt whose money is the payment's.
+    payer: Option<usize>,
+    late: bool,
+    fee_returned: u64,
+    events: Vec<&'static str>,
+    /// Attempts whose money waits for an owner.
+    suspense: BTreeSet<usize>,
+    cases: BTreeSet<(String, &'static str)>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Model {
+    policy: Policy,
+    payments: Vec<Payment>,
+    by_order: BTreeMap<String, usize>,
+    /// Which payment's how-manieth attempt or refund has which number at the channel.
+    attempts: BTreeMap<String, (usize, usize)>,
+    refunds: BTreeMap<String, (usize, usize)>,
+    /// The shops' own numbers of refunds: order and amount.
+    refund_numbers: BTreeMap<String, (String, u64)>,
+}
+
+/// Rounded half up.
+fn fee(amount: u64, ppm: u64) -> u64 {
+    (amount * ppm + 500_000) / 1_000_000
+}
+
+impl Attempt {
+    fn is_live(&self) -> bool {
+        matches!(self.state, "created" | "pending")
+    }
+}
+
+impl Refund {
+    fn is_open(&self) -> bool {
+        matches!(self.state, "pending" | "processing")
+    }
+}
+
+impl Payment {
+    fn state(&self) -> &'static str {
+        match (self.payer, self.over) {
+            (Some(_), _) => "paid",
+            (None, Some(over)) => over,
+            (None, None) if self.attempts.iter().any(Attempt::is_live) => "processing",
+            (None, None) => "open",
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.payer.is_some() || self.over.is_some()
+    }
+
+    /// The sum of the merchant's refunds, open or successful.
+    fn sum(&self, open: bool) -> u64 {
+        let own = self.refunds.iter().filter(|refund| refund.of_attempt.is_none());
+        own.filter(|refund| if open { refund.is_open() } else { refund.state == "succeeded" }).map(|r| r.amount).sum()
+    }
+
+    fn refundable(&self) -> u64 {
+        if self.payer.is_none() { 0 } else { self.amount - self.sum(true) - self.sum(false) }
+    }
+
+    fn view(&self, policy: Policy) -> View {
+        View {
+            state: self.state(),
+            late: self.late,
+            fee: if self.payer.is_some() { fee(self.amount, policy.fee_ppm) } else { 0 },
+            refunding: self.sum(true),
+            refunded: self.sum(false),
+            fee_returned: self.fee_returned,
+            attempts: self.attempts.iter().map(|attempt| attempt.state).collect(),
+            refunds: self.refunds.iter().map(|refund| (refund.amount, refund.state)).collect(),
+            events: self.events.clone(),
+            cases: {
+                let mut kinds: Vec<_> = self.cases.iter().map(|(_, kind)| *kind).collect();
+                kinds.sort_unstable();
+                kinds
+            },
+        }
+    }
+
+    /// Ends the payment if that is wanted and nothing can be paid any more.
+    fn settle(&mut self) {
+        if let Some(wanted) = self.wanted
+            && !self.has_ended()
+            && !self.attempts.iter().any(Attempt::is_live)
+        {
+            self.end(wanted);
+        }
+    }
+
+    fn end(&mut self, how: &'static str) {
+        self.over = Some(how);
+        self.over_late = self.time_over;
+        self.events.push(how);
+    }
+
+    fn want(&mut self, end: &'static str) {
+        self.wanted.get_or_insert(end);
+        self.attempts.iter_mut().for_each(|attempt| attempt.closing = true);
+        self.settle();
+    }
+
+    fn start(&mut self, method: &'static str) {
+        if self.state() == "open" {
+            self.events.push("processing");
+        }
+        self.attempts.iter_mut().for_each(|attempt| attempt.closing = true);
+        self.attempts.push(Attempt {
+            method,
+            state: "created",
+            expires_at: self.expires_at,
+            time_over: false,
+            closing: false,
+            close_sent: false,
+            may_close: false,
+            disputed: false,
+            shown: false,
+            paid_by: None,
+        });
+    }
+
+    fn attempt_ended(&mut self, a: usize, state: &'static str) {
+        self.attempts[a].state = state;
+        self.settle();
+        if self.state() == "open" && self.fixed.is_some() && state == "failed" {
+            self.end("failed");
+        }
+    }
+
+    fn give_back(&mut self, amount: u64, of_attempt: Option<usize>) {
+        self.refunds.push(Refund { amount, of_attempt, state: "pending", may_fail: false });
+        self.events.push("refund.created");
+    }
+
+    fn refund_ended(&mut self, r: usize, succeeded: bool, policy: Policy) {
+        self.refunds[r].state = if succeeded { "succeeded" } else { "failed" };
+        self.events.push(if succeeded { "refund.succeeded" } else { "refund.failed" });
+        match self.refunds[r].of_attempt {
+            Some(a) if succeeded => {
+                self.suspense.remove(&a);
+            }
+            Some(_) => {}
+            None if succeeded && policy.fee_returned => {
+                let whole = u128::from(fee(self.amount, policy.fee_ppm));
+                let back = whole * u128::from(self.sum(false)) / u128::from(self.amount);
+                self.fee_returned = u64::try_from(back).expect("a share of the fee is at most the fee");
+            }
+            None => {}
+        }
+    }
+
+    /// What may have happened without anybody saying so, each as the payment would be then.
+    fn permitted(&self, policy: Policy) -> Vec<Payment> {
+        let mut next = Vec::new();
+        if self.time_over && !self.has_ended() && self.wanted != Some("expired") {
+            let mut expired = self.clone();
+            expired.wanted = None;
+            expired.want("expired");
+            next.push(expired);
+        }
+        if self.over_late && matches!(self.over, Some("canceled" | "failed")) && self.payer.is_none() {
+            let mut expired = self.clone();
+            expired.over = Some("expired");
+            if let Some(told) = expired.events.iter_mut().rev().find(|kind| matches!(**kind, "canceled" | "failed")) {
+                *told = "expired";
+            }
+            next.push(expired);
+        }
+        for (a, attempt) in self.attempts.iter().enumerate() {
+            if attempt.is_live() && attempt.may_close {
+                let mut closed = self.clone();
+                closed.attempt_ended(a, "closed");
+                next.push(closed);
+            }
+        }
+        for (r, refund) in self.refunds.iter().enumerate() {
+            if refund.is_open() && refund.may_fail {
+                let mut failed = self.clone();
+                failed.refund_ended(r, false, policy);
+                next.push(failed);
+            }
+        }
+        next
+    }
+}
+
+/// Nobody pays a code that is older. The gateway asks for a day.
+const LATE_AT_MOST: Duration = Duration::from_hours(20);
+
+/// Permissions that may have been used at once between two looks.
+const PERMISSIONS_MAX: usize = 5;
+
+impl Model {
+    pub(super) fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            payments: Vec::new(),
+            by_order: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            refunds: BTreeMap::new(),
+            refund_numbers: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn orders(&self) -> impl Iterator<Item = &String> {
+        self.by_order.keys()
+    }
+
+    fn of(&self, order: &str) -> Option<&Payment> {
+        self.by_order.get(order).map(|p| &self.payments[*p])
+    }
+
+    fn of_mut(&mut self, order: &str) -> Option<&mut Payment> {
+        self.by_order.get(order).map(|p| &mut self.payments[*p])
+    }
+
+    /// Remembers what the channel calls the attempts and refunds of an order.
+    pub(super) fn link(&mut self, order: &str, attempts: &[String], refunds: &[String]) {
+        let Some(p) = self.by_order.get(order) else { return };
+        for (a, number) in attempts.iter().enumerate() {
+            self.attempts.insert(number.clone(), (*p, a));
+        }
+        for (r, number) in refunds.iter().enumerate() {
+            self.refunds.insert(number.clone(), (*p, r));
+        }
+    }
+
+    pub(super) fn view(&self, order: &str) -> Option<View> {
+        self.of(order).map(|payment| payment.view(self.policy))
+    }
+
+    pub(super) fn state(&self, order: &str) -> Option<&'static str> {
+        self.of(order).map(Payment::state)
+    }
+
+    /// Whether `seen` follows from what was said. What had to be permitted is true from then on. `in_order`: events come
+    /// in the order in which they happened.
+    pub(super) fn explains(&mut self, order: &str, seen: &View, in_order: bool) -> bool {
+        let policy = self.policy;
+        let Some(payment) = self.of_mut(order) else { return false };
+        let mut found = vec![payment.clone()];
+        for _ in 0..=PERMISSIONS_MAX {
+            if let Some(same) = found.iter().find(|one| one.view(policy).is_same(seen, in_order)) {
+                *payment = same.clone();
+                return true;
+            }
+            found = found.iter().flat_map(|one| one.permitted(policy)).collect();
+        }
+        false
+    }
+
+    pub(super) fn time_passes(&mut self, now: Timestamp) {
+        for payment in &mut self.payments {
+            payment.time_over |= payment.expires_at <= now;
+            for attempt in &mut payment.attempts {
+                attempt.time_over |= attempt.expires_at <= now;
+            }
+        }
+    }
+
+    pub(super) fn create(&mut self, order: &str, amount: u64, fixed: Option<&'static str>, expires_at: Timestamp) {
+        self.by_order.insert(order.to_owned(), self.payments.len());
+        let mut payment = Payment {
+            amount,
+            fixed,
+            expires_at,
+            time_over: false,
+            attempts: Vec::new(),
+            refunds: Vec::new(),
+            wanted: None,
+            over: None,
+            over_late: false,
+            payer: None,
+            late: false,
+            fee_returned: 0,
+            events: vec!["created"],
+            suspense: BTreeSet::new(),
+            cases: BTreeSet::new(),
+        };
+        if let Some(method) = fixed {
+            payment.start(method);
+        }
+        self.payments.push(payment);
+    }
+
+    pub(super) fn is_open_to_choice(&self, order: &str) -> bool {
+        self.of(order).is_some_and(|payment| payment.fixed.is_none() && !payment.has_ended())
+    }
+
+    /// What a customer's choice must lead to: a new attempt, the one that is shown, or a refusal. `None` when the rules
+    /// leave it open, because the time was over once.
+    pub(super) fn choice(&self, order: &str, method: &'static str, now: Timestamp) -> Option<Choice> {
+        let payment = self.of(order)?;
+        let fixed_otherwise = payment.fixed.is_some_and(|fixed| fixed != method);
+        if payment.has_ended() || payment.expires_at <= now || fixed_otherwise {
+            return Some(Choice::Refused);
+        }
+        if payment.time_over || payment.attempts.last().is_some_and(|last| last.time_over) {
+            return None;
+        }
+        if payment.wanted.is_some() {
+            return Some(Choice::Refused);
+        }
+        let shown = payment
+            .attempts
+            .last()
+            .is_some_and(|last| last.method == method && last.is_live() && !last.closing && !last.disputed);
+        Some(if shown { Choice::Shown } else { Choice::New })
+    }
+
+    pub(super) fn start(&mut self, order: &str, method: &'static str) {
+        if let Some(payment) = self.of_mut(order) {
+            payment.start(method);
+        }
+    }
+
+    /// Whether the shop can give the payment up. `None` when its time was over once: then it may have ended otherwise.
+    pub(super) fn cancel(&mut self, order: &str) -> Option<bool> {
+        let payment = self.of_mut(order)?;
+        let possible = match payment.state() {
+            "canceled" => true,
+            "paid" | "expired" | "failed" => false,
+            _ => {
+                payment.want("canceled");
+                true
+            }
+        };
+        (!payment.time_over).then_some(possible)
+    }
+
+    pub(super) fn extend(&mut self, order: &str, until: Timestamp) {
+        if let Some(payment) = self.of_mut(order) {
+            payment.expires_at = until;
+        }
+    }
+
+    pub(super) fn hear(&mut self, news: &News) {
+        match news {
+            News::Order { number, word, asked } => {
+                if let Some((p, a)) = self.attempts.get(number).copied() {
+                    self.hear_order(p, a, word, *asked);
+                }
+            }
+            News::Refund { number, word, asked } => {
+                if let Some((p, r)) = self.refunds.get(number).copied() {
+                    self.hear_refund(p, r, *word, *asked);
+                }
+            }
+        }
+    }
+
+    fn hear_order(&mut self, p: usize, a: usize, word: &Word, asked: Asked) {
+        let payment = &mut self.payments[p];
+        let time_over = payment.time_over;
+        let attempt = &mut payment.attempts[a];
+        match word {
+            Word::Paid { minor, transaction } => self.money(p, a, *minor, transaction),
+            Word::Accepted if asked == Asked::Create && attempt.state == "created" => {
+                attempt.state = "pending";
+                attempt.shown = true;
+            }
+            Word::Declined if attempt.is_live() => payment.attempt_ended(a, "failed"),
+            Word::Refused if asked == Asked::Create && attempt.is_live() => payment.attempt_ended(a, "failed"),
+            // The answer to a close is a promise; what is asked or told afterwards is the fact.
+            Word::Closed if asked == Asked::Close => attempt.close_sent = true,
+            Word::Closed if attempt.is_live() => payment.attempt_ended(a, "closed"),
+            Word::NotFound if asked == Asked::Close => attempt.close_sent = true,
+            Word::NotFound => {
+                let closing = attempt.closing || attempt.time_over || time_over;
+                attempt.may_close |= attempt.close_sent || (!attempt.shown && closing);
+            }
+            Word::Accepted | Word::Declined | Word::Refused | Word::Closed | Word::NotPaid | Word::Unknown => {}
+        }
+    }
+
+    fn money(&mut self, p: usize, a: usize, minor: u64, transaction: &str) {
+        let policy = self.policy;
+        let payment = &mut self.payments[p];
+        let attempt = &mut payment.attempts[a];
+        if minor != payment.amount {
+            payment.cases.insert((format!("attempt {a}"), "wrong_amount"));
+            attempt.disputed |= attempt.paid_by.is_none();
+            return;
+        }
+        if attempt.paid_by.is_some() {
+            return;
+        }
+        attempt.paid_by = Some(transaction.to_owned());
+        attempt.state = "paid";
+        if payment.payer.is_some() {
+            payment.suspense.insert(a);
+            payment.cases.insert((format!("attempt {a}"), "second_payment"));
+            if policy.second_refunded {
+                payment.give_back(payment.amount, Some(a));
+            }
+            return;
+        }
+        payment.late = payment.over.is_some() && policy.late != Late::Hold;
+        if payment.over.is_some() && policy.late == Late::Hold {
+            payment.suspense.insert(a);
+            payment.cases.insert((format!("attempt {a}"), "late_payment"));
+            return;
+        }
+        payment.payer = Some(a);
+        payment.events.push(if payment.late { "late" } else { "paid" });
+        payment.attempts.iter_mut().for_each(|attempt| attempt.closing = true);
+        if payment.late && policy.late == Late::Refund {
+            payment.give_back(payment.amount, None);
+        }
+    }
+
+    fn hear_refund(&mut self, p: usize, r: usize, word: RefundWord, asked: Asked) {
+        let policy = self.policy;
+        let payment = &mut self.payments[p];
+        let refund = &mut payment.refunds[r];
+        if !refund.is_open() {
+            return;
+        }
+        match word {
+            RefundWord::Succeeded => payment.refund_ended(r, true, policy),
+            RefundWord::Failed => payment.refund_ended(r, false, policy),
+            RefundWord::Processing => refund.state = "processing",
+            RefundWord::Refused => refund.may_fail |= asked == Asked::Refund,
+            RefundWord::NotFound => {}
+        }
+    }
+
+    /// What a shop's request for a refund must lead to.
+    pub(super) fn refund(&mut self, order: &str, number: &str, amount: u64) -> Refunding {
+        if let Some((known, minor)) = self.refund_numbers.get(number) {
+            let same = known == order && *minor == amount;
+            return if same { Refunding::Known } else { Refunding::Refused };
+        }
+        let Some(payment) = self.of_mut(order) else { return Refunding::Refused };
+        if amount == 0 || amount > payment.refundable() {
+            return Refunding::Refused;
+        }
+        payment.give_back(amount, None);
+        self.refund_numbers.insert(number.to_owned(), (order.to_owned(), amount));
+        Refunding::New
+    }
+
+    /// Numbers of attempts that a customer may pay now, or could have paid not long ago.
+    pub(super) fn payable(&self, now: Timestamp) -> Vec<String> {
+        let payable = |&(p, a): &(usize, usize)| {
+            let payment = &self.payments[p];
+            payment.attempts[a].shown && now < payment.attempts[a].expires_at.plus(LATE_AT_MOST)
+        };
+        self.attempts.iter().filter(|(_, place)| payable(place)).map(|(number, _)| number.clone()).collect()
+    }
+
+    /// Whether money for this attempt was booked already.
+    pub(super) fn is_paid(&self, number: &str) -> bool {
+        self.attempts.get(number).is_some_and(|(p, a)| self.payments[*p].attempts[*a].paid_by.is_some())
+    }
+
+    pub(super) fn knows_attempt(&self, number: &str) -> bool {
+        self.attempts.contains_key(number)
+    }
+
+    /// The shop's refunds of an order, number and amount.
+    pub(super) fn refunds_of(&self, order: &str) -> Vec<(String, u64)> {
+        let own = self.refund_numbers.iter().filter(|(_, (of, _))| of == order);
+        own.map(|(number, (_, minor))| (number.clone(), *minor)).collect()
+    }
+
+    pub(super) fn refundable(&self, order: &str) -> u64 {
+        self.of(order).map_or(0, Payment::refundable)
+    }
+
+    /// What the accounts must hold.
+    pub(super) fn books(&self) -> Books {
+        let mut books = Books::default();
+        for payment in &self.payments {
+            let amount = i128::from(payment.amount);
+            let paid = payment.attempts.iter().filter(|attempt| attempt.paid_by.is_some()).count();
+            let gone = payment.refunds.iter().filter(|refund| refund.state == "succeeded");
+            let gone: i128 = gone.map(|refund| i128::from(refund.amount)).sum();
+            let suspense = amount * i128::try_from(payment.suspense.len()).expect("a few");
+            let transit = i128::from(payment.sum(true));
+            let income = if payment.payer.is_some() { fee(payment.amount, self.policy.fee_ppm) } else { 0 };
+            let income = i128::from(income) - i128::from(payment.fee_returned);
+            let held = amount * i128::try_from(paid).expect("a few") - gone;
+            books.held += held;
+            books.merchant += held - suspense - transit - income;
+            books.in_transit += transit;
+            books.suspense += suspense;
+            books.income += income;
+        }
+        books
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Choice {
+    New,
+    Shown,
+    Refused,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refunding {
+    New,
+    Known,
+    Refused,
+}
+
+/// Sums of accounts in minor units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Books {
+    /// At the channels.
+    pub(super) held: i128,
+    /// What the merchant has, less what he owes.
+    pub(super) merchant: i128,
+    /// Refunds on their way.
+    pub(super) in_transit: i128,
+    pub(super) suspense: i128,
+    /// Fees.
+    pub(super) income: i128,
+}

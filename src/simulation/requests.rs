@@ -1,0 +1,292 @@
+//! What the shop asks the gateway for, as its API would, and what it must be told.
+
+use std::collections::BTreeMap;
+
+use super::dice::Dice;
+use super::house::OWN_ADDRESS;
+use super::model::{Choice, Refunding};
+use super::story::{Checked, Story};
+use crate::domain::event::Actor;
+use crate::domain::method::Method;
+use crate::domain::money::{Currency, Money};
+use crate::domain::payment::{Customer, Ending};
+use crate::domain::time::Duration;
+use crate::flows::payments::{self, Created, NewPayment, Patch};
+use crate::flows::refunds::{self, NewRefund, Requested};
+use crate::flows::{FlowError, Moment, Refusal};
+use crate::store::WriteTx;
+
+/// How long orders can be paid, in minutes.
+const EXPIRES_IN: [u64; 3] = [2, 5, 12];
+/// What the shops choose for their customers.
+const METHODS: [Option<Method>; 5] =
+    [None, Some(Method::WechatNative), None, Some(Method::AlipayQr), Some(Method::WechatNative)];
+
+/// One request; asked twice it means the same.
+#[derive(Clone, Debug)]
+pub(super) enum Request {
+    /// `other`: with other content than the first of this number.
+    Create {
+        number: u64,
+        other: bool,
+    },
+    Choose {
+        order: String,
+        method: Method,
+    },
+    Cancel {
+        order: String,
+    },
+    Sync {
+        order: String,
+    },
+    Extend {
+        order: String,
+        minutes: u64,
+    },
+    Refund {
+        order: String,
+        number: String,
+        minor: u64,
+    },
+}
+
+/// What became of a request: an answer, a refusal, or nobody knows because the disk broke.
+pub(super) type Asked<T> = Option<Result<T, Refusal>>;
+
+/// The next in turn.
+fn turn<T>(number: u64, of: &[T]) -> &T {
+    &of[usize::try_from(number).unwrap_or(0) % of.len()]
+}
+
+impl Story {
+    /// Runs a write as a handler of the API does.
+    pub(super) fn ask<T: Send + 'static>(
+        &mut self,
+        f: impl Fn(&mut WriteTx<'_>) -> Result<T, FlowError> + Send + 'static,
+    ) -> Checked<Asked<T>> {
+        match self.house()?.store().write_blocking(f) {
+            Ok(answer) => Ok(Some(Ok(answer))),
+            Err(FlowError::Refused(why)) => Ok(Some(Err(why))),
+            Err(FlowError::Store(error)) => self.excused(&error).map(|()| None),
+            Err(error @ FlowError::Books(_)) => Err(error.to_string()),
+        }
+    }
+
+    pub(super) fn any_order(&self, dice: &mut Dice) -> Option<String> {
+        let orders: Vec<&String> = self.model.orders().collect();
+        dice.pick(&orders).map(|order| (*order).clone())
+    }
+
+    /// A new order; sometimes one that exists, with the same content or with other content.
+    pub(super) fn any_create(&mut self, dice: &mut Dice) -> Option<Request> {
+        let again = self.orders > 0 && dice.chance(15);
+        let number = if again { dice.below(self.orders) } else { self.orders };
+        self.orders = self.orders.max(number + 1);
+        Some(Request::Create { number, other: again && dice.chance(30) })
+    }
+
+    pub(super) fn any_choice(&self, dice: &mut Dice) -> Option<Request> {
+        let method = dice.one_of([Method::WechatNative, Method::AlipayQr, Method::UnionpayQr]);
+        // Mostly where there is a choice.
+        let open = self.model.orders().filter(|order| self.model.is_open_to_choice(order));
+        let open: Vec<&String> = open.collect();
+        let order = dice.pick(&open).filter(|_| dice.chance(85)).map(|order| (*order).clone());
+        order.or_else(|| self.any_order(dice)).map(|order| Request::Choose { order, method })
+    }
+
+    /// Some of what is left, or all, or one more than that; sometimes under a number that was used.
+    pub(super) fn any_refund(&self, dice: &mut Dice) -> Option<Request> {
+        let paid = self.model.orders().filter(|order| self.model.state(order) == Some("paid"));
+        let paid: Vec<&String> = paid.collect();
+        let order = (*dice.pick(&paid)?).clone();
+        if let Some((number, minor)) = dice.pick(&self.model.refunds_of(&order)).filter(|_| dice.chance(15)) {
+            return Some(Request::Refund { order, number: number.clone(), minor: *minor });
+        }
+        let left = self.model.refundable(&order);
+        let minor = match dice.below(4) {
+            0 => left,
+            1 => left + 1,
+            _ => 1 + dice.below(left),
+        };
+        Some(Request::Refund { order, number: format!("r{}", dice.below(30)), minor })
+    }
+
+    pub(super) fn request(&mut self, request: &Request) -> Checked {
+        self.say(|| format!("{request:?}"));
+        self.tick();
+        match request {
+            Request::Create { number, other } => self.create(*number, *other),
+            Request::Choose { order, method } => self.choose(order, *method),
+            Request::Cancel { order } => self.cancel(order),
+            Request::Sync { order } => {
+                let (scope, id, moment) = (self.ground.scope, self.id_of(order)?, Moment::new(&self.ground.env));
+                self.ask(move |tx| payments::ask_now(tx, scope, id, &mut moment.clone())).map(drop)
+            }
+            Request::Extend { order, minutes } => self.extend(order, Duration::from_minutes(*minutes)),
+            Request::Refund { order, number, minor } => self.refund(order, number, *minor),
+        }
+    }
+
+    fn id_of(&self, order: &str) -> Checked<crate::domain::ids::PaymentId> {
+        self.told.get(order).copied().ok_or_else(|| format!("{order} has no id"))
+    }
+
+    fn create(&mut self, number: u64, other: bool) -> Checked {
+        let order = format!("o{number}");
+        let method = *turn(number, &METHODS);
+        let expires_in = Duration::from_minutes(*turn(number, &EXPIRES_IN));
+        let minor = number * 1_703 + if other { 2 } else { 1 };
+        let new = NewPayment {
+            order_id: order.clone(),
+            amount: Money::new(minor, Currency::CNY),
+            description: "mug".to_owned(),
+            method,
+            expires_in,
+            return_url: None,
+            cancel_url: None,
+            callback_url: number.is_multiple_of(4).then(|| format!("https://{OWN_ADDRESS}/own?order={number}")),
+            customer: Customer::default(),
+            auth_code: None,
+            metadata: BTreeMap::new(),
+            fingerprint: [u8::from(other); 16],
+        };
+        let (scope, moment) = (self.ground.scope, Moment::new(&self.ground.env));
+        let account = method.map(|_| self.ground.account.into());
+        let created = self.ask(move |tx| payments::create(tx, scope, &new, account, &mut moment.clone()))?;
+        let known = self.model.state(&order).is_some();
+        let fixed = method.map(Method::code);
+        let expires_at = moment.now.plus(expires_in);
+        match created {
+            Some(Ok(Created::New(payment))) => {
+                if known {
+                    return Err(format!("{order} was created twice"));
+                }
+                self.model.create(&order, minor, fixed, expires_at);
+                self.told.insert(order, payment.id);
+            }
+            Some(Ok(Created::Existing(payment))) => {
+                if !known || other || self.told.get(&order).is_some_and(|told| *told != payment.id) {
+                    return Err(format!("{order} is said to exist as {}", payment.id));
+                }
+                self.told.insert(order, payment.id);
+                self.note("an order was created again and was the same");
+            }
+            Some(Err(why)) => {
+                if !known || !other {
+                    return Err(format!("{order} was refused: {why}"));
+                }
+                self.note("an order number was used for something else and refused");
+            }
+            None if !known => self.in_doubt(|model| model.create(&order, minor, fixed, expires_at)),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn choose(&mut self, order: &str, method: Method) -> Checked {
+        let (scope, id, account) = (self.ground.scope, self.id_of(order)?, self.ground.account);
+        let moment = Moment::new(&self.ground.env);
+        let chosen =
+            self.ask(move |tx| payments::choose_method(tx, scope, id, method, account.into(), &mut moment.clone()))?;
+        let expected = self.model.choice(order, method.code(), moment.now);
+        let got = match &chosen {
+            Some(Ok(attempt)) if self.model.knows_attempt(&attempt.id.bare()) => Choice::Shown,
+            Some(Ok(_)) => Choice::New,
+            Some(Err(Refusal::TooManyAttempts)) => return Ok(()),
+            Some(Err(_)) => Choice::Refused,
+            None => {
+                if expected.is_none_or(|expected| expected == Choice::New) {
+                    self.in_doubt(|model| model.start(order, method.code()));
+                }
+                return Ok(());
+            }
+        };
+        if expected.is_some_and(|expected| expected != got) {
+            return Err(format!("{order}: choosing {} came to {got:?}, must be {expected:?}", method.code()));
+        }
+        if got == Choice::New {
+            self.model.start(order, method.code());
+        }
+        Ok(())
+    }
+
+    fn cancel(&mut self, order: &str) -> Checked {
+        let (scope, id, moment) = (self.ground.scope, self.id_of(order)?, Moment::new(&self.ground.env));
+        let ending = Ending::CancelByMerchant;
+        let canceled =
+            self.ask(move |tx| payments::end(tx, scope, id, ending, Actor::System, &mut moment.clone()).map(drop))?;
+        let mut after = self.model.clone();
+        let expected = after.cancel(order);
+        match canceled {
+            Some(outcome) => {
+                if expected.is_some_and(|expected| expected != outcome.is_ok()) {
+                    return Err(format!("{order}: giving it up came to {outcome:?}"));
+                }
+                if outcome.is_ok() {
+                    self.model = after;
+                }
+            }
+            None => self.in_doubt(|model| {
+                model.cancel(order);
+            }),
+        }
+        Ok(())
+    }
+
+    fn extend(&mut self, order: &str, by: Duration) -> Checked {
+        let (scope, id, moment) = (self.ground.scope, self.id_of(order)?, Moment::new(&self.ground.env));
+        let change = Patch { expires_in: Some(by), ..Patch::default() };
+        let changed =
+            self.ask(move |tx| payments::patch(tx, scope, id, &change, Actor::System, &mut moment.clone()))?;
+        let until = moment.now.plus(by);
+        match changed {
+            Some(Ok(payment)) if payment.expires_at != until => {
+                return Err(format!("{order} was extended to another time"));
+            }
+            Some(Ok(_)) => self.model.extend(order, until),
+            Some(Err(_)) => {}
+            None => self.in_doubt(|model| model.extend(order, until)),
+        }
+        Ok(())
+    }
+
+    fn refund(&mut self, order: &str, number: &str, minor: u64) -> Checked {
+        let new = NewRefund {
+            amount: Some(Money::new(minor, Currency::CNY)),
+            refund_no: Some(number.to_owned()),
+            reason: None,
+            metadata: BTreeMap::new(),
+            fingerprint: u128::from(minor).to_be_bytes(),
+        };
+        let (scope, id, moment) = (self.ground.scope, self.id_of(order)?, Moment::new(&self.ground.env));
+        let requested =
+            self.ask(move |tx| refunds::request(tx, scope, id, &new, Actor::System, &mut moment.clone()))?;
+        let Some(requested) = requested else {
+            self.in_doubt(|model| {
+                model.refund(order, number, minor);
+            });
+            return Ok(());
+        };
+        let (got, refund) = match &requested {
+            Ok(Requested::New(refund)) => (Refunding::New, Some(refund)),
+            Ok(Requested::Existing(refund)) => (Refunding::Known, Some(refund)),
+            Err(_) => (Refunding::Refused, None),
+        };
+        let expected = self.model.refund(order, number, minor);
+        if expected != got {
+            return Err(format!("{order}: the refund {number} of {minor} came to {got:?}, must be {expected:?}"));
+        }
+        match got {
+            Refunding::New => {}
+            Refunding::Known => self.note("a refund was asked for again and was the same"),
+            Refunding::Refused => self.note("too much was asked back and refused"),
+        }
+        if let Some(refund) = refund
+            && self.told_refunds.insert(number.to_owned(), refund.id).is_some_and(|told| told != refund.id)
+        {
+            return Err(format!("the refund {number} was answered with another id"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,630 @@
+//! One seed: what happens step by step, how the process dies in between, and how everything calms down.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::clock::{SimulatedClock, SimulatedEntropy};
+use super::dice::Dice;
+use super::house::{Ground, House, Turn, endpoint_of, moods};
+use super::log::ErrorLog;
+use super::model::{Late, Model, News, Policy, Word};
+use super::provider::{APP, MERCHANT, Provider};
+use super::requests::Request;
+use super::shop::{Mood, Shop};
+use super::wire::{Outside, Wire};
+use super::{Flaw, Plan};
+use crate::channels::Inbound;
+use crate::channels::test_wallet::Credentials;
+use crate::crypto::{MasterKey, Vault};
+use crate::domain::ids::{EventId, Mode, PaymentId, RefundId};
+use crate::domain::merchant::{DuplicatePolicy, LatePolicy};
+use crate::domain::time::{Duration, Timestamp};
+use crate::env::{Clock, Env};
+use crate::flows::deliveries;
+use crate::flows::setup::NewMerchant;
+use crate::store::{SimulatedDisk, StoreError};
+
+/// Everything that needs doing until all is calm, far more than ever was.
+const SETTLE_MAX: usize = 6_000;
+/// Operations of the disk within which it breaks: a commit takes some twenty.
+const BREAKS_WITHIN: u64 = 40;
+
+/// An error is a broken promise, in a sentence.
+pub(super) type Checked<T = ()> = Result<T, String>;
+
+pub(super) struct Story {
+    pub(super) ground: Ground,
+    disk: SimulatedDisk,
+    house: Option<House>,
+    pub(super) model: Model,
+    /// The model as it would be if the write that was cut short had been stored.
+    pub(super) doubt: Option<Model>,
+    /// The disk is about to break, and the process dies after this step.
+    pub(super) dying: bool,
+    /// What the last step asked for as a client, to be asked again if the process died over it.
+    pub(super) last_request: Option<Request>,
+    /// What answered requests were told.
+    pub(super) told: BTreeMap<String, PaymentId>,
+    pub(super) told_refunds: BTreeMap<String, RefundId>,
+    pub(super) orders: u64,
+    /// Events that were seen, by their kind.
+    pub(super) events: BTreeMap<EventId, &'static str>,
+    /// The shop's endpoint was off when something happened, so it need not have heard of everything.
+    pub(super) shop_was_off: bool,
+    /// The machine's clock has gone back, so ids do not sort by time any more.
+    pub(super) clock_went_back: bool,
+    log: ErrorLog,
+    trace: Option<Vec<String>>,
+}
+
+/// What a step does. Each has chance of its own, so that a step means the same when others are left out.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Create,
+    Choose,
+    Customer,
+    Letter,
+    Work,
+    Answer,
+    Arrive,
+    Refund,
+    Cancel,
+    Sync,
+    Extend,
+    Wait,
+    WaitLong,
+    WrongClock,
+    ShopChanges,
+    ShopDenies,
+    Crash,
+}
+
+/// Steps with how often they come.
+const STEPS: [(Step, u64); 17] = [
+    (Step::Create, 9),
+    (Step::Choose, 9),
+    (Step::Customer, 22),
+    (Step::Letter, 10),
+    (Step::Work, 26),
+    (Step::Answer, 6),
+    (Step::Arrive, 3),
+    (Step::Refund, 9),
+    (Step::Cancel, 2),
+    (Step::Sync, 2),
+    (Step::Extend, 2),
+    (Step::Wait, 6),
+    (Step::WaitLong, 2),
+    (Step::WrongClock, 1),
+    (Step::ShopChanges, 2),
+    (Step::ShopDenies, 1),
+    (Step::Crash, 2),
+];
+
+impl Story {
+    /// The first day of a merchant: whose policy, whose shops and whose provider's temper come from the seed.
+    pub(super) fn begin(seed: u64, plan: &Plan, log: ErrorLog) -> Checked<Story> {
+        let mut dice = Dice::new(seed ^ 0xc0ff_ee00);
+        let clock = Arc::new(SimulatedClock::new());
+        let env = Env { clock: clock.clone(), entropy: Arc::new(SimulatedEntropy::new(seed)) };
+        let vault = Arc::new(Vault::new(&MasterKey::from_bytes([3; 32])));
+        let provider = Provider::new(seed, plan.flaw == Some(Flaw::ProviderDeniesMoney));
+        let credentials = Credentials {
+            mch_id: MERCHANT.to_owned(),
+            app_id: APP.to_owned(),
+            hmac_key: data_encoding::BASE64.encode(&[5; 32]),
+            provider_public_key: provider.public_key(),
+        };
+        let mut account = None;
+        let mut merchant = NewMerchant::prepare(&env, &vault, "Sim", "Asia/Shanghai", |id| {
+            account = Some(id);
+            credentials.to_secret()
+        });
+        let account = account.ok_or("a merchant without a wallet")?;
+        let policy = Policy {
+            fee_ppm: dice.one_of([0, 3_800, 6_000, 6_000, 250_000]),
+            fee_returned: dice.chance(70),
+            late: dice.one_of([Late::Book, Late::Refund, Late::Hold]),
+            second_refunded: dice.chance(70),
+        };
+        let terms = &mut merchant.merchant;
+        terms.fees.default.rate_ppm = u32::try_from(policy.fee_ppm).map_err(|_| "a fee above everything")?;
+        terms.fee_returned_on_refund = policy.fee_returned;
+        terms.late = match policy.late {
+            Late::Book => LatePolicy::Book,
+            Late::Refund => LatePolicy::Refund,
+            Late::Hold => LatePolicy::Hold,
+        };
+        terms.duplicate = if policy.second_refunded { DuplicatePolicy::Refund } else { DuplicatePolicy::Hold };
+        let disk = SimulatedDisk::new();
+        if let Some(Flaw::DiskIgnoresOneSyncIn(each)) = plan.flaw {
+            disk.ignore_one_sync_in(each);
+        }
+        let wire = Wire::new(Outside::new(provider, dice.one_of([0, 10, 30, 60])), clock.clone());
+        let scope = merchant.scope(Mode::Test);
+        let ground = Ground { env, clock, wire, vault, merchant, scope, account };
+        let house = House::open(&ground, &disk)?;
+        let secrets = house.found(&ground).map_err(|error| format!("the merchant cannot be set up: {error}"))?;
+        let shops = secrets.into_iter().zip(moods(&mut dice));
+        ground.wire.outside().shops = shops.map(|((host, secret), mood)| Shop::new(host, secret, mood)).collect();
+        Ok(Story {
+            ground,
+            disk,
+            house: Some(house),
+            model: Model::new(policy),
+            doubt: None,
+            dying: false,
+            last_request: None,
+            told: BTreeMap::new(),
+            told_refunds: BTreeMap::new(),
+            orders: 0,
+            events: BTreeMap::new(),
+            shop_was_off: false,
+            clock_went_back: false,
+            log,
+            trace: plan.trace.then(Vec::new),
+        })
+    }
+
+    pub(super) fn tell(&mut self, seed: u64, plan: &Plan) -> Checked {
+        let mut dice = Dice::new(seed);
+        for number in 1..=plan.steps {
+            let mut own = Dice::new(dice.roll());
+            if plan.only.as_ref().is_none_or(|only| only.contains(&number)) {
+                self.step(number, &mut own)?;
+            }
+        }
+        let mut calm = Dice::new(!seed);
+        self.settle(&mut calm)?;
+        self.check_end()
+    }
+
+    /// Lets the process go and answers what was noted.
+    pub(super) fn end(mut self) -> (Vec<String>, BTreeMap<&'static str, u64>) {
+        if let Some(house) = self.house.take() {
+            house.die(&self.disk);
+        }
+        let noted = std::mem::take(&mut self.ground.wire.outside().noted);
+        (self.trace.take().unwrap_or_default(), noted)
+    }
+
+    pub(super) fn say(&mut self, what: impl FnOnce() -> String) {
+        let at = self.now();
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{at}  {}", what()));
+        }
+    }
+
+    pub(super) fn note(&self, what: &'static str) {
+        self.ground.wire.outside().note(what);
+    }
+
+    pub(super) fn house(&self) -> Checked<&House> {
+        self.house.as_ref().ok_or_else(|| "the process is not there".to_owned())
+    }
+
+    /// By the machine's clock.
+    pub(super) fn now(&self) -> Timestamp {
+        self.ground.clock.now()
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.house.as_ref().is_none_or(House::has_failed)
+    }
+
+    /// An error of the store, which is fine while the disk breaks.
+    pub(super) fn excused(&self, error: &StoreError) -> Checked {
+        if self.dying { Ok(()) } else { Err(format!("the store failed on a good disk: {error}")) }
+    }
+
+    fn step(&mut self, number: usize, dice: &mut Dice) -> Checked {
+        let total = STEPS.iter().map(|(_, weight)| weight).sum();
+        let mut place = dice.below(total);
+        let step = STEPS.iter().find(|(_, weight)| match place.checked_sub(*weight) {
+            Some(rest) => {
+                place = rest;
+                false
+            }
+            None => true,
+        });
+        let step = step.map_or(Step::Work, |(step, _)| *step);
+        self.dying = dice.chance(5);
+        let breaks = dice.below(BREAKS_WITHIN);
+        if self.dying {
+            self.disk.break_after(breaks);
+        }
+        self.last_request = None;
+        self.say(|| format!("step {number}: {step:?}"));
+        self.act(step, dice)?;
+        if self.dying && !matches!(step, Step::Crash) {
+            self.crash(dice)?;
+        }
+        self.check()
+    }
+
+    fn act(&mut self, step: Step, dice: &mut Dice) -> Checked {
+        self.tick();
+        match step {
+            Step::Create | Step::Choose | Step::Refund | Step::Cancel | Step::Sync | Step::Extend => {
+                let request = match step {
+                    Step::Create => self.any_create(dice),
+                    Step::Choose => self.any_choice(dice),
+                    Step::Refund => self.any_refund(dice),
+                    Step::Cancel => self.any_order(dice).map(|order| Request::Cancel { order }),
+                    Step::Sync => self.any_order(dice).map(|order| Request::Sync { order }),
+                    _ => self.any_order(dice).map(|order| Request::Extend { order, minutes: 1 + dice.below(40) }),
+                };
+                self.last_request.clone_from(&request);
+                request.map_or(Ok(()), |request| self.request(&request))
+            }
+            Step::Customer => self.customer(dice),
+            Step::Letter => self.letter(dice),
+            Step::Work => {
+                for _ in 0..=dice.below(4) {
+                    self.work(false, dice)?;
+                    if self.dying {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            Step::Answer => {
+                let waiting = self.ground.wire.outside().waiting();
+                dice.pick(&waiting).map_or(Ok(()), |number| self.answer(*number, dice))
+            }
+            Step::Arrive => {
+                let mut outside = self.ground.wire.outside();
+                if let Some(number) = dice.pick(&outside.adrift()) {
+                    outside.arrive(*number, dice);
+                }
+                Ok(())
+            }
+            Step::Wait => {
+                self.wait(Duration::from_millis(dice.below(40_000)));
+                Ok(())
+            }
+            Step::WaitLong => {
+                self.wait(Duration::from_minutes(dice.below(45)));
+                Ok(())
+            }
+            Step::WrongClock => {
+                self.set_clock(dice.one_of([0, 0, -1, 2, -45, 70, 60 * 5]));
+                Ok(())
+            }
+            Step::ShopChanges => self.shop_changes(dice),
+            Step::ShopDenies => self.shop_denies(dice),
+            Step::Crash => {
+                self.dying = true;
+                self.crash(dice)
+            }
+        }
+    }
+
+    fn wait(&mut self, by: Duration) {
+        self.ground.clock.advance(by);
+        let now = self.now();
+        self.model.time_passes(now);
+    }
+
+    /// Whatever is done takes time, so ids of different commits sort in their order.
+    pub(super) fn tick(&mut self) {
+        self.wait(Duration::from_millis(1));
+    }
+
+    fn set_clock(&mut self, minutes: i64) {
+        let before = self.now();
+        self.ground.clock.set_wrong_by_ms(minutes * 60_000);
+        if minutes != 0 {
+            self.note("the clock was wrong");
+        }
+        if self.now() < before {
+            self.clock_went_back = true;
+            self.note("the clock went back");
+        }
+        self.say(|| format!("the clock is wrong by {minutes} min"));
+        self.tick();
+    }
+
+    /// A customer does something with a code; messages about it may be on their way, or several, or none.
+    fn customer(&mut self, dice: &mut Dice) -> Checked {
+        let now = self.ground.clock.world();
+        let mut outside = self.ground.wire.outside();
+        // Mostly codes that nobody has paid yet; a paid one is tried again now and then.
+        let mut payable = self.model.payable(self.now().max(now));
+        payable.retain(|number| outside.provider.is_unpaid(number) || dice.chance(5));
+        let Some(number) = dice.pick(&payable).cloned() else { return Ok(()) };
+        let Some(asked) = outside.provider.orders.get(&number).map(|order| order.minor) else { return Ok(()) };
+        let closed = outside.provider.is_closed(&number);
+        let (deed, minor) = match dice.below(10) {
+            0 => ("declines", None),
+            1 if dice.chance(40) => ("pays too much for", Some(asked + 1)),
+            1.. if !closed => ("pays", Some(asked)),
+            // Paying a closed order is rare, as in life.
+            1..4 => ("pays the closed", Some(asked)),
+            _ => return Ok(()),
+        };
+        let done = match minor {
+            Some(minor) => outside.provider.pay(&number, minor, now),
+            None => outside.provider.decline(&number),
+        };
+        if !done {
+            return Ok(());
+        }
+        if minor.is_some_and(|minor| minor != asked) {
+            outside.note("a wrong amount was paid");
+        }
+        let copies = dice.one_of([1, 1, 1, 0, 2]);
+        if let Some(letter) = outside.provider.letter(&number, now) {
+            outside.letters.extend(std::iter::repeat_n(letter, copies));
+        }
+        if copies > 1 {
+            outside.note("a notification came twice");
+        }
+        drop(outside);
+        self.say(|| format!("a customer {deed} {number}; {copies} messages"));
+        Ok(())
+    }
+
+    /// A message arrives: any of those on their way, genuine or forged.
+    fn letter(&mut self, dice: &mut Dice) -> Checked {
+        self.tick();
+        let now = self.ground.clock.world();
+        let mut outside = self.ground.wire.outside();
+        let refunds: Vec<String> = outside.provider.refunds.keys().cloned().collect();
+        if let Some(letter) =
+            dice.pick(&refunds).filter(|_| dice.chance(30)).and_then(|r| outside.provider.letter(r, now))
+        {
+            outside.letters.push(letter);
+        }
+        if outside.letters.is_empty() {
+            return Ok(());
+        }
+        let which = dice.place(outside.letters.len());
+        let letter = outside.letters.swap_remove(which);
+        let (forged, changed) = (dice.chance(6), dice.chance(6));
+        let headers = outside.provider.sign(&letter.body, now, forged);
+        let mut body = letter.body.clone();
+        if changed {
+            let at = dice.place(body.len());
+            body[at] ^= 1;
+        }
+        drop(outside);
+        let credible = !forged && !changed && self.ground.clock.is_credible();
+        let house = self.house()?;
+        let open = house.gateway.channels.get(self.ground.account).ok_or("the channel account is gone")?;
+        let read = open.channel.read_notification(&Inbound { headers: &headers, body: &body }, self.now());
+        let message = match read {
+            Ok(message) if credible => message,
+            Ok(_) => return Err("a forged or stale notification was believed".to_owned()),
+            Err(error) if credible => return Err(format!("a genuine notification was refused: {error}")),
+            Err(_) => {
+                if forged || changed {
+                    self.note("a forged notification was refused");
+                }
+                return Ok(());
+            }
+        };
+        let heard = house.notified(self.ground.account, message);
+        let says = letter.says.clone();
+        self.say(|| format!("message: {says:?}"));
+        match heard {
+            Ok(true) => {
+                self.hear(&letter.says);
+                self.check()
+            }
+            Ok(false) => Err(format!("the gateway does not know what {says:?} is about")),
+            Err(crate::flows::FlowError::Store(error)) => {
+                self.excused(&error)?;
+                self.in_doubt(|model| model.hear(&letter.says));
+                // It was not acknowledged, so it comes again.
+                self.ground.wire.outside().letters.push(letter);
+                Ok(())
+            }
+            Err(error) => Err(format!("a notification could not be booked: {error}")),
+        }
+    }
+
+    /// The gateway has stored what was said.
+    fn hear(&mut self, news: &News) {
+        if let News::Order { number, word: Word::Paid { .. }, .. } = news
+            && self.model.is_paid(number)
+        {
+            self.note("money was seen twice and booked once");
+        }
+        self.model.hear(news);
+    }
+
+    /// A write was cut short: it may be there.
+    pub(super) fn in_doubt(&mut self, f: impl FnOnce(&mut Model)) {
+        if self.doubt.is_none() {
+            let mut stored = self.model.clone();
+            f(&mut stored);
+            self.doubt = Some(stored);
+        }
+    }
+
+    /// The next thing that is due is done, at its time or later. `false` when nothing is left.
+    fn work(&mut self, patient: bool, dice: &mut Dice) -> Checked<bool> {
+        loop {
+            self.tick();
+            let now = self.now();
+            let asked = self.ground.wire.asked();
+            match self.house()?.turn() {
+                Ok(Turn::Worked) => {
+                    // The newest request is this one's; it is answered at once or hangs.
+                    if self.ground.wire.asked() > asked {
+                        self.say_target(asked);
+                        if patient || dice.chance(75) {
+                            self.answer(asked, dice)?;
+                        }
+                    }
+                    return Ok(true);
+                }
+                Ok(Turn::Idle(Duration::ZERO)) => {}
+                Ok(Turn::Idle(wait)) => {
+                    let due = self.house()?.due().or_else(|error| self.excused(&error).map(|()| Vec::new()))?;
+                    let Some(next) = due.iter().map(|(at, _)| *at).min() else { return Ok(false) };
+                    if !patient && dice.chance(60) {
+                        return Ok(true);
+                    }
+                    // What is due already rests, or waits for an answer.
+                    let by = if next > now { next.since(now) } else { wait };
+                    if next <= now && !patient {
+                        return Ok(true);
+                    }
+                    self.wait(by);
+                }
+                Err(error) => return self.excused(&error).map(|()| true),
+            }
+        }
+    }
+
+    fn say_target(&mut self, number: u64) {
+        let target = self.ground.wire.outside().target(number);
+        self.say(|| format!("asks: {target}"));
+    }
+
+    /// Somebody who waits for an answer gets it, or an error.
+    fn answer(&mut self, number: u64, dice: &mut Dice) -> Checked {
+        if self.has_failed() {
+            return Ok(());
+        }
+        let mut news = None;
+        let wire = self.ground.wire.clone();
+        self.tick();
+        self.house()?.finish_one(|| news = wire.answer(number, dice));
+        self.say(|| format!("answer: {news:?}"));
+        let Some(news) = news else { return Ok(()) };
+        if self.has_failed() {
+            self.in_doubt(|model| model.hear(&news));
+            return Ok(());
+        }
+        self.hear(&news);
+        self.check()
+    }
+
+    /// A shop changes its mind about working; or somebody switches an endpoint off or on.
+    fn shop_changes(&mut self, dice: &mut Dice) -> Checked {
+        let mood = *dice.pick(&Mood::ALL).ok_or("no moods")?;
+        let mut outside = self.ground.wire.outside();
+        let which = dice.place(outside.shops.len());
+        let shop = &mut outside.shops[which];
+        let host = shop.host;
+        shop.mood = mood;
+        drop(outside);
+        self.say(|| format!("{host} is {mood:?}"));
+        if dice.chance(30) {
+            let on = dice.chance(60);
+            self.switch(host, on)?;
+        }
+        Ok(())
+    }
+
+    fn switch(&mut self, host: &'static str, on: bool) -> Checked {
+        let (scope, id) = (self.ground.scope, endpoint_of(host));
+        self.say(|| format!("{host} is switched {}", if on { "on" } else { "off" }));
+        self.ask(move |tx| deliveries::switch(tx, scope, id, on).map(drop)).map(drop)
+    }
+
+    /// A shop says that it never got what it took, and somebody sends it again.
+    fn shop_denies(&mut self, dice: &mut Dice) -> Checked {
+        let taken: Vec<String> =
+            self.ground.wire.outside().shops.iter().flat_map(|shop| shop.taken.keys().cloned()).collect();
+        let Some(id) = dice.pick(&taken).and_then(|id| id.parse::<EventId>().ok()) else { return Ok(()) };
+        let (scope, moment) = (self.ground.scope, crate::flows::Moment::new(&self.ground.env));
+        self.say(|| format!("{id} is sent again"));
+        self.ask(move |tx| deliveries::resend(tx, scope, id, None, &moment).map(drop)).map(drop)
+    }
+
+    /// The process dies as it stands, with or without the machine's power, and is started again.
+    fn crash(&mut self, dice: &mut Dice) -> Checked {
+        let keep = dice.one_of([100, 100, 0, 50, 90]);
+        self.note(if keep == 100 { "the process was killed" } else { "the power failed" });
+        self.say(|| format!("the process dies; {keep} % of what was not synced is kept"));
+        if let Some(house) = self.house.take() {
+            house.die(&self.disk);
+        }
+        drop(self.log.take());
+        self.disk = self.disk.after_power_loss(|| dice.chance(keep));
+        self.ground.wire.outside().sender_died(dice);
+        for _ in 0..dice.one_of([0, 0, 0, 1, 2]) {
+            self.disk.break_after(dice.below(BREAKS_WITHIN * 2));
+            if let Ok(house) = House::open(&self.ground, &self.disk) {
+                house.die(&self.disk);
+            }
+            self.disk = self.disk.after_power_loss(|| dice.chance(keep));
+            self.note("it died while it recovered");
+        }
+        drop(self.log.take());
+        self.dying = false;
+        self.house = Some(House::open(&self.ground, &self.disk)?);
+        self.resolve_doubt()?;
+        if let Some(request) = self.last_request.take() {
+            self.note("a client repeated what it had asked before the crash");
+            self.request(&request)?;
+        }
+        Ok(())
+    }
+
+    /// Finds out whether what was cut short is there: wholly or not at all.
+    fn resolve_doubt(&mut self) -> Checked {
+        let before = self.model.clone();
+        let Some(stored) = self.doubt.take() else { return self.check_all() };
+        self.model = stored;
+        if self.check_all().is_ok() {
+            self.note("it died in the middle of a commit, and all of it was there");
+            return Ok(());
+        }
+        self.model = before;
+        self.note("it died in the middle of a commit, and nothing of it was there");
+        self.check_all()
+    }
+
+    /// Everything works again; what is due is done until nothing is left. Then nothing may be open.
+    fn settle(&mut self, dice: &mut Dice) -> Checked {
+        self.say(|| "everything calms down".to_owned());
+        self.dying = false;
+        self.set_clock(0);
+        let wire = self.ground.wire.clone();
+        let forsaken = dice.chance(8);
+        {
+            let mut outside = wire.outside();
+            outside.trouble = 0;
+            outside.letters.retain(|_| dice.chance(50));
+            for shop in &mut outside.shops {
+                shop.mood = if forsaken && shop.host == super::house::BOOKKEEPER { Mood::Down } else { Mood::Well };
+            }
+            for number in outside.adrift() {
+                if dice.chance(50) {
+                    outside.arrive(number, dice);
+                }
+            }
+        }
+        while !wire.outside().letters.is_empty() {
+            self.letter(dice)?;
+        }
+        for host in [super::house::SHOP, super::house::BOOKKEEPER] {
+            if dice.chance(50) {
+                self.switch(host, true)?;
+                let (scope, id, moment) =
+                    (self.ground.scope, endpoint_of(host), crate::flows::Moment::new(&self.ground.env));
+                self.ask(move |tx| deliveries::resend_failed(tx, scope, id, Timestamp::MIN, &moment).map(drop))?;
+            }
+        }
+        for _ in 0..SETTLE_MAX {
+            let waiting = wire.outside().waiting();
+            for number in waiting {
+                self.answer(number, dice)?;
+            }
+            if !self.work(true, dice)? {
+                return Ok(());
+            }
+            self.check()?;
+        }
+        Err("it never calms down".to_owned())
+    }
+
+    /// Errors that were logged although the disk was well.
+    pub(super) fn logged(&self) -> Option<String> {
+        self.log.take().into_iter().next()
+    }
+}
