@@ -1,5 +1,5 @@
-//! Every fuzz target on stable Rust: the corpus, and a fixed number of mutations of each of its files. `fuzz/` lets a fuzzer
-//! go on from the same corpus with the same code.
+//! Every fuzz target on stable Rust: the corpus, and a fixed number of mutations of each of its files; another number with
+//! `COFFER_FUZZ_MUTATIONS`. `fuzz/` lets a fuzzer go on from the same corpus with the same code.
 
 mod targets;
 
@@ -14,8 +14,6 @@ use coffer::store::{Store, StoreOptions};
 
 use self::targets::{Seed, Target, Verdict};
 
-/// Mutations of each file; `COFFER_FUZZ_MUTATIONS` asks for another number.
-const MUTATIONS: u64 = 1000;
 /// Changes that one mutation makes at most.
 const CHANGES_MAX: usize = 4;
 /// What parsers stumble over.
@@ -73,7 +71,7 @@ fn corpus(target: &Target, more: Vec<Seed>) -> Vec<Seed> {
 fn fuzz(name: &str, more: Vec<Seed>) -> usize {
     let target = targets::ALL.iter().find(|target| target.name == name).expect("a target");
     let corpus = corpus(target, more);
-    let mutations = std::env::var("COFFER_FUZZ_MUTATIONS").map_or(MUTATIONS, |number| number.parse().unwrap());
+    let mutations = std::env::var("COFFER_FUZZ_MUTATIONS").map_or(target.mutations, |number| number.parse().unwrap());
     let mut seen = [0, 0];
     for (place, (file, data)) in corpus.iter().enumerate() {
         let mut dice = Dice::new(place as u64);
