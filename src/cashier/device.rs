@@ -68,7 +68,8 @@ impl Device {
             | Method::WechatBarcode
             | Method::AlipayApp
             | Method::AlipayBarcode
-            | Method::UnionpayApp => None,
+            | Method::UnionpayApp
+            | Method::UnionpayBarcode => None,
         }
     }
 }

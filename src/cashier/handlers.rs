@@ -36,6 +36,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/c/{token}/method", web::post().to(choose))
         .route("/c/{token}/cancel", web::post().to(cancel))
         .route("/c/{token}/return", web::get().to(come_back))
+        // UnionPay's page sends the browser back with a form. It is not read.
+        .route("/c/{token}/return", web::post().to(come_back))
         .route("/c/{token}/status", web::get().to(status))
         .route("/c/{token}/events", web::get().to(live::events));
 }

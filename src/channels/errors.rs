@@ -2,7 +2,7 @@
 //!
 //! Each adapter has one table beside its reader of answers; the reader decides by it, and pages explain by it.
 
-use super::{alipay, wechatpay};
+use super::{alipay, unionpay, wechatpay};
 use crate::domain::merchant::ChannelKind;
 use crate::lang::Text;
 
@@ -48,6 +48,7 @@ pub fn meaning(kind: ChannelKind, code: &str) -> Option<&'static ErrorMeaning> {
         ChannelKind::TestWallet => &[],
         ChannelKind::WechatPay => wechatpay::errors::TABLE,
         ChannelKind::Alipay => alipay::errors::TABLE,
+        ChannelKind::Unionpay => unionpay::errors::TABLE,
     };
     find(table, code)
 }

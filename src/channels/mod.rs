@@ -21,6 +21,7 @@ pub mod registry;
 pub mod statement;
 pub mod test_wallet;
 pub mod text;
+pub mod unionpay;
 pub mod wechatpay;
 
 /// What one provider must be able to do.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use super::{Channel, ChannelError, MethodTerms, alipay, test_wallet, wechatpay};
+use super::{Channel, ChannelError, MethodTerms, alipay, test_wallet, unionpay, wechatpay};
 use crate::crypto::{Place, Vault};
 use crate::domain::ids::{AccountId, Mode, Scope};
 use crate::domain::merchant::{ChannelAccount, ChannelKind};
@@ -24,9 +24,19 @@ fn open(
     credentials: &[u8],
     base_url: Option<&str>,
     own_url: &str,
+    public_url: &str,
 ) -> Result<Arc<dyn Channel>, ChannelError> {
     match (kind, mode) {
         (ChannelKind::TestWallet, Mode::Test) => test_wallet::open(credentials, base_url.unwrap_or(own_url)),
+        (ChannelKind::Unionpay, Mode::Test) => {
+            // Customers' browsers go there as well, and not every one of them runs on this machine.
+            let [simulator, front] = [own_url, public_url].map(|url| format!("{url}{}", unionpay::SIMULATOR_PATH));
+            unionpay::open(credentials, base_url.unwrap_or(&simulator), base_url.unwrap_or(&front), mode)
+        }
+        (ChannelKind::Unionpay, Mode::Live) => {
+            let base_url = base_url.unwrap_or(unionpay::PRODUCTION);
+            unionpay::open(credentials, base_url, base_url, mode)
+        }
         // Play money never pays a live order, whatever is stored.
         (ChannelKind::TestWallet, Mode::Live) => Err(ChannelError::Unsupported),
         (ChannelKind::WechatPay, Mode::Test) => {
@@ -100,12 +110,13 @@ impl Health {
 
 impl Registry {
     /// Reads and opens all accounts; called at start and after accounts changed. `own_url` is where this server itself
-    /// can be reached, for accounts of the simulated provider. One that cannot be opened is left out and named.
+    /// can be reached, `public_url` where customers reach it, both for accounts of simulated providers. One that cannot be opened is left out and named.
     pub fn load(
         &self,
         store: &Store,
         vault: &Vault,
         own_url: &str,
+        public_url: &str,
     ) -> Result<Vec<(AccountId, ChannelError)>, StoreError> {
         let mut accounts = BTreeMap::new();
         let mut failed = Vec::new();
@@ -117,7 +128,14 @@ impl Registry {
                     .open(&place, &account.credentials)
                     .map_err(|why| ChannelError::Credentials { detail: why.to_string() })
                     .and_then(|secret| {
-                        open(account.kind, scope.mode, secret.expose(), account.base_url.as_deref(), own_url)
+                        open(
+                            account.kind,
+                            scope.mode,
+                            secret.expose(),
+                            account.base_url.as_deref(),
+                            own_url,
+                            public_url,
+                        )
                     });
                 match opened {
                     Ok(channel) => {

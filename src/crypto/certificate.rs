@@ -144,17 +144,22 @@ impl Certificate {
         self.inner.tbs_certificate.signature.oid.to_string().starts_with(RSA_FAMILY)
     }
 
+    /// The digest under its signature; `None` for algorithms that are not used by any provider.
+    pub fn signed_with(&self) -> Option<Digest> {
+        match self.inner.signature_algorithm.oid {
+            SHA256_WITH_RSA => Some(Digest::Sha256),
+            SHA1_WITH_RSA => Some(Digest::Sha1),
+            _ => None,
+        }
+    }
+
     /// Whether the holder of `issuer` signed it: names agree, and the signature (RSA with SHA-256 or SHA-1) verifies.
     /// Validity in time is another question.
     #[must_use]
     pub fn is_signed_by(&self, issuer: &Certificate) -> bool {
         let named = same_name(&self.inner.tbs_certificate.issuer, &issuer.inner.tbs_certificate.subject);
         let algorithm = self.inner.signature_algorithm.oid;
-        let digest = match algorithm {
-            SHA256_WITH_RSA => Digest::Sha256,
-            SHA1_WITH_RSA => Digest::Sha1,
-            _ => return false,
-        };
+        let Some(digest) = self.signed_with() else { return false };
         let (Some(signature), Ok(key)) = (self.inner.signature.as_bytes(), issuer.public_key()) else { return false };
         named && algorithm == self.inner.tbs_certificate.signature.oid && key.verifies(digest, &self.signed, signature)
     }

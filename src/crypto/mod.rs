@@ -4,6 +4,7 @@ pub mod certificate;
 pub mod check;
 pub mod content;
 pub mod master_key;
+pub mod pfx;
 pub mod rsa;
 pub mod sealed;
 pub mod secret;

@@ -59,6 +59,8 @@ pub enum ChannelKind {
     WechatPay,
     /// Alipay's gateway, version 2, for merchants with a contract of their own.
     Alipay,
+    /// UnionPay ACP 5.1.0 (银联全渠道), for merchants with a contract of their own.
+    Unionpay,
 }
 
 impl ChannelKind {
@@ -67,6 +69,7 @@ impl ChannelKind {
             ChannelKind::TestWallet => "test_wallet",
             ChannelKind::WechatPay => "wechatpay",
             ChannelKind::Alipay => "alipay",
+            ChannelKind::Unionpay => "unionpay",
         }
     }
 
@@ -75,6 +78,7 @@ impl ChannelKind {
             ChannelKind::TestWallet => "测试钱包",
             ChannelKind::WechatPay => "微信支付",
             ChannelKind::Alipay => "支付宝",
+            ChannelKind::Unionpay => "银联",
         }
     }
 
@@ -83,6 +87,7 @@ impl ChannelKind {
             ChannelKind::TestWallet => "Test wallet",
             ChannelKind::WechatPay => "WeChat Pay",
             ChannelKind::Alipay => "Alipay",
+            ChannelKind::Unionpay => "UnionPay",
         }
     }
 }

@@ -86,6 +86,7 @@ methods! {
     UnionpayGateway "unionpay_gateway" UnionPay Redirect "银联网关" "UnionPay gateway";
     UnionpayQr "unionpay_qr" UnionPay QrCode "云闪付扫码" "UnionPay QR";
     UnionpayApp "unionpay_app" UnionPay App "云闪付 App" "UnionPay in app";
+    UnionpayBarcode "unionpay_barcode" UnionPay BarCode "云闪付付款码" "UnionPay payment code";
 }
 
 impl Method {
@@ -94,7 +95,8 @@ impl Method {
     }
 
     /// Whose code a customer shows (付款码), told by its digits. Sources: WeChat Pay, code payment, `auth_code`: 18 digits
-    /// that begin with 10 to 15; Alipay, `alipay.trade.pay`, `auth_code`: 16 to 24 digits that begin with 25 to 30.
+    /// that begin with 10 to 15; Alipay, `alipay.trade.pay`, `auth_code`: 16 to 24 digits that begin with 25 to 30;
+    /// UnionPay, QR code payment, `qrNo`: begins with 62 and has up to 20 digits, usually 19.
     pub fn of_shown_code(digits: &str) -> Option<Self> {
         if !digits.bytes().all(|b| b.is_ascii_digit()) {
             return None;
@@ -103,6 +105,7 @@ impl Method {
         match (begins, digits.len()) {
             (10..=15, 18) => Some(Method::WechatBarcode),
             (25..=30, 16..=24) => Some(Method::AlipayBarcode),
+            (62, 16..=20) => Some(Method::UnionpayBarcode),
             _ => None,
         }
     }
@@ -128,6 +131,8 @@ mod tests {
             ("301234567890123456789012", Some(Method::AlipayBarcode)),
             ("1345678901234567", None),
             ("1634567890123456789", None),
+            ("6220485073630469936", Some(Method::UnionpayBarcode)),
+            ("622048507363046993612", None),
             ("31123456789012345", None),
             ("28123456789012345678901234", None),
             ("28123456789012x4", None),

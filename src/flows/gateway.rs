@@ -114,7 +114,8 @@ impl Gateway {
 
     /// Reads the channel accounts again, after one was added or changed.
     pub fn reload_channels(&self) -> Result<(), StoreError> {
-        for (id, why) in self.channels.load(&self.store, &self.vault, &self.settings.own_url)? {
+        let Settings { own_url, public_url, .. } = self.settings.as_ref();
+        for (id, why) in self.channels.load(&self.store, &self.vault, own_url, public_url)? {
             tracing::warn!(account = %id, "channel account cannot be used: {why}");
         }
         Ok(())

@@ -86,7 +86,8 @@ fn way(method: Method) -> Result<Way, ChannelError> {
         | Method::WechatBarcode
         | Method::UnionpayGateway
         | Method::UnionpayQr
-        | Method::UnionpayApp => Err(ChannelError::Unsupported),
+        | Method::UnionpayApp
+        | Method::UnionpayBarcode => Err(ChannelError::Unsupported),
     }
 }
 

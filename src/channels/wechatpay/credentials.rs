@@ -80,7 +80,8 @@ impl AppIds {
             | Method::AlipayBarcode
             | Method::UnionpayGateway
             | Method::UnionpayQr
-            | Method::UnionpayApp => None,
+            | Method::UnionpayApp
+            | Method::UnionpayBarcode => None,
         }
     }
 

@@ -209,7 +209,8 @@ fn create_body<'a>(
         | Method::AlipayBarcode
         | Method::UnionpayGateway
         | Method::UnionpayQr
-        | Method::UnionpayApp => return Err(ChannelError::Unsupported),
+        | Method::UnionpayApp
+        | Method::UnionpayBarcode => return Err(ChannelError::Unsupported),
     };
     Ok((path, body))
 }

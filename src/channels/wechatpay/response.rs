@@ -194,7 +194,8 @@ fn created(
         | Method::AlipayBarcode
         | Method::UnionpayGateway
         | Method::UnionpayQr
-        | Method::UnionpayApp => return Err(ChannelError::Unsupported),
+        | Method::UnionpayApp
+        | Method::UnionpayBarcode => return Err(ChannelError::Unsupported),
     };
     Ok(Observation::Accepted { next_action })
 }

@@ -1,0 +1,253 @@
+//! The record of one contract with UnionPay: number, key and certificates, and the check of what a merchant typed in.
+//!
+//! Merchants get their key as a PFX file from CFCA. It is opened once, when it is entered, and kept as a plain key under
+//! the vault; its password is not kept.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::chain::Trust;
+use crate::crypto::pfx::{self, BadPfx};
+use crate::crypto::rsa::RsaSigner;
+use crate::crypto::{Certificate, Secret};
+use crate::domain::time::{Duration, Timestamp};
+use crate::lang::Text;
+
+/// UnionPay's own root and middle certificate for production, as published with its SDK: 2011 to 2041 and 2031.
+const PUBLISHED: [&str; 2] = [include_str!("published/root.cer"), include_str!("published/middle.cer")];
+
+/// Certificates that end sooner are warned of when they are entered.
+const ENDS_SOON: Duration = Duration::from_days(30);
+
+/// The record inside a channel account's sealed credentials, as JSON.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    /// 15 letters and digits (商户号).
+    pub mer_id: String,
+    /// PEM or bare base64, PKCS#1 or PKCS#8.
+    pub sign_key: String,
+    /// The certificate of that key; its decimal serial number is `certId`.
+    pub sign_certificate: String,
+    /// Root and middle certificates, as PEM one behind the other; empty means those UnionPay publishes for production.
+    pub trusted_certificates: String,
+    /// Believe chains that are signed with SHA-1: all that UnionPay has shown so far.
+    pub accept_sha1: bool,
+    /// Believe the signer of UnionPay's test environment. Never with real money.
+    pub accept_test_name: bool,
+    /// 8 letters and digits (终端号), where the contract names one; sent with bar-code payments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term_id: Option<String>,
+}
+
+impl Credentials {
+    /// The bytes that are sealed into the channel account.
+    pub fn to_secret(&self) -> Secret {
+        Secret::new(serde_json::to_vec(self).expect("plain text always serialises"))
+    }
+
+    /// Reads what [`Credentials::to_secret`] wrote.
+    pub fn read(record: &[u8]) -> Option<Self> {
+        serde_json::from_slice(record).ok()
+    }
+
+    /// Names the private key to people, by its public half.
+    pub fn key_fingerprint(&self) -> Option<String> {
+        RsaSigner::read(&self.sign_key).ok().map(|key| key.public().fingerprint())
+    }
+
+    /// `certId`: the decimal serial number of the signing certificate.
+    pub fn cert_id(&self) -> Option<String> {
+        Certificate::read(&self.sign_certificate).ok().map(|certificate| certificate.serial_decimal())
+    }
+
+    /// Until when the certificates are good, for warnings.
+    pub fn expiries(&self) -> Vec<(Field, Timestamp)> {
+        let own = Certificate::read(&self.sign_certificate).ok().map(|own| (Field::Certificate, own.not_after()));
+        let trusted = self.trust().and_then(|trust| trust.not_after()).map(|end| (Field::TrustedCertificates, end));
+        own.into_iter().chain(trusted).collect()
+    }
+
+    /// Whose messages are believed; `None` when the configured certificates lead to no root.
+    pub fn trust(&self) -> Option<Trust> {
+        let configured = self.trusted_certificates.trim();
+        let text = if configured.is_empty() { PUBLISHED.concat() } else { configured.to_owned() };
+        Trust::new(Certificate::read_bundle(&text), self.accept_sha1, self.accept_test_name)
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("mer_id", &self.mer_id).finish_non_exhaustive()
+    }
+}
+
+/// What a merchant types in or uploads. Either the PFX file with its password, or key and certificate as text.
+#[derive(Clone, Copy, Default)]
+pub struct Typed<'a> {
+    pub mer_id: &'a str,
+    pub pfx: &'a [u8],
+    pub pfx_password: &'a str,
+    pub private_key: &'a str,
+    pub certificate: &'a str,
+    pub trusted_certificates: &'a str,
+    pub accept_sha1: bool,
+    pub accept_test_name: bool,
+    pub term_id: &'a str,
+}
+
+/// What of it a sentence is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Field {
+    MerId,
+    Pfx,
+    PfxPassword,
+    PrivateKey,
+    Certificate,
+    TrustedCertificates,
+    TermId,
+}
+
+/// What is wrong or worth a look, and how it can be made right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    pub field: Field,
+    pub sentence: Text,
+}
+
+/// What can be stored, and what is worth a look all the same.
+#[derive(Debug)]
+pub struct Checked {
+    pub credentials: Credentials,
+    pub warnings: Vec<Complaint>,
+}
+
+/// Reads what was typed in; the first thing that is wrong is named.
+pub fn check(typed: &Typed<'_>, now: Timestamp) -> Result<Checked, Complaint> {
+    let mer_id = typed.mer_id.trim();
+    if !is_mer_id(mer_id) {
+        let zh = "商户号是收单机构给的 15 位数字或字母，请核对。";
+        let en = "The merchant number has 15 letters and digits; your acquirer gave it to you.";
+        return Err(wrong(Field::MerId, zh, en));
+    }
+    let (key, certificate) = key_and_certificate(typed)?;
+    let mut warnings = Vec::new();
+    validity(&certificate, now, &mut warnings)?;
+    let term_id = Some(typed.term_id.trim()).filter(|id| !id.is_empty());
+    if term_id.is_some_and(|id| !is_term_id(id)) {
+        let zh = "终端号是 8 位数字或字母；合同里没有就留空。";
+        let en = "The terminal number has 8 letters and digits; leave it empty if your contract names none.";
+        return Err(wrong(Field::TermId, zh, en));
+    }
+    let credentials = Credentials {
+        mer_id: mer_id.to_owned(),
+        sign_key: key,
+        sign_certificate: pem("CERTIFICATE", certificate.to_der()),
+        trusted_certificates: typed.trusted_certificates.trim().to_owned(),
+        accept_sha1: typed.accept_sha1,
+        accept_test_name: typed.accept_test_name,
+        term_id: term_id.map(str::to_owned),
+    };
+    if credentials.trust().is_none() {
+        let zh = "根证书和中级证书不完整：请把 acp_root.cer 和 acp_middle.cer 一起填入；正式环境可以留空。";
+        let en = "Root and middle certificate are not complete: enter acp_root.cer and acp_middle.cer together, or leave the \
+                  field empty for production.";
+        return Err(wrong(Field::TrustedCertificates, zh, en));
+    }
+    if let Some(end) = credentials.trust().and_then(|trust| trust.not_after()).filter(|end| *end < now.plus(ENDS_SOON))
+    {
+        let (zh, en) = if end < now {
+            (
+                "填入的根证书或中级证书已过期，银联的消息将无法验证。",
+                "A root or middle certificate has expired; UnionPay's messages cannot be verified.",
+            )
+        } else {
+            ("填入的根证书或中级证书即将过期。", "A root or middle certificate ends soon.")
+        };
+        warnings.push(wrong(Field::TrustedCertificates, zh, en));
+    }
+    Ok(Checked { credentials, warnings })
+}
+
+/// Source: UnionPay ACP 5.1.0, merId, AN15.
+pub(super) fn is_mer_id(text: &str) -> bool {
+    text.len() == 15 && text.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+/// Source: UnionPay ACP 5.1.0, termId, 8 characters.
+pub(super) fn is_term_id(text: &str) -> bool {
+    text.len() == 8 && text.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+fn key_and_certificate(typed: &Typed<'_>) -> Result<(String, Certificate), Complaint> {
+    if !typed.pfx.is_empty() {
+        let pair = pfx::open(typed.pfx, typed.pfx_password).map_err(|bad| match bad {
+            BadPfx::Unreadable => wrong(
+                Field::Pfx,
+                "这不是能读取的 PFX 文件，请上传从 CFCA 下载的 .pfx 原文件。",
+                "This is no PFX file that can be read. Upload the .pfx file as you downloaded it from CFCA.",
+            ),
+            BadPfx::WrongPassword => wrong(
+                Field::PfxPassword,
+                "证书密码不对。它是下载证书时设置的，最多 6 位数字；测试证书是 000000。",
+                "The password is wrong. It was set when the certificate was downloaded and has up to 6 digits; test files \
+                 have 000000.",
+            ),
+            BadPfx::NoKey => wrong(
+                Field::Pfx,
+                "PFX 文件里没有私钥和对应的证书，请重新导出并选择“包含私钥”。",
+                "The PFX file holds no private key with its certificate. Export it again, with the private key.",
+            ),
+        })?;
+        return Ok((pem("PRIVATE KEY", pair.key.expose()), pair.certificate));
+    }
+    let key = RsaSigner::read(typed.private_key).map_err(|_| {
+        let zh = "私钥不能读取：请上传 PFX 文件，或粘贴 PEM 格式的 RSA 私钥（2048 位以上）。";
+        let en =
+            "The private key cannot be read: upload the PFX file, or paste an RSA key of at least 2048 bits as PEM.";
+        wrong(Field::PrivateKey, zh, en)
+    })?;
+    let certificate = Certificate::read(typed.certificate).map_err(|_| {
+        let zh = "签名证书不能读取，请粘贴 PEM 格式的证书（以 -----BEGIN CERTIFICATE----- 开头）。";
+        let en = "The signing certificate cannot be read. Paste it as PEM; it begins with -----BEGIN CERTIFICATE-----.";
+        wrong(Field::Certificate, zh, en)
+    })?;
+    if certificate.public_key().as_ref() != Ok(key.public()) {
+        let zh = "证书和私钥不是一对，请核对是否来自同一个 PFX 文件。";
+        let en = "Certificate and private key do not belong together. Check that both come from the same PFX file.";
+        return Err(wrong(Field::Certificate, zh, en));
+    }
+    Ok((typed.private_key.trim().to_owned(), certificate))
+}
+
+fn validity(certificate: &Certificate, now: Timestamp, warnings: &mut Vec<Complaint>) -> Result<(), Complaint> {
+    if certificate.not_after() < now {
+        let zh = "签名证书已过期，请到 CFCA 下载新证书后再填入。";
+        let en = "The signing certificate has expired. Get a new one from CFCA and enter that.";
+        return Err(wrong(Field::Certificate, zh, en));
+    }
+    if certificate.not_before() > now {
+        let zh = "签名证书还没有生效，请稍后再填入。";
+        let en = "The signing certificate is not valid yet. Enter it again when it is.";
+        return Err(wrong(Field::Certificate, zh, en));
+    }
+    if certificate.not_after() < now.plus(ENDS_SOON) {
+        let zh = "签名证书将在 30 天内过期，请尽快到 CFCA 更新。";
+        let en = "The signing certificate ends within 30 days. Renew it at CFCA soon.";
+        warnings.push(wrong(Field::Certificate, zh, en));
+    }
+    Ok(())
+}
+
+fn wrong(field: Field, zh: &'static str, en: &'static str) -> Complaint {
+    Complaint { field, sentence: Text::new(zh, en) }
+}
+
+/// DER as PEM, in lines of 64.
+fn pem(label: &str, der: &[u8]) -> String {
+    let base64 = data_encoding::BASE64.encode(der);
+    let lines: Vec<&str> =
+        base64.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("base64 is ASCII")).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
