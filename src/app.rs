@@ -17,6 +17,9 @@ use crate::env::http::HttpTransport;
 use crate::env::target::TargetPolicy;
 use crate::flows::gateway::{Gateway, GatewayError, Settings};
 use crate::flows::runner::Runner;
+use crate::sandbox::provider::Reach;
+use crate::sandbox::provider::pages::Controls;
+use crate::sandbox::simulators::Simulators;
 use crate::sandbox::wallet::{self, Wallet};
 use crate::signals::metrics::Observed;
 use crate::store::tables::DUE;
@@ -32,6 +35,10 @@ pub struct House {
     pub runner: Runner,
     /// The simulated provider of test mode.
     pub wallet: Wallet,
+    /// Simulated providers that speak real protocols, for test mode.
+    pub simulators: Simulators,
+    /// Whether the simulators' boards are there for everybody who reaches this server.
+    pub controls: Controls,
     pub console: Console,
     pub api: Arc<Api>,
 }
@@ -100,7 +107,16 @@ pub fn build(config: &Config, env: Env, vault: Arc<Vault>, store: Store) -> Resu
     let rate = Rate { per_second: config.limits.api_per_second, burst: config.limits.api_burst };
     let rules = ApiSettings { rate, trusted_proxies: config.server.trusted_proxies.clone() };
     let api = Api::new(gateway.clone(), wallet.clone(), rules).map_err(BuildError::Gateway)?;
-    Ok(House { gateway, runner, wallet, console, api })
+    let reach = Reach {
+        public_url: gateway.settings.public_url.clone(),
+        own_url: Some(gateway.settings.own_url.clone()),
+        policy: gateway.settings.sandbox.clone(),
+    };
+    let simulators = Simulators::open(gateway.store.clone(), gateway.env.clone(), gateway.transport.clone(), reach);
+    // Boards that move clocks and hand out keys are for a demo on one's own machine.
+    let own_machine = config.callbacks.allow_loopback && config.server.listen.ip().is_loopback();
+    let controls = if own_machine { Controls::Open } else { Controls::Closed };
+    Ok(House { gateway, runner, wallet, simulators, controls, console, api })
 }
 
 fn settings(config: &Config) -> Settings {
@@ -155,5 +171,6 @@ pub fn routes(house: &House, config: &mut web::ServiceConfig) {
         .configure(crate::cashier::routes)
         .configure(crate::notifications::routes)
         .configure(wallet::routes)
+        .configure(house.simulators.routes(house.controls))
         .configure(console::configure(house.console.clone()));
 }

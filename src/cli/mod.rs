@@ -14,6 +14,7 @@ mod progress;
 mod rotate;
 mod serve;
 mod simulate;
+mod sim;
 mod user;
 mod verify;
 
@@ -64,6 +65,8 @@ enum Command {
         #[arg(long, value_name = "HOST:PORT")]
         listen: Option<SocketAddr>,
     },
+    /// Run simulated payment providers alone, to point any SDK at
+    Sim(sim::Options),
     /// Look for what will hurt later, and say what to do
     Doctor,
     /// Copy the data into one file, also while the server runs
@@ -136,6 +139,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
             inputs.overrides.extend(listen.map(|address| ("server.listen", address.to_string())));
             serve::run(inputs.load()?.config)
         }
+        Command::Sim(options) => sim::run(inputs.data_dir, &options),
         Command::Doctor => doctor::run(&inputs.load()?.config, &mut Terminal::default()),
         Command::Backup { file } => Operation::backup(file)?.run(&inputs.load()?.config),
         Command::Restore { file } => backup::restore(&inputs.load()?.config, &file, &mut Terminal::default()),

@@ -5,5 +5,9 @@
 pub mod provider;
 /// A small shop that sells mugs through the API.
 pub mod shop;
+/// All simulated providers together.
+pub mod simulators;
 /// The provider behind the test wallet's channel.
 pub mod wallet;
+/// A provider that speaks WeChat Pay APIv3.
+pub mod wechatpay;

@@ -14,3 +14,4 @@ mod store;
 mod torture;
 mod verify;
 mod wallet;
+mod wechatpay;

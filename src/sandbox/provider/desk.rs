@@ -50,20 +50,26 @@ impl<'d, 'a> Desk<'d, 'a> {
         self.now
     }
 
-    /// How to answer about a number: the order's own faults decide where there is one, else the board's. Troubled answers
-    /// are counted, and after some they are proper, so that everything can be found out in the end.
-    pub fn answering(&mut self, merchant: &str, number: &str) -> Result<Answering, StoreError> {
-        let faults = match self.tx.get(&SIM_ORDERS, &self.place(merchant, number))? {
+    /// How far the simulated time is ahead of the real one.
+    pub fn ahead(&self) -> Result<Duration, StoreError> {
+        Ok(common(self.tx)?.ahead)
+    }
+
+    /// How to answer, and under which faults: the order's own decide where there is one, else the board's. Troubled answers
+    /// are counted under `counted`, and after some they are proper, so that everything can be found out in the end.
+    pub fn answering(&mut self, merchant: &str, order: &str, counted: &str) -> Result<(Answering, Faults), StoreError> {
+        let faults = match self.tx.get(&SIM_ORDERS, &self.place(merchant, order))? {
             Some(order) => order.faults,
             None => self.faults()?,
         };
-        let place = self.place(merchant, number);
+        let place = self.place(merchant, counted);
         let troubled = self.tx.get(&SIM_TROUBLES, &place)?.unwrap_or(0);
         let how = Answering::choose(faults, troubled);
-        if how != Answering::Properly {
+        let left = faults.after_troubles(troubled);
+        if how != Answering::Properly || left != faults.after_troubles(u32::MAX) {
             self.tx.put(&SIM_TROUBLES, &place, &troubled.saturating_add(1))?;
         }
-        Ok(how)
+        Ok((how, left))
     }
 
     /// The faults on the provider's board.
@@ -75,8 +81,8 @@ impl<'d, 'a> Desk<'d, 'a> {
         self.tx.get(&SIM_MEMBERS, &(self.dialect.name().to_owned(), number.to_owned()))
     }
 
-    /// Makes an order, or finds the one that is there and can still be paid. With `renew` the found one gets `code` and
-    /// its old code is dead.
+    /// Makes an order, or finds the one that is there and can still be paid. With `renew`, or when its code is too old, the
+    /// found one gets `code`, and its old code is dead.
     pub fn create(
         &mut self,
         asked: &NewOrder,
@@ -96,7 +102,7 @@ impl<'d, 'a> Desk<'d, 'a> {
             TradeState::Paid => Err(Refusal::Paid),
             TradeState::Closed | TradeState::Revoked | TradeState::Failed => Err(Refusal::Closed),
             TradeState::NotPaid | TradeState::Paying if !asked.repeats(&known.asked) => Err(Refusal::OrderNumberUsed),
-            TradeState::NotPaid | TradeState::Paying if renew => {
+            TradeState::NotPaid | TradeState::Paying if renew || self.now >= known.code_until => {
                 self.unname(&code_name(known.code))?;
                 let order = known.renewed(code, code_life, self.now);
                 self.name(&code_name(code), &order_subject(&order))?;
@@ -147,6 +153,12 @@ impl<'d, 'a> Desk<'d, 'a> {
             return Ok(Some(Err(Refusal::Closed)));
         }
         self.change(&order.asked.merchant, &order.asked.number, |order, now| order.act(deed, now)).map(Some)
+    }
+
+    /// Whether a code that a payer showed could be used now.
+    pub fn code_is_good(&self, digits: &str) -> Result<bool, StoreError> {
+        let code = self.tx.get(&SIM_PAYER_CODES, &(self.dialect.name().to_owned(), digits.to_owned()))?;
+        Ok(code.is_some_and(|code| !code.used && self.now < code.until))
     }
 
     /// Pays an order by the code that the payer showed. `None`: the code is unknown, too old or used.
@@ -278,6 +290,10 @@ impl<'d, 'a> Desk<'d, 'a> {
                 self.name(&name, &subject)?;
                 self.moved(&order.asked.merchant, received.at, subject.clone())?;
             }
+        }
+        if let (Some(_), TradeState::Revoked, Some(at)) = (&order.received, order.state, order.ended_at) {
+            // The money went back: a movement of its own.
+            self.moved(&order.asked.merchant, at, subject.clone())?;
         }
         let order = self.put_order(order)?;
         for (place, notice) in notices.into_iter().enumerate() {
@@ -441,6 +457,23 @@ pub(super) fn wake(
         }
     }
     Ok(())
+}
+
+/// Orders that are looked at to find those that wait for a payer.
+const WAITING_LOOKED_AT_MAX: usize = 200;
+
+/// The newest orders that a payer could pay now, with their provider's name.
+pub(super) fn waiting(tx: &impl Read, real_now: Timestamp, limit: usize) -> Result<Vec<(String, Order)>, StoreError> {
+    let now = simulated_now(tx, real_now)?;
+    let mut found = Vec::new();
+    for ((_, provider, subject), ()) in tx.scan(&SIM_AGES, &Span::all(), Sorted::Descending, WAITING_LOOKED_AT_MAX)? {
+        let Subject::Order { merchant, number } = subject else { continue };
+        let Some(order) = tx.get(&SIM_ORDERS, &(provider.clone(), merchant, number))? else { continue };
+        if found.len() < limit && order.advance(now).order.code_works(now) {
+            found.push((provider, order));
+        }
+    }
+    Ok(found)
 }
 
 pub(super) fn simulated_now(tx: &impl Read, real_now: Timestamp) -> Result<Timestamp, StoreError> {

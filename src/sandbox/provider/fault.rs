@@ -125,6 +125,18 @@ impl Faults {
     }
 }
 
+/// Faults of an answer's signature, which end as other troubled answers do.
+const SIGNATURE_FAULTS: [Fault; 3] = [Fault::AnswerUnsigned, Fault::AnswerTampered, Fault::ProbeAnswer];
+
+impl Faults {
+    /// What is left after so many troubled answers about one number.
+    #[must_use]
+    pub fn after_troubles(self, troubled: u32) -> Self {
+        let over = troubled >= TROUBLED_ANSWERS_MAX;
+        self.iter().filter(|fault| !over || !SIGNATURE_FAULTS.contains(fault)).collect()
+    }
+}
+
 impl FromIterator<Fault> for Faults {
     fn from_iter<I: IntoIterator<Item = Fault>>(faults: I) -> Self {
         faults.into_iter().fold(Self::NONE, Self::with)

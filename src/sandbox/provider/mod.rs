@@ -18,6 +18,7 @@ pub mod desk;
 pub mod fault;
 pub mod messenger;
 pub mod model;
+pub mod pages;
 pub mod records;
 
 #[cfg(test)]
@@ -234,6 +235,16 @@ impl World {
         deed: Deed,
     ) -> Result<Option<Result<Order, Refusal>>, StoreError> {
         self.at(dialect, move |desk| desk.act(code, deed)).await
+    }
+
+    /// The newest orders that a payer could pay now, at most `limit`.
+    pub async fn waiting(&self, limit: usize) -> Result<Vec<(Arc<dyn Dialect>, Order)>, StoreError> {
+        let (dialects, real_now) = (self.dialects(), self.0.env.now());
+        let found = self.0.store.read(move |tx| desk::waiting(tx, real_now, limit)).await?;
+        let known = |(provider, order): (String, Order)| {
+            dialects.iter().find(|dialect| dialect.name() == provider).map(|dialect| (dialect.clone(), order))
+        };
+        Ok(found.into_iter().filter_map(known).collect())
     }
 
     /// A code for the payer to show (付款码), good once and for a minute.

@@ -256,7 +256,12 @@ impl Order {
         match self.state {
             TradeState::NotPaid => Ok(self.ended(TradeState::Closed, Event::OrderClosed, now)),
             TradeState::Closed | TradeState::Revoked | TradeState::Failed => Ok(Change::quiet(self.clone())),
-            TradeState::Paying => Err(Refusal::Paying),
+            TradeState::Paying if self.asked.failure_ends => Err(Refusal::Paying),
+            // The close wins the race against the password.
+            TradeState::Paying => {
+                let order = Self { planned: Planned::Nothing, ..self.clone() };
+                Ok(order.ended(TradeState::Closed, Event::OrderClosed, now))
+            }
             TradeState::Paid => Err(Refusal::Paid),
         }
     }

@@ -72,7 +72,10 @@ fn only_an_unpaid_order_closes_and_only_a_paid_one_gives_money_back_when_revoked
     assert_eq!(order(&[]).close(NOW).unwrap().order.state, TradeState::Closed);
     assert_eq!(paid(&[]).close(NOW), Err(Refusal::Paid));
     let typing = order(&[]).act(Deed::PaySlowly, NOW).unwrap().order;
-    assert_eq!(typing.close(NOW), Err(Refusal::Paying));
+    assert_eq!(typing.close(NOW).unwrap().order.advance(later(60)).order.state, TradeState::Closed);
+    let shown = NewOrder { failure_ends: true, ..asked() };
+    let shown = Order::create(shown, [1; 16], LIFE, Faults::NONE, NOW).order;
+    assert_eq!(shown.act(Deed::PaySlowly, NOW).unwrap().order.close(NOW), Err(Refusal::Paying));
     let revoked = typing.revoke(NOW).unwrap().order;
     assert_eq!((revoked.state, revoked.advance(later(60)).order.state), (TradeState::Revoked, TradeState::Revoked));
     let given_back = paid(&[]).revoke(NOW).unwrap().order;

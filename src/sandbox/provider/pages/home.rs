@@ -1,0 +1,139 @@
+//! `/sim`: how to point a program at the simulators, and the merchant's credentials as JSON and as files.
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+use serde_json::{Map, Value, json};
+
+use super::{busy, missing, read_page, respond};
+use crate::lang::Text;
+use crate::sandbox::provider::{CredentialFile, Credentials, World};
+use crate::store::StoreError;
+use crate::web::Page;
+
+pub(super) fn routes(scope: &mut web::ServiceConfig) {
+    scope
+        .route("", web::get().to(show))
+        .route("/credentials", web::get().to(credentials))
+        .route("/credentials/{provider}/{folder}/{file}", web::get().to(file));
+}
+
+#[derive(Template)]
+#[template(path = "sandbox/sim_home.html")]
+struct Home<'a> {
+    page: &'a Page,
+    base: &'a str,
+    providers: Vec<Provider>,
+}
+
+struct Provider {
+    name: &'static str,
+    title: Text,
+    glyph: &'static str,
+    brand: &'static str,
+    base_url: String,
+    merchants: Vec<Vec<(String, String)>>,
+    files: Vec<CredentialFile>,
+}
+
+impl Provider {
+    fn new(name: &'static str, title: Text, brand: crate::domain::method::Brand, given: Credentials) -> Self {
+        let text = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Array(items) => {
+                let texts: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
+                Some(texts.join("  "))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
+        };
+        let merchants = given.json.get("merchants").and_then(Value::as_array).cloned().unwrap_or_default();
+        let facts = |merchant: &Value| {
+            let fields = merchant.as_object().cloned().unwrap_or_default();
+            // Keys and certificates are files; here stand the short facts.
+            let short = |(name, value): (String, Value)| text(&value).filter(|v| !v.contains('\n')).map(|v| (name, v));
+            fields.into_iter().filter_map(short).collect()
+        };
+        Self {
+            name,
+            title,
+            glyph: phone_glyph(brand),
+            brand: brand.code(),
+            base_url: given.json.get("base_url").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            merchants: merchants.iter().map(facts).collect(),
+            files: given.files,
+        }
+    }
+}
+
+/// A character that stands for a wallet.
+pub(super) fn phone_glyph(brand: crate::domain::method::Brand) -> &'static str {
+    use crate::domain::method::Brand;
+    match brand {
+        Brand::WeChat => "微",
+        Brand::Alipay => "支",
+        Brand::UnionPay => "云",
+    }
+}
+
+async fn given(
+    world: &World,
+) -> Result<Vec<(&'static str, Text, crate::domain::method::Brand, Credentials)>, StoreError> {
+    let dialects = world.dialects();
+    // Keys may have to be made, which takes a while.
+    let read = tokio::task::spawn_blocking(move || {
+        let one = |dialect: &std::sync::Arc<dyn crate::sandbox::provider::Dialect>| {
+            Ok((dialect.name(), dialect.title(), dialect.brand(), dialect.credentials()?))
+        };
+        dialects.iter().map(one).collect()
+    });
+    read.await.unwrap_or(Err(StoreError::Panicked))
+}
+
+async fn show(request: HttpRequest, world: web::Data<World>) -> HttpResponse {
+    let page = read_page(&request, &world).await;
+    match given(&world).await {
+        Ok(given) => {
+            let providers = given.into_iter().map(|(name, title, brand, all)| Provider::new(name, title, brand, all));
+            respond(&page, &Home { page: &page, base: world.public_url(), providers: providers.collect() })
+        }
+        Err(error) => busy(&page, &error),
+    }
+}
+
+async fn credentials(request: HttpRequest, world: web::Data<World>) -> HttpResponse {
+    let given = match given(&world).await {
+        Ok(given) => given,
+        Err(error) => return busy(&read_page(&request, &world).await, &error),
+    };
+    let base = format!("{}{}/credentials", world.public_url(), super::PATH);
+    let mut all = Map::new();
+    for (name, _, _, mut credentials) in given {
+        let urls =
+            credentials.files.iter().map(|file| (file.name.clone(), json!(format!("{base}/{name}/{}", file.name))));
+        credentials.json.insert("files".to_owned(), Value::Object(urls.collect()));
+        all.insert(name.to_owned(), Value::Object(credentials.json));
+    }
+    HttpResponse::Ok().json(Value::Object(all))
+}
+
+async fn file(
+    request: HttpRequest,
+    path: web::Path<(String, String, String)>,
+    world: web::Data<World>,
+) -> HttpResponse {
+    let page = read_page(&request, &world).await;
+    let (provider, folder, name) = path.into_inner();
+    let wanted = format!("{folder}/{name}");
+    let given = match given(&world).await {
+        Ok(given) => given,
+        Err(error) => return busy(&page, &error),
+    };
+    let files = given.into_iter().filter(|(of, ..)| *of == provider).flat_map(|(.., all)| all.files);
+    match files.into_iter().find(|file| file.name == wanted) {
+        Some(file) => HttpResponse::Ok()
+            .content_type("application/octet-stream")
+            .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")))
+            .body(file.content),
+        None => missing(&page),
+    }
+}

@@ -1,0 +1,50 @@
+//! The simulated providers of a process together: one line for each.
+
+use std::sync::Arc;
+
+use actix_web::web;
+
+use super::provider::pages::{self, Controls};
+use super::provider::{KeyMaker, Reach, World};
+use super::wechatpay::{self, WechatPay};
+use crate::crypto::rsa;
+use crate::env::Env;
+use crate::env::transport::Transport;
+use crate::store::Store;
+
+/// All of them; clones share them.
+#[derive(Clone)]
+pub struct Simulators {
+    pub world: World,
+    pub wechatpay: WechatPay,
+}
+
+impl Simulators {
+    /// Puts the providers on a store. Their keys are made when somebody first needs them.
+    pub fn open(store: Store, env: Env, transport: Arc<dyn Transport>, reach: Reach) -> Self {
+        Self::with_keys(store, env, transport, reach, Arc::new(rsa::generate))
+    }
+
+    /// The same with keys from elsewhere: making them takes seconds, which tests do not have.
+    pub fn with_keys(store: Store, env: Env, transport: Arc<dyn Transport>, reach: Reach, keys: KeyMaker) -> Self {
+        let world = World::new(store, env, transport, reach, keys);
+        Self { wechatpay: WechatPay::open(&world), world }
+    }
+
+    /// Everything below `/sim`.
+    pub fn routes(&self, controls: Controls) -> impl FnOnce(&mut web::ServiceConfig) {
+        let (world, wechatpay) = (web::Data::new(self.world.clone()), web::Data::new(self.wechatpay.clone()));
+        move |config| {
+            config.app_data(world).app_data(wechatpay);
+            config.configure(wechatpay::routes(wechatpay::PREFIX));
+            config.configure(pages::routes(controls));
+        }
+    }
+
+    /// What a simulator's own listener serves at its root, where a provider's host has its calls. Goes with [`Simulators::routes`].
+    pub fn root_routes(&self) -> impl FnOnce(&mut web::ServiceConfig) + use<> {
+        |config| {
+            config.configure(wechatpay::routes(""));
+        }
+    }
+}
