@@ -13,8 +13,8 @@ mod place;
 mod progress;
 mod rotate;
 mod serve;
-mod simulate;
 mod sim;
+mod simulate;
 mod user;
 mod verify;
 
