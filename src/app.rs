@@ -1,7 +1,6 @@
 //! The whole house: builds the gateway and its queue on an open store, and says which rooms the HTTP server has.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use actix_web::web;
@@ -12,6 +11,7 @@ use crate::api::{Api, ApiSettings};
 use crate::cli::config::Config;
 use crate::console::{self, Console};
 use crate::crypto::Vault;
+use crate::domain::time::{Duration, Timestamp};
 use crate::env::Env;
 use crate::env::http::HttpTransport;
 use crate::env::target::TargetPolicy;
@@ -23,10 +23,10 @@ use crate::sandbox::simulators::Simulators;
 use crate::sandbox::wallet::{self, Wallet};
 use crate::signals::metrics::Observed;
 use crate::store::tables::DUE;
-use crate::store::{Read, Span, Store, StoreError};
+use crate::store::{Order, Read, Span, Store, StoreError};
 
-/// Due effects that are counted for the metrics at most; more are as bad.
-const DUE_COUNTED_MAX: u64 = 10_000;
+/// Lanes that are looked at for the oldest effect; with more, some shop has thousands of addresses that all wait.
+const LANES_LOOKED_AT: usize = 1_000;
 
 /// Everything that lives as long as the server.
 #[derive(Clone)]
@@ -48,28 +48,31 @@ impl House {
     pub fn observed(&self) -> Observed {
         let store = &self.gateway.store;
         let now = self.gateway.env.now();
-        let (mut effects_due, mut oldest) = (0, now);
-        let counted: Result<(), StoreError> = store.read_blocking(|tx| {
-            tx.walk(&DUE, &Span::all(), |(_, at, _), ()| {
-                if at <= now {
-                    effects_due += 1;
-                    oldest = oldest.min(at);
-                }
-                Ok(if effects_due < DUE_COUNTED_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
-            })
-        });
-        if let Err(error) = counted {
+        let counted = store.read_blocking(|tx| Ok::<_, StoreError>((tx.len(&DUE)?, oldest_due(tx)?)));
+        let (effects_queued, oldest) = counted.unwrap_or_else(|error| {
             tracing::warn!(%error, "the queue cannot be counted");
-        }
+            (0, None)
+        });
         let queue = self.runner.stats();
         Observed {
             store: store.stats(),
-            effects_due,
-            effects_age: now.since(oldest),
+            effects_queued,
+            effects_age: oldest.map_or(Duration::ZERO, |oldest| now.since(oldest)),
             effects_under_way: queue.under_way as u64,
             effects_done: queue.done,
         }
     }
+}
+
+/// When the oldest effect was or will be due: the first of each lane, so that a long queue costs no more than a short one.
+fn oldest_due(tx: &impl Read) -> Result<Option<Timestamp>, StoreError> {
+    let (mut span, mut oldest) = (Span::all(), None);
+    for _ in 0..LANES_LOOKED_AT {
+        let Some(((lane, at, _), ())) = tx.scan(&DUE, &span, Order::Ascending, 1)?.pop() else { break };
+        oldest = Some(oldest.map_or(at, |oldest: Timestamp| oldest.min(at)));
+        span = Span::all().after(&lane);
+    }
+    Ok(oldest)
 }
 
 /// Why the house could not be built.

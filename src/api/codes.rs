@@ -168,6 +168,10 @@ error_codes! { // variant, code, status, title (zh, en), help (zh, en)
         "已过退款期限" "The time for refunds is over",
         "渠道只在付款后的一定期限内受理退款，之后请线下处理。"
         "The channel refunds only for some time after the payment. Settle it with the customer in another way.";
+    RefundNeedsApproval "refund_needs_approval" 409,
+        "退款需要第二个人复核" "The refund takes a second person",
+        "商户设定了限额，同一笔支付累计退款超过它时，请在控制台提出，由另一个人复核。"
+        "The shop has set a limit. Refunds of one payment beyond it are proposed in the console and approved by another person.";
     RefundFinished "refund_finished" 409,
         "退款已经结束" "The refund has ended",
         "已经成功或失败的退款不会再变。"

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use actix_web::HttpRequest;
+use actix_web::http::Method;
 use actix_web::http::header::HeaderMap;
 use ring::digest::{Context, SHA256, digest};
 
@@ -88,23 +90,50 @@ impl Call {
     where
         F: Fn(&Api, &mut WriteTx<'_>, &mut Moment) -> Result<AnswerState, FlowError> + Send + 'static,
     {
-        let guard = Guard {
-            scope: self.scope(),
-            nonce: self.caller.nonce,
-            answer: self.answer_key()?,
-            now: self.now,
-            lang: lang_of(&self.request),
-            request_id: request_id(&self.request).map(|id| id.to_string()),
-        };
+        let guard = self.guard()?;
         let moment = Moment::at(self.now, self.api.gateway.env.random());
         let (api, answer) = (self.api.clone(), guard.answer);
         let outcome = self.api.gateway.store.write(move |tx| guard.run(&api, tx, moment, &effect)).await?;
         match outcome {
             Outcome::New(AnswerState::Done { status, body }) => Ok(Committed::Answered(Reply::json(status, body))),
             Outcome::New(AnswerState::Running(payment)) => Ok(Committed::Wait(payment)),
-            Outcome::Refused(problem) => Err(problem),
-            Outcome::Known(known) => repeat(known, answer, self.now),
+            Outcome::Refused(problem) => Err(problem.kept()),
+            Outcome::Known(known) => repeat(known, answer, self.now).map_err(Problem::kept),
         }
+    }
+
+    /// Stores a refusal that came before any effect, such as a field with an impossible value, as the answer to its
+    /// idempotency key; answers what was stored there before.
+    pub async fn keep(&self, problem: Problem) -> Result<Reply, Problem> {
+        let guard = self.guard()?;
+        let (answer, refusal) = (guard.answer, problem.clone());
+        let write = move |tx: &mut WriteTx<'_>| {
+            if let Some(known) = guard.begin(tx)? {
+                return Ok::<_, Undone>(Some(known));
+            }
+            guard.remember_refusal(tx, &refusal)?;
+            Ok(None)
+        };
+        match self.api.gateway.store.write(write).await? {
+            None => Err(problem),
+            Some(known) => match repeat(known, answer, self.now)? {
+                Committed::Answered(reply) => Ok(reply),
+                Committed::Wait(_) => {
+                    Err(Problem::new(ErrorCode::IdempotencyInProgress).retry_after_s(RUNNING_RETRY_S))
+                }
+            },
+        }
+    }
+
+    fn guard(&self) -> Result<Guard, Problem> {
+        Ok(Guard {
+            scope: self.scope(),
+            nonce: self.caller.nonce,
+            answer: self.answer_key()?,
+            now: self.now,
+            lang: lang_of(&self.request),
+            request_id: request_id(&self.request).map(|id| id.to_string()),
+        })
     }
 
     /// Makes the answer of a request that had to wait, and stores it for repetitions. A repetition may have been faster,
@@ -144,6 +173,11 @@ impl Call {
         let cut = |digest: ring::digest::Digest| *digest.as_ref().first_chunk().expect("SHA-256 has 32 bytes");
         Ok(Some(AnswerKey { hash: cut(hash.finish()), fingerprint: cut(digest(&SHA256, &self.body)) }))
     }
+}
+
+/// Whether the request wants one answer however often it is sent.
+pub(super) fn is_idempotent(request: &HttpRequest) -> bool {
+    !matches!(*request.method(), Method::GET | Method::HEAD) && request.headers().contains_key("idempotency-key")
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
@@ -187,28 +221,37 @@ impl Guard {
     where
         F: Fn(&Api, &mut WriteTx<'_>, &mut Moment) -> Result<AnswerState, FlowError>,
     {
-        if let Some(nonce) = &self.nonce {
-            use_nonce(tx, nonce, self.now)?;
-        }
-        if let Some(key) = &self.answer
-            && let Some(known) = tx.get(&ANSWERS, &(self.scope, key.hash))?
-            && self.now < known.at.plus(ANSWERS_KEPT)
-        {
+        if let Some(known) = self.begin(tx)? {
             return Ok(Outcome::Known(known));
         }
         match tx.nested(|tx| effect(api, tx, &mut moment)) {
             Ok(answer) => Ok(Outcome::New(self.remember(tx, answer)?)),
             Err(FlowError::Refused(refusal)) => {
                 let problem = Problem::from(refusal);
-                if self.answer.is_some() {
-                    let body = problem.to_json(self.lang, self.request_id.as_deref());
-                    self.remember(tx, AnswerState::Done { status: problem.code.status().as_u16(), body })?;
-                }
+                self.remember_refusal(tx, &problem)?;
                 Ok(Outcome::Refused(problem))
             }
             Err(FlowError::Store(error)) => Err(Undone::Store(error)),
             Err(FlowError::Books(cause)) => Err(Undone::Books(cause)),
         }
+    }
+
+    /// Spends the nonce, and finds what is stored under the idempotency key.
+    fn begin(&self, tx: &mut WriteTx<'_>) -> Result<Option<StoredAnswer>, Undone> {
+        if let Some(nonce) = &self.nonce {
+            use_nonce(tx, nonce, self.now)?;
+        }
+        let Some(key) = &self.answer else { return Ok(None) };
+        let known = tx.get(&ANSWERS, &(self.scope, key.hash))?;
+        Ok(known.filter(|known| self.now < known.at.plus(ANSWERS_KEPT)))
+    }
+
+    fn remember_refusal(&self, tx: &mut WriteTx<'_>, problem: &Problem) -> Result<(), StoreError> {
+        if self.answer.is_none() {
+            return Ok(());
+        }
+        let body = problem.to_json(self.lang, self.request_id.as_deref());
+        self.remember(tx, AnswerState::Done { status: problem.code.status().as_u16(), body }).map(drop)
     }
 
     /// Gives the answer back, so that its body is not copied.

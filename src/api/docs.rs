@@ -245,19 +245,19 @@ struct CodePage<'a> {
 /// The description for machines, inside the API's own scope.
 pub fn description_route(scope: actix_web::Scope, api: &Arc<Api>) -> actix_web::Scope {
     let api = api.clone();
-    scope.route("/openapi.json", web::get().to(move || std::future::ready(openapi(&api))))
+    scope.route("/openapi.json", crate::web::reading().to(move || std::future::ready(openapi(&api))))
 }
 
 pub fn routes(config: &mut web::ServiceConfig, api: &Arc<Api>) {
     let with = |page: fn(&Api, &HttpRequest) -> HttpResponse| {
         let api = api.clone();
-        web::get().to(move |request: HttpRequest| {
+        crate::web::reading().to(move |request: HttpRequest| {
             let answer = page(&api, &request);
             async move { answer }
         })
     };
     config
-        .route("/docs", web::get().to(async || see("/docs/api")))
+        .route("/docs", crate::web::reading().to(async || see("/docs/api")))
         .route("/docs/api", with(api_page))
         .route("/docs/errors", with(errors_page))
         .route("/docs/errors/{code}", with(code_page));

@@ -218,13 +218,18 @@ async fn dispatch(
     let path = request.match_info().unprocessed();
     let found = places.iter().find_map(|place| Some((place, place.matches(path)?)));
     let Some((place, id)) = found else { return refuse(&Problem::new(ErrorCode::UnknownPath), &request) };
-    match place.endpoints.iter().find(|endpoint| endpoint.method == request.method()) {
+    // Whoever wants the headers alone is answered as for GET; the server leaves the body out.
+    let wanted = if *request.method() == Method::HEAD { &Method::GET } else { request.method() };
+    match place.endpoints.iter().find(|endpoint| endpoint.method == wanted) {
         Some(endpoint) => {
             let id = id.to_owned();
             serve(endpoint, api, request, id, payload).await
         }
         None => {
-            let allowed: Vec<Method> = place.endpoints.iter().map(|endpoint| endpoint.method.clone()).collect();
+            let mut allowed: Vec<Method> = place.endpoints.iter().map(|endpoint| endpoint.method.clone()).collect();
+            if allowed.contains(&Method::GET) {
+                allowed.push(Method::HEAD);
+            }
             refuse(&Problem::method_not_allowed(&allowed), &request)
         }
     }

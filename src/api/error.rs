@@ -118,6 +118,8 @@ struct More {
     retry_after_s: Option<u64>,
     headers: Vec<(HeaderName, HeaderValue)>,
     signature_base: Option<String>,
+    /// Nothing is to be stored for it: it is stored, or tells about what is.
+    kept: bool,
     /// For the log, never for the client.
     cause: Option<String>,
 }
@@ -173,6 +175,18 @@ impl Problem {
     pub fn because(mut self, cause: impl fmt::Display) -> Self {
         self.more.cause = Some(cause.to_string());
         self
+    }
+
+    /// Marks what is stored under its idempotency key, or tells about what is.
+    pub(super) fn kept(mut self) -> Self {
+        self.more.kept = true;
+        self
+    }
+
+    /// Whether a repetition with the same idempotency key has to get it again: business refusals are answers, while a
+    /// malformed request, a failed proof and an overloaded server are not.
+    pub(super) fn is_answer(&self) -> bool {
+        !self.more.kept && matches!(self.code.status().as_u16(), 402 | 404 | 409 | 422)
     }
 
     pub fn cause(&self) -> Option<&str> {

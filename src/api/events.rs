@@ -225,22 +225,8 @@ impl Filter {
     }
 
     fn rows(&self, tx: &impl Read, scope: Scope) -> Result<Page<Event>, StoreError> {
-        let window = &self.window;
-        let rows = match self.payment {
-            None => {
-                let (span, order) = window.span(Span::prefix(&scope), |id| (scope, id));
-                let rows = tx.scan(&EVENTS, &span, order, window.scan_limit())?;
-                rows.into_iter().map(|((_, id), stored)| stored.open(tx, scope, id)).collect::<Result<_, _>>()?
-            }
-            Some(payment) => {
-                let (span, order) = window.span(Span::prefix(&(scope, payment)), |id| (scope, payment, id));
-                let ids = tx.scan(&EVENTS_BY_PAYMENT, &span, order, window.scan_limit())?;
-                let rows: Result<Vec<_>, _> =
-                    ids.into_iter().map(|((_, _, id), ())| events::event(tx, scope, id)).collect();
-                rows?.into_iter().flatten().collect()
-            }
-        };
-        Ok(window.page(rows))
+        let of_payment = self.payment.map(|payment| (&EVENTS_BY_PAYMENT, payment));
+        self.window.rows(tx, scope, &EVENTS, of_payment, |id, stored| stored.open(tx, scope, id))
     }
 }
 

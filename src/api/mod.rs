@@ -11,6 +11,7 @@ pub mod endpoint;
 pub mod error;
 mod events;
 pub mod fields;
+mod fingerprint;
 pub mod json;
 pub mod keys;
 pub mod kinds;

@@ -8,10 +8,11 @@ use serde::Serialize;
 use super::error::FieldCode;
 use super::fields::{Fields, Kind};
 use super::kinds::{IdOf, Int, Time};
-use crate::domain::ids::{EventId, PaymentId, RefundId};
+use crate::domain::ids::{EventId, PaymentId, RefundId, Scope};
 use crate::domain::time::Timestamp;
 use crate::lang::Text;
-use crate::store::{Key, Order, Span};
+use crate::store::tables::Index;
+use crate::store::{Key, Order, Read, Record, Span, StoreError, Table};
 
 const LIMIT_DEFAULT: usize = 20;
 const LIMIT_MAX: i64 = 100;
@@ -93,6 +94,36 @@ impl<T> Window<T> {
         }
         let limit = limit.map_or(LIMIT_DEFAULT, |limit| usize::try_from(limit).expect("the limit is small"));
         Some(Self { limit, after, before, from: None, until: None })
+    }
+}
+
+impl<T: TimedId + Key> Window<T> {
+    /// One page of a table, or of what an index leads to that is kept in the same order. `open` makes what is shown of a row.
+    pub fn rows<V: Record, X: Key + Copy, R>(
+        &self,
+        tx: &impl Read,
+        scope: Scope,
+        table: &Table<(Scope, T), V>,
+        index: Option<(&Index<X, T>, X)>,
+        open: impl Fn(T, V) -> Result<R, StoreError>,
+    ) -> Result<Page<R>, StoreError> {
+        let rows = match index {
+            None => {
+                let (span, order) = self.span(Span::prefix(&scope), |id| (scope, id));
+                let rows = tx.scan(table, &span, order, self.scan_limit())?;
+                rows.into_iter().map(|((_, id), row)| open(id, row)).collect::<Result<_, _>>()?
+            }
+            Some((index, of)) => {
+                let (span, order) = self.span(Span::prefix(&(scope, of)), |id| (scope, of, id));
+                let mut rows = Vec::new();
+                for ((_, _, id), ()) in tx.scan(index, &span, order, self.scan_limit())? {
+                    let row = tx.get(table, &(scope, id))?;
+                    rows.extend(row.map(|row| open(id, row)).transpose()?);
+                }
+                rows
+            }
+        };
+        Ok(self.page(rows))
     }
 }
 

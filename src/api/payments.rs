@@ -1,12 +1,12 @@
 //! Payments: create, read, list, change, cancel, ask the channel.
 
 use actix_web::http::Method as Verb;
-use ring::digest::{Context, SHA256};
 
 use super::commit::Committed;
 use super::endpoint::{Endpoint, Group, ReplyDoc, body, schema_of};
 use super::error::{ErrorCode, FieldCode, Problem};
 use super::fields::{Fields, describe};
+use super::fingerprint::Fingerprint;
 use super::kinds::{Amount, Chars, Email, Int, Ip, ListOf, Metadata, OneOf, ShownCode, WebAddress};
 use super::objects::{PaymentObject, payment_object, refund_object, to_bytes, write_payment};
 use super::page::{ListReply, Page, Window};
@@ -26,7 +26,7 @@ use crate::flows::record::state_key;
 use crate::flows::{FlowError, Refusal};
 use crate::lang::Text;
 use crate::store::tables::{ATTEMPTS, AnswerState, PAYMENT_BY_ORDER, PAYMENTS, PAYMENTS_BY_STATE, REFUNDS};
-use crate::store::{Read, Span, StoreError};
+use crate::store::{Read, StoreError};
 
 /// Characters of an order number, a description and a payer's id in a wallet.
 const ORDER_ID_CHARS_MAX: usize = 64;
@@ -296,30 +296,22 @@ fn customer(f: &mut Fields<'_>) -> Option<(Customer, Option<String>)> {
 
 /// Everything the shop asked for, so that a repeated create is told from a conflicting one.
 fn fingerprint(new: &NewPayment) -> [u8; 16] {
-    let mut hash = Context::new(&SHA256);
-    let mut add = |part: Option<&str>| {
-        // Lengths keep neighbours apart; the last number marks what is absent.
-        hash.update(&part.map_or(u64::MAX, |text| text.len() as u64).to_be_bytes());
-        hash.update(part.unwrap_or("").as_bytes());
-    };
-    add(Some(&new.order_id));
-    add(Some(&new.amount.to_string()));
-    add(Some(&new.description));
-    add(new.method.map(Method::code));
-    add(Some(&new.expires_in.as_millis().to_string()));
-    add(new.return_url.as_deref());
-    add(new.cancel_url.as_deref());
-    add(new.callback_url.as_deref());
-    add(new.customer.ip.map(|ip| ip.to_string()).as_deref());
-    add(new.customer.email.as_deref());
-    add(new.customer.locale.as_deref());
-    add(new.customer.openid.as_deref());
-    add(new.auth_code.as_deref());
-    for (key, value) in &new.metadata {
-        add(Some(key));
-        add(Some(value));
-    }
-    *hash.finish().as_ref().first_chunk().expect("SHA-256 has 32 bytes")
+    Fingerprint::new()
+        .with(Some(&new.order_id))
+        .with(Some(&new.amount.to_string()))
+        .with(Some(&new.description))
+        .with(new.method.map(Method::code))
+        .with(Some(&new.expires_in.as_millis().to_string()))
+        .with(new.return_url.as_deref())
+        .with(new.cancel_url.as_deref())
+        .with(new.callback_url.as_deref())
+        .with(new.customer.ip.map(|ip| ip.to_string()).as_deref())
+        .with(new.customer.email.as_deref())
+        .with(new.customer.locale.as_deref())
+        .with(new.customer.openid.as_deref())
+        .with(new.auth_code.as_deref())
+        .with_all(&new.metadata)
+        .finish()
 }
 
 async fn create(call: Call) -> Result<Reply, Problem> {
@@ -439,28 +431,14 @@ impl Filter {
     }
 
     fn rows(&self, tx: &impl Read, scope: Scope) -> Result<Page<Payment>, StoreError> {
-        let window = &self.window;
         if let Some(order) = &self.order_id {
             let id = tx.get(&PAYMENT_BY_ORDER, &(scope, order.clone()))?;
             let found = id.map(|id| tx.get(&PAYMENTS, &(scope, id))).transpose()?.flatten();
             let fits = |payment: &Payment| self.status.is_none_or(|status| status == payment.state);
             return Ok(Page::whole(found.into_iter().filter(fits).collect()));
         }
-        let rows = match self.status.map(state_key) {
-            None => {
-                let (span, order) = window.span(Span::prefix(&scope), |id| (scope, id));
-                let rows = tx.scan(&PAYMENTS, &span, order, window.scan_limit())?;
-                rows.into_iter().map(|(_, payment)| payment).collect()
-            }
-            Some(state) => {
-                let (span, order) = window.span(Span::prefix(&(scope, state)), |id| (scope, state, id));
-                let ids = tx.scan(&PAYMENTS_BY_STATE, &span, order, window.scan_limit())?;
-                let rows: Result<Vec<_>, _> =
-                    ids.into_iter().map(|((_, _, id), ())| tx.get(&PAYMENTS, &(scope, id))).collect();
-                rows?.into_iter().flatten().collect()
-            }
-        };
-        Ok(window.page(rows))
+        let of_status = self.status.map(|status| (&PAYMENTS_BY_STATE, state_key(status)));
+        self.window.rows(tx, scope, &PAYMENTS, of_status, |_, payment| Ok(payment))
     }
 }
 

@@ -1,12 +1,12 @@
 //! Refunds: ask for one, read, list.
 
 use actix_web::http::Method as Verb;
-use ring::digest::{Context, SHA256};
 
 use super::commit::Committed;
 use super::endpoint::{Endpoint, Group, ReplyDoc, body, schema_of};
 use super::error::{ErrorCode, Problem};
 use super::fields::{Fields, describe};
+use super::fingerprint::Fingerprint;
 use super::kinds::{Amount, Chars, IdOf, Metadata, OneOf};
 use super::objects::{RefundObject, refund_object, to_bytes, write_refund};
 use super::page::{ListReply, Page, Window};
@@ -14,10 +14,11 @@ use super::service::{Call, Reply};
 use crate::domain::ids::{PaymentId, RefundId, Scope};
 use crate::domain::key::Permission;
 use crate::domain::refund::{Refund, RefundState};
+use crate::flows::record::refund_state_key;
 use crate::flows::refunds::{self as flow, NewRefund, Requested};
 use crate::lang::Text;
 use crate::store::tables::{AnswerState, PAYMENTS, REFUND_BY_NUMBER, REFUNDS, REFUNDS_BY_STATE};
-use crate::store::{Read, Span, StoreError};
+use crate::store::{Read, StoreError};
 
 const REFUND_ID_CHARS_MAX: usize = 64;
 /// Source: WeChat Pay API v3, refund: `reason` has at most 80 bytes, which is 26 Chinese characters; longer ones are cut there.
@@ -55,6 +56,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
             ErrorCode::CurrencyMismatch,
             ErrorCode::TooManyRefunds,
             ErrorCode::RefundWindowOver,
+            ErrorCode::RefundNeedsApproval,
             ErrorCode::IdempotencyKeyReused,
         ],
         handler: |call| Box::pin(create(call)),
@@ -107,27 +109,21 @@ fn new_refund(f: &mut Fields<'_>) -> Option<NewRefund> {
 }
 
 fn fingerprint(new: &NewRefund) -> [u8; 16] {
-    let mut hash = Context::new(&SHA256);
-    let mut add = |part: Option<&str>| {
-        hash.update(&part.map_or(u64::MAX, |text| text.len() as u64).to_be_bytes());
-        hash.update(part.unwrap_or("").as_bytes());
-    };
-    add(new.amount.map(|amount| amount.to_string()).as_deref());
-    add(new.refund_no.as_deref());
-    add(new.reason.as_deref());
-    for (key, value) in &new.metadata {
-        add(Some(key));
-        add(Some(value));
-    }
-    *hash.finish().as_ref().first_chunk().expect("SHA-256 has 32 bytes")
+    Fingerprint::new()
+        .with(new.amount.map(|amount| amount.to_string()).as_deref())
+        .with(new.refund_no.as_deref())
+        .with(new.reason.as_deref())
+        .with_all(&new.metadata)
+        .finish()
 }
 
 async fn create(call: Call) -> Result<Reply, Problem> {
     let payment: PaymentId = call.id(ErrorCode::PaymentNotFound)?;
     let new = call.read_body(new_refund)?;
     let (scope, by) = (call.scope(), call.actor());
-    let committed = call.commit(move |_, tx, moment| {
-        let requested = flow::request(tx, scope, payment, &new, by.clone(), moment)?;
+    let committed = call.commit(move |api, tx, moment| {
+        let window_of = |account| api.gateway.channels.refund_window(account);
+        let requested = flow::request_within(tx, scope, payment, &new, by.clone(), &window_of, moment)?;
         let status = match requested {
             Requested::New(_) => 201,
             Requested::Existing(_) => 200,
@@ -169,7 +165,6 @@ impl Filter {
     }
 
     fn rows(&self, tx: &impl Read, scope: Scope) -> Result<Page<Refund>, StoreError> {
-        let window = &self.window;
         let load = |ids: Vec<RefundId>| -> Result<Vec<Refund>, StoreError> {
             let found: Result<Vec<_>, _> = ids.into_iter().map(|id| tx.get(&REFUNDS, &(scope, id))).collect();
             Ok(found?.into_iter().flatten().collect())
@@ -188,27 +183,9 @@ impl Filter {
             ids.reverse();
             return Ok(Page::whole(load(ids)?.into_iter().filter(fits).collect()));
         }
-        let rows = match self.status {
-            None => {
-                let (span, order) = window.span(Span::prefix(&scope), |id| (scope, id));
-                let rows = tx.scan(&REFUNDS, &span, order, window.scan_limit())?;
-                rows.into_iter().map(|(_, refund)| refund).collect()
-            }
-            Some(status) => {
-                let state = state_key(status);
-                let (span, order) = window.span(Span::prefix(&(scope, state)), |id| (scope, state, id));
-                let ids = tx.scan(&REFUNDS_BY_STATE, &span, order, window.scan_limit())?;
-                load(ids.into_iter().map(|((_, _, id), ())| id).collect())?
-            }
-        };
-        Ok(window.page(rows))
+        let of_status = self.status.map(|status| (&REFUNDS_BY_STATE, refund_state_key(status)));
+        self.window.rows(tx, scope, &REFUNDS, of_status, |_, refund| Ok(refund))
     }
-}
-
-/// The state's place in `RefundState::ALL`, as the index keys it.
-fn state_key(state: RefundState) -> u8 {
-    let place = RefundState::ALL.iter().position(|other| *other == state).expect("ALL lists every state");
-    u8::try_from(place).expect("there are few states")
 }
 
 async fn list(call: Call) -> Result<Reply, Problem> {

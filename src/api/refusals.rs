@@ -38,7 +38,10 @@ impl From<Refusal> for Problem {
             Refusal::CurrencyMismatch { expected } => plain(C::CurrencyMismatch)
                 .detail(Words::new(format!("应使用 {expected}"), format!("the currency must be {expected}"))),
             Refusal::TooManyRefunds => plain(C::TooManyRefunds),
-            Refusal::RefundWindowOver => plain(C::RefundWindowOver),
+            Refusal::RefundWindowOver { until } => plain(C::RefundWindowOver).detail(Words::new(
+                format!("渠道只在 {} 之前接受这笔支付的退款", until.to_rfc3339()),
+                format!("the channel gave money of this payment back until {}", until.to_rfc3339()),
+            )),
             Refusal::TooManyAttempts => plain(C::TooManyAttempts),
             Refusal::TooManyEndpoints => plain(C::TooManyWebhookEndpoints),
             Refusal::MethodUnavailable => plain(C::MethodUnavailable),
@@ -49,6 +52,15 @@ impl From<Refusal> for Problem {
             Refusal::CaseNotFound | Refusal::CaseDecided { .. } | Refusal::DecisionImpossible => {
                 Problem::new(C::InternalError).because("a case was decided over the API")
             }
+            Refusal::ApprovalNeeded { over } => plain(C::RefundNeedsApproval).detail(Words::new(
+                format!("同一笔支付累计退款超过 {over} 时，需要在控制台由两个人办理"),
+                format!("refunds of one payment beyond {over} take two persons in the console"),
+            )),
+            Refusal::ProposalNotFound
+            | Refusal::ProposalOver
+            | Refusal::OwnProposal
+            | Refusal::ProposalChanged
+            | Refusal::TooManyProposals => Problem::new(C::InternalError).because("a proposal came over the API"),
         }
     }
 }

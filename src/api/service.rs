@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use ring::signature::Ed25519KeyPair;
 
 use super::auth::{Caller, authenticate};
-use super::commit::use_nonce;
+use super::commit::{is_idempotent, use_nonce};
 use super::docs::Docs;
 use super::endpoint::Endpoint;
 use super::error::{ErrorCode, PROBLEM_JSON, Problem, Words};
@@ -21,6 +21,7 @@ use super::json::BODY_BYTES_MAX;
 use super::keys::{Credential, KeyDirectory};
 use super::rate::{AddressLimit, Rate, Verdict};
 use super::signature::{ReplyKey, SignatureKey, sign_reply};
+use crate::audit::{self, log::Stamp};
 use crate::crypto::{OpenError, Place};
 use crate::domain::event::Actor;
 use crate::domain::ids::Scope;
@@ -94,6 +95,7 @@ fn reply_key(store: &Store, gateway: &Gateway) -> Result<Ed25519KeyPair, Gateway
 }
 
 /// One authenticated request on its way to its handler.
+#[derive(Clone)]
 pub struct Call {
     pub api: Arc<Api>,
     pub caller: Caller,
@@ -112,6 +114,11 @@ impl Call {
 
     pub fn actor(&self) -> Actor {
         Actor::Api(self.caller.key.id)
+    }
+
+    /// Who acts, for the audit record that is written with a change.
+    pub fn stamp(&self) -> Stamp {
+        Stamp { at: self.now, actor: audit::Actor::ApiKey(self.caller.key.id), ip: self.caller.client.to_string() }
     }
 
     /// An id in the path. What is no id names nothing, so it is not found.
@@ -193,9 +200,14 @@ pub async fn serve(
         Err(problem) => return refuse(&problem, &request),
     };
     let call = Call { api: api.clone(), caller: caller.clone(), request: request.clone(), id, body, now, endpoint };
+    let repeatable = is_idempotent(&request).then(|| call.clone());
     let answered = match admit(&call).await {
         Ok(()) => (endpoint.handler)(call).await,
         Err(problem) => Err(problem),
+    };
+    let answered = match (answered, repeatable) {
+        (Err(problem), Some(call)) if problem.is_answer() => call.keep(problem).await,
+        (answered, _) => answered,
     };
     let mut response = match answered {
         Ok(reply) => reply.into_response(),

@@ -16,6 +16,7 @@ use super::objects::{Moment, to_bytes};
 use super::page::ListReply;
 use super::payments::nothing;
 use super::service::{Call, Reply};
+use crate::audit::{Action, Detail};
 use crate::domain::endpoint::{ENDPOINTS_MAX, Endpoint as Webhook, EndpointState};
 use crate::domain::event::EventType;
 use crate::domain::ids::{EndpointId, Mode, Scope};
@@ -271,9 +272,11 @@ async fn create(call: Call) -> Result<Reply, Problem> {
         events: wanted.events,
         secret: fresh.sealed,
     };
-    let shown = new.clone();
+    let (shown, stamp) = (new.clone(), call.stamp());
     let committed = call.commit(move |_, tx, moment| {
         let webhook = flow::create(tx, scope, &new, moment)?;
+        let detail = Detail::new().with("url", &webhook.url);
+        stamp.record(tx, scope.merchant, Action::EndpointCreated, id, detail)?;
         Ok(AnswerState::Done { status: 201, body: webhook_bytes(scope, &webhook, None) })
     });
     with_secret(&call, committed.await?, shown.id, &fresh.shown.to_text()).await
@@ -338,9 +341,13 @@ async fn update(call: Call) -> Result<Reply, Problem> {
     if let Some(url) = &change.url {
         check_target(&call.api.gateway.settings.callbacks, "#/url", url)?;
     }
-    let scope = call.scope();
+    let (scope, stamp) = (call.scope(), call.stamp());
     let committed = call.commit(move |_, tx, _| {
+        let before = tx.get(&TABLE, &(scope, id))?.map(|webhook| webhook.url).unwrap_or_default();
         let webhook = flow::update(tx, scope, id, &change)?;
+        let enabled = webhook.state == EndpointState::Enabled;
+        let detail = Detail::new().with("from", before).with("url", &webhook.url).with("enabled", enabled);
+        stamp.record(tx, scope.merchant, Action::EndpointChanged, id, detail)?;
         Ok(AnswerState::Done { status: 200, body: webhook_bytes(scope, &webhook, None) })
     });
     Ok(at_once(committed.await?))
@@ -349,9 +356,11 @@ async fn update(call: Call) -> Result<Reply, Problem> {
 async fn remove(call: Call) -> Result<Reply, Problem> {
     let id: EndpointId = call.id(ErrorCode::WebhookEndpointNotFound)?;
     call.read_body(nothing)?;
-    let scope = call.scope();
+    let (scope, stamp) = (call.scope(), call.stamp());
     let committed = call.commit(move |_, tx, _| {
+        let url = tx.get(&TABLE, &(scope, id))?.map(|webhook| webhook.url).unwrap_or_default();
         flow::remove(tx, scope, id)?;
+        stamp.record(tx, scope.merchant, Action::EndpointDeleted, id, Detail::new().with("url", url))?;
         let object = DeletedObject { id, object: "webhook_endpoint", deleted: true };
         Ok(AnswerState::Done { status: 200, body: to_bytes(&object) })
     });
@@ -380,10 +389,12 @@ fn rotation(f: &mut Fields<'_>) -> Option<Duration> {
 async fn rotate(call: Call) -> Result<Reply, Problem> {
     let id: EndpointId = call.id(ErrorCode::WebhookEndpointNotFound)?;
     let overlap = call.read_body(rotation)?;
-    let scope = call.scope();
+    let (scope, stamp) = (call.scope(), call.stamp());
     let fresh = flow::fresh_secret(&call.api.gateway, scope, id);
     let committed = call.commit(move |_, tx, moment| {
         let webhook = flow::rotate(tx, scope, id, &fresh.sealed, overlap, moment)?;
+        let detail = Detail::new().with("overlap_hours", overlap.as_seconds() / 3600);
+        stamp.record(tx, scope.merchant, Action::EndpointSecretRotated, id, detail)?;
         Ok(AnswerState::Done { status: 200, body: webhook_bytes(scope, &webhook, None) })
     });
     with_secret(&call, committed.await?, id, &fresh.shown.to_text()).await

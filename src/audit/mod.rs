@@ -108,6 +108,12 @@ actions! {
     MerchantCreated = "merchant.created",
     MasterKeyChanged = "master_key.changed",
     CaseDecided = "case.decided",
+    RefundProposed = "refund.proposed",
+    RefundApproved = "refund.approved",
+    /// By the second person, or withdrawn by the first.
+    RefundRefused = "refund.refused",
+    ApprovalRuleChanged = "approval_rule.changed",
+    Exported = "data.exported",
 }
 
 /// What is said about an action: names and values, cut to size, secrets and personal data masked.

@@ -32,13 +32,13 @@ const RETRY_AFTER_SECONDS: u32 = 3;
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .app_data(web::Data::new(live::Streams::default()))
-        .route("/c/{token}", web::get().to(show))
+        .route("/c/{token}", crate::web::reading().to(show))
         .route("/c/{token}/method", web::post().to(choose))
         .route("/c/{token}/cancel", web::post().to(cancel))
-        .route("/c/{token}/return", web::get().to(come_back))
+        .route("/c/{token}/return", crate::web::reading().to(come_back))
         // UnionPay's page sends the browser back with a form. It is not read.
         .route("/c/{token}/return", web::post().to(come_back))
-        .route("/c/{token}/status", web::get().to(status))
+        .route("/c/{token}/status", crate::web::reading().to(status))
         .route("/c/{token}/events", web::get().to(live::events));
 }
 

@@ -1,11 +1,8 @@
 //! Live status as server-sent events. Source: WHATWG HTML, section 9.2.
 
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::header;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -18,6 +15,7 @@ use crate::domain::ids::PaymentId;
 use crate::domain::time::Duration;
 use crate::flows::gateway::Gateway;
 use crate::server::Stopping;
+use crate::web::Streamed;
 
 /// Pages watched at once by one worker; the next is told to poll.
 const STREAMS_PER_WORKER_MAX: usize = 1024;
@@ -83,7 +81,7 @@ pub(super) async fn events(
         .insert_header((header::CACHE_CONTROL, "no-store"))
         // Proxies that collect answers would hold the events back.
         .insert_header(("x-accel-buffering", "no"))
-        .body(Events(receiver))
+        .body(Streamed(receiver))
 }
 
 struct Watcher {
@@ -92,7 +90,7 @@ struct Watcher {
     payment: PaymentId,
     device: Device,
     wish: Wish,
-    sender: mpsc::Sender<Bytes>,
+    sender: mpsc::Sender<Result<Bytes, Infallible>>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -113,26 +111,11 @@ impl Watcher {
                 next.push_str(&format!("event: status\ndata: {json}\n\n"));
                 told = status.mark;
             }
-            if self.sender.send(Bytes::from(std::mem::take(&mut next))).await.is_err() || status.done {
+            if self.sender.send(Ok(Bytes::from(std::mem::take(&mut next)))).await.is_err() || status.done {
                 return;
             }
             // Either way the status is read again: its time may be over without anything having been written.
             drop(tokio::time::timeout(HEARTBEAT.to_std(), watch.changed()).await);
         }
-    }
-}
-
-/// The body of such an answer.
-struct Events(mpsc::Receiver<Bytes>);
-
-impl MessageBody for Events {
-    type Error = Infallible;
-
-    fn size(&self) -> BodySize {
-        BodySize::Stream
-    }
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
-        self.0.poll_recv(context).map(|bytes| bytes.map(Ok))
     }
 }

@@ -154,6 +154,11 @@ impl Registry {
         self.accounts.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
+    /// How long after a payment the account's channel gives money back, while the account can be used.
+    pub fn refund_window(&self, id: AccountId) -> Option<Duration> {
+        self.get(id).map(|open| open.channel.terms().refund_window)
+    }
+
     pub fn all(&self) -> Vec<Arc<OpenAccount>> {
         self.accounts.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }

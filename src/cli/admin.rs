@@ -10,8 +10,6 @@ use super::config::Config;
 use super::failure::{Exit, Failure};
 use super::place::{open_store, open_vault, socket_file};
 use super::{Teller, Terminal, backup, key, user};
-use crate::console::auth::records::{SetupPurpose, SetupToken};
-use crate::console::auth::setup;
 use crate::crypto::Vault;
 use crate::env::Env;
 use crate::flows::gateway::Gateway;
@@ -201,12 +199,6 @@ impl<W: Write> Teller for Remote<W> {
     fn progress(&mut self, label: &str, done: u64, total: u64) {
         drop(write_line(&mut self.0, &Answer::Progress { label: label.to_owned(), done, total }));
     }
-}
-
-/// A one-time link: its address to print, and the row to store under its hash.
-pub fn setup_link(purpose: SetupPurpose, env: &Env, base_url: &str) -> (String, [u8; 32], SetupToken) {
-    let (token, setup) = setup::issue(purpose, env.entropy.as_ref(), env.now());
-    (format!("{base_url}{}", setup::path(&token)), token.hash(), setup)
 }
 
 fn write_line(mut to: impl Write, value: &impl serde::Serialize) -> std::io::Result<()> {

@@ -4,7 +4,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::admin::setup_link;
 use super::config::{self, CONFIG_FILE, Config};
 use super::failure::{Exit, Failure};
 use super::place::{STORE_FILE, build_store, create_private_dir, lost_data, master_key, store_file, write_config};
@@ -12,6 +11,7 @@ use crate::api::keys::{self, NewKey, NewKeyKind};
 use crate::audit::log::Stamp;
 use crate::audit::{Action, Detail};
 use crate::console::auth::records::SetupPurpose;
+use crate::console::auth::setup::Link;
 use crate::crypto::{KeyCheck, Vault};
 use crate::domain::ids::Mode;
 use crate::domain::key::Permission;
@@ -137,19 +137,20 @@ fn fill(
     let token = issued.secret.expect("a bearer key has a token");
     let check = KeyCheck::new(vault, env.entropy.as_ref());
     let purpose = SetupPurpose::FirstOwner { merchant: new.id() };
-    let (link, hash, setup) = setup_link(purpose, env, &config.base_url().to_string());
+    let link = Link::new(purpose, env, &config.base_url().to_string());
+    let url = link.url.clone();
     let (rows, key, stamp) = (new.clone(), issued.key, Stamp::system(env.now()));
     store.write_blocking(move |tx| {
         tx.put(&KEY_CHECK, &0, &check)?;
         rows.store(tx)?;
         enrolment.store(tx)?;
         keys::store_key(tx, &key)?;
-        tx.put(&crate::store::tables::SETUP_TOKENS, &hash, &setup)?;
+        link.store(tx)?;
         stamp.record(tx, rows.id(), Action::MerchantCreated, rows.id(), Detail::new())?;
         stamp.record(tx, rows.id(), Action::KeyCreated, key.id, Detail::new().with("mode", Mode::Test.as_str()))?;
         Ok::<_, StoreError>(())
     })?;
-    Ok((link, new, token))
+    Ok((url, new, token))
 }
 
 impl Created {

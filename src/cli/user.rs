@@ -1,15 +1,16 @@
 //! `coffer user`: people who log in to the console, for when nobody can log in to manage them there.
 
 use super::Teller;
-use super::admin::{Workbench, setup_link};
+use super::admin::Workbench;
 use super::failure::{Exit, Failure};
 use crate::audit::log::Stamp;
 use crate::audit::{Action, Detail};
 use crate::console::auth::people::{self, PeopleError};
 use crate::console::auth::records::{Login, Membership, SetupPurpose, User};
 use crate::console::auth::roles::Role;
+use crate::console::auth::setup::Link;
 use crate::domain::ids::MerchantId;
-use crate::store::tables::{MERCHANTS, SETUP_TOKENS};
+use crate::store::tables::MERCHANTS;
 use crate::store::{Order, Read, Span, StoreError};
 
 /// Merchants that are looked through for the only one.
@@ -120,13 +121,13 @@ fn link(
     object: String,
     detail: Detail,
 ) -> Result<String, Failure> {
-    let (link, hash, setup) = setup_link(purpose, &bench.env, &bench.base_url);
-    let stamp = Stamp::system(bench.env.now());
+    let link = Link::new(purpose, &bench.env, &bench.base_url);
+    let (url, stamp) = (link.url.clone(), Stamp::system(bench.env.now()));
     bench.store.write_blocking(move |tx| {
-        tx.put(&SETUP_TOKENS, &hash, &setup)?;
+        link.store(tx)?;
         stamp.record(tx, chain, action, &object, detail.clone())
     })?;
-    Ok(link)
+    Ok(url)
 }
 
 fn find(bench: &Workbench, login: &Login) -> Result<User, Failure> {

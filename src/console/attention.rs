@@ -1,4 +1,5 @@
-//! What waits for a person: differences between what was asked for and what a channel says.
+//! What waits for a person: differences between what was asked for and what a channel says, and refunds that take a second
+//! person.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +7,15 @@ use actix_web::http::StatusCode;
 use askama::Template;
 
 use super::paging::{Cursor, Pager, Rows, page as page_of};
+use super::payments;
 use super::visit::{Member, Reply};
 use super::words;
+use crate::domain::approval::{Command, PROPOSALS_WAITING_MAX, Proposal};
 use crate::domain::case::Case;
 use crate::domain::ids::{CaseId, PaymentId, Scope};
-use crate::store::tables::{CASES, CASES_OPEN, PAYMENTS};
-use crate::store::{Read, Span, StoreError};
+use crate::domain::money::Money;
+use crate::store::tables::{CASES, CASES_OPEN, PROPOSALS, PROPOSALS_WAITING};
+use crate::store::{Order, Read, Span, StoreError};
 use crate::web::{Frame, Page, Room};
 
 #[derive(Template)]
@@ -22,14 +26,21 @@ struct AttentionPage {
     /// The decided ones too.
     all: bool,
     cases: Vec<Case>,
+    /// Refunds that wait for a second person.
+    proposals: Vec<Proposal>,
     /// Order numbers of the payments they are about.
     orders: BTreeMap<PaymentId, String>,
     pager: Pager,
 }
 
 impl AttentionPage {
-    fn order(&self, case: &Case) -> &str {
-        self.orders.get(&case.payment).map_or("", String::as_str)
+    fn order(&self, payment: &PaymentId) -> &str {
+        self.orders.get(payment).map_or("", String::as_str)
+    }
+
+    fn refund_of(&self, proposal: &Proposal) -> (PaymentId, Money) {
+        let Command::Refund { payment, amount, .. } = &proposal.command;
+        (*payment, *amount)
     }
 }
 
@@ -37,21 +48,30 @@ pub(super) async fn page(member: Member) -> Reply {
     let all = member.query.text("show") == "all";
     let cursor = Cursor::read(member.query.text("after"), member.query.text("before"));
     let scope = member.scope();
-    let (rows, orders) = member
+    let (rows, proposals, orders) = member
         .console
         .store()
         .read(move |tx| {
             let rows = list(tx, scope, all, &cursor)?;
-            let mut orders = BTreeMap::new();
-            for case in &rows.rows {
-                orders.extend(tx.get(&PAYMENTS, &(scope, case.payment))?.map(|payment| (payment.id, payment.order_id)));
-            }
-            Ok::<_, StoreError>((rows, orders))
+            let proposals = waiting(tx, scope)?;
+            let asked = proposals.iter().map(|proposal| {
+                let Command::Refund { payment, .. } = &proposal.command;
+                *payment
+            });
+            let orders = payments::orders(tx, scope, rows.rows.iter().map(|case| case.payment).chain(asked))?;
+            Ok::<_, StoreError>((rows, proposals, orders))
         })
         .await?;
     let pager = Pager::new(&member.page, &rows, |case| case.id.to_string());
     let (page, frame) = (member.page.clone(), member.frame(Room::Attention));
-    Ok(member.render(StatusCode::OK, &AttentionPage { page, frame, all, cases: rows.rows, orders, pager }))
+    Ok(member.render(StatusCode::OK, &AttentionPage { page, frame, all, cases: rows.rows, proposals, orders, pager }))
+}
+
+/// Proposals that nobody has decided, the oldest first.
+fn waiting(tx: &impl Read, scope: Scope) -> Result<Vec<Proposal>, StoreError> {
+    let rows = tx.scan(&PROPOSALS_WAITING, &Span::prefix(&scope), Order::Ascending, PROPOSALS_WAITING_MAX)?;
+    let proposals = rows.into_iter().map(|(row, ())| tx.get(&PROPOSALS, &row));
+    Ok(proposals.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
 fn list(tx: &impl Read, scope: Scope, all: bool, cursor: &Cursor<CaseId>) -> Result<Rows<Case>, StoreError> {

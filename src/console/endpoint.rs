@@ -14,7 +14,7 @@ use crate::domain::endpoint::{Delivery, DeliveryAttempt, DeliveryState, Endpoint
 use crate::domain::event::Event;
 use crate::domain::ids::{EndpointId, EventId};
 use crate::domain::time::Timestamp;
-use crate::flows::deliveries::{self, RESEND_BULK_MAX};
+use crate::flows::deliveries::{self, RESEND_BULK_MAX, Resent};
 use crate::flows::{FlowError, Moment, endpoints, events};
 use crate::store::tables::{DELIVERIES, DELIVERY_ATTEMPTS};
 use crate::store::{Order, Read, Span, StoreError, WriteTx};
@@ -22,6 +22,8 @@ use crate::web::{Frame, Page, Room};
 
 /// Deliveries of one page.
 const ROWS: usize = 50;
+/// Pieces of [`RESEND_BULK_MAX`] that one request sends again.
+const RESEND_PIECES_MAX: usize = 20;
 /// Attempts of one delivery that are shown, the newest.
 const ATTEMPTS_MAX: usize = 50;
 
@@ -170,23 +172,42 @@ pub(super) async fn resend(member: Member) -> Reply {
     let scope = member.scope();
     let events: Vec<EventId> =
         member.form.all("events[]").take(RESEND_BULK_MAX).filter_map(|text| text.parse().ok()).collect();
-    let all = member.form.has("all");
-    let count = change(&member, Action::CallbackResent, move |tx, moment| {
-        let count = if all {
-            deliveries::resend_failed(tx, scope, id, Timestamp::MIN, moment)?
-        } else {
+    let resent = if member.form.has("all") {
+        resend_all(&member, id).await
+    } else {
+        let resend = move |tx: &mut WriteTx<'_>, moment: &mut Moment| {
             for event in &events {
                 deliveries::resend(tx, scope, *event, Some(id), moment)?;
             }
-            events.len()
+            Ok((Resent { count: events.len(), more: false }, Detail::new().with("count", events.len())))
         };
-        Ok((count, Detail::new().with("count", count)))
-    });
-    match count.await {
-        Ok(0) => Ok(member.go(&format!("{}?done=nothing", place(id)))),
-        Ok(_) => Ok(member.go(&format!("{}?done=resent", place(id)))),
-        Err(error) => member.refuse(error, &place(id)),
+        change(&member, Action::CallbackResent, resend).await
+    };
+    let done = match resent {
+        Ok(Resent { count: 0, .. }) => "nothing",
+        Ok(Resent { more: false, .. }) => "resent",
+        Ok(Resent { more: true, .. }) => "resent_part",
+        Err(error) => return member.refuse(error, &place(id)),
+    };
+    Ok(member.go(&format!("{}?done={done}", place(id))))
+}
+
+/// Everything that the endpoint did not take, a bounded piece in each commit; says when there is more than one request does.
+async fn resend_all(member: &Member, id: EndpointId) -> Result<Resent, FlowError> {
+    let scope = member.scope();
+    let mut all = Resent { count: 0, more: true };
+    for _ in 0..RESEND_PIECES_MAX {
+        let piece = change(member, Action::CallbackResent, move |tx, moment| {
+            let resent = deliveries::resend_failed(tx, scope, id, Timestamp::MIN, moment)?;
+            Ok((resent, Detail::new().with("count", resent.count).with("more", resent.more)))
+        });
+        let piece = piece.await?;
+        all = Resent { count: all.count + piece.count, more: piece.more };
+        if !piece.more {
+            break;
+        }
     }
+    Ok(all)
 }
 
 pub(super) async fn switch(member: Member) -> Reply {

@@ -10,6 +10,7 @@ use super::auth::roles::Permission;
 use super::days::date_of;
 use super::visit::{Member, Reply};
 use super::words;
+use crate::domain::approval::PROPOSALS_WAITING_MAX;
 use crate::domain::case::Case;
 use crate::domain::endpoint::{ENDPOINTS_MAX, Endpoint, EndpointState};
 use crate::domain::ids::Scope;
@@ -17,9 +18,10 @@ use crate::domain::method::Method;
 use crate::domain::money::{Currency, Money};
 use crate::domain::refund::{Refund, RefundState};
 use crate::domain::time::{Duration, Timestamp};
-use crate::flows::record::{day_in_zone, method_key};
+use crate::flows::record::{day_in_zone, method_key, refund_state_key};
 use crate::store::tables::{
-    CASES, CASES_OPEN, DAYS, DayTotals, ENDPOINTS, ENDPOINTS_FAILING, KEYS, PAYMENTS, REFUNDS, REFUNDS_BY_STATE,
+    CASES, CASES_OPEN, DAYS, DayTotals, ENDPOINTS, ENDPOINTS_FAILING, KEYS, PAYMENTS, PROPOSALS_WAITING, REFUNDS,
+    REFUNDS_BY_STATE,
 };
 use crate::store::{Order, Read, Span, StoreError};
 use crate::web::{Day, DayChart, Frame, Icon, Page, Room, Share, Shares};
@@ -113,6 +115,8 @@ struct Facts {
     endpoints: Vec<Endpoint>,
     cases: Vec<Case>,
     slow_refunds: Vec<Refund>,
+    /// Refunds that wait for a second person.
+    proposals: usize,
     is_new: bool,
     has_key: bool,
 }
@@ -159,10 +163,8 @@ fn read(tx: &impl Read, scope: Scope, today: u32, now: Timestamp) -> Result<Fact
         cases.extend(tx.get(&CASES, &(scope, id))?);
     }
     let mut slow_refunds = Vec::new();
-    for (place, state) in (0u8..).zip(RefundState::ALL) {
-        if state.is_final() {
-            continue;
-        }
+    for state in RefundState::ALL.into_iter().filter(|state| !state.is_final()) {
+        let place = refund_state_key(state);
         // Ids begin with their time, so the oldest come first.
         let rows = tx.scan(&REFUNDS_BY_STATE, &Span::prefix(&(scope, place)), Order::Ascending, REFUNDS_MAX)?;
         for ((_, _, id), ()) in rows.into_iter().filter(|((_, _, id), ())| now.since(id.created_at()) >= REFUND_SLOW) {
@@ -175,6 +177,7 @@ fn read(tx: &impl Read, scope: Scope, today: u32, now: Timestamp) -> Result<Fact
         endpoints,
         cases,
         slow_refunds,
+        proposals: tx.scan(&PROPOSALS_WAITING, &of_scope, Order::Ascending, PROPOSALS_WAITING_MAX)?.len(),
         is_new: tx.scan(&PAYMENTS, &of_scope, Order::Ascending, 1)?.is_empty(),
         has_key: !tx.scan(&KEYS, &of_scope, Order::Ascending, 1)?.is_empty(),
     })
@@ -277,6 +280,20 @@ fn attention(member: &Member, facts: &Facts) -> Vec<Attention> {
             why: String::new(),
             href: "/console/attention".to_owned(),
             way: page.t("看全部", "Show all").to_owned(),
+        });
+    }
+    if facts.proposals > 0 && member.may(Permission::Refund) {
+        let count = facts.proposals;
+        list.push(Attention {
+            bad: false,
+            icon: Icon::Refunds,
+            what: match page.zh() {
+                true => format!("{count} 笔大额退款等待复核"),
+                false => format!("{count} large refunds wait for a second person"),
+            },
+            why: String::new(),
+            href: "/console/attention".to_owned(),
+            way: page.t("去看", "Look").to_owned(),
         });
     }
     for endpoint in &facts.endpoints {

@@ -188,7 +188,8 @@ struct SubRow {
 fn sub_link(sub: Sub) -> Option<String> {
     match sub {
         Sub::Refund(refund) => Some(refund_path(refund)),
-        Sub::None | Sub::ChannelAccount(_) | Sub::Merchant(_) | Sub::Case(_) => None,
+        Sub::Case(case) => Some(format!("/console/cases/{case}")),
+        Sub::None | Sub::ChannelAccount(_) | Sub::Merchant(_) => None,
     }
 }
 
@@ -261,6 +262,7 @@ struct EntriesPage {
     frame: Frame,
     entries: Vec<Chained>,
     pager: Pager,
+    may_export: bool,
 }
 
 /// The amount that an entry moves: all its debits.
@@ -279,7 +281,13 @@ pub(super) async fn entries_page(member: Member) -> Reply {
         .await?
         .map(|(_, chained)| chained);
     let pager = Pager::new(&member.page, &rows, |chained| chained.seq.to_string());
-    let page = EntriesPage { page: member.page.clone(), frame: member.frame(Room::Ledger), entries: rows.rows, pager };
+    let page = EntriesPage {
+        page: member.page.clone(),
+        frame: member.frame(Room::Ledger),
+        entries: rows.rows,
+        pager,
+        may_export: member.may(Permission::Export),
+    };
     Ok(member.render(StatusCode::OK, &page))
 }
 

@@ -15,6 +15,8 @@ pub mod verification;
 /// From a request to the person and the page.
 pub mod visit;
 
+/// A refund that waits for a second person.
+mod approval;
 /// What waits for a person.
 mod attention;
 /// Who did what.
@@ -27,6 +29,8 @@ mod case;
 mod case_form;
 /// Asking again for the second factor before a step that moves money or rights.
 mod confirm;
+/// Tables for spreadsheets.
+mod csv;
 /// Days as people type them.
 mod days;
 /// API keys.
@@ -37,10 +41,13 @@ mod endpoint;
 mod endpoint_form;
 /// Enrolling an authenticator, and the recovery codes.
 mod enrol;
-/// Password, then second factor.
+/// Lists as files.
+mod export;
+/// The first page.
 mod home;
 /// The books.
 mod ledger;
+/// Password, then second factor.
 mod login;
 /// What a person sets for himself.
 mod me;
@@ -72,6 +79,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 use self::auth::attempts::Throttle;
@@ -92,6 +100,7 @@ struct Inner {
     gateway: Gateway,
     hasher: Hasher,
     throttle: Mutex<Throttle>,
+    exports: Arc<Semaphore>,
     public_url: Url,
     own_origins: Vec<String>,
     trusted_proxies: Vec<IpNet>,
@@ -105,6 +114,7 @@ impl Console {
             hasher: Hasher::new(gateway.env.entropy.clone()),
             gateway,
             throttle: Mutex::default(),
+            exports: Arc::new(Semaphore::new(export::EXPORTS_MAX)),
             own_origins: origins_of(&public_url),
             public_url,
             trusted_proxies,
@@ -130,6 +140,11 @@ impl Console {
     /// Failures of those who guess.
     fn throttle(&self) -> MutexGuard<'_, Throttle> {
         self.0.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place among the files being made; none while all are taken.
+    fn export_place(&self) -> Option<OwnedSemaphorePermit> {
+        self.0.exports.clone().try_acquire_owned().ok()
     }
 
     pub fn hasher(&self) -> &Hasher {

@@ -1,9 +1,12 @@
 //! The list of payments: filtered by state and day, paged by cursor. Every filter has its index, so a page costs the same
 //! however many payments there are.
 
+use std::collections::BTreeMap;
+
 use actix_web::http::StatusCode;
 use askama::Template;
 
+use super::auth::roles::Permission;
 use super::days::day_range;
 use super::paging::{Cursor, Pager, Rows, page as page_of};
 use super::visit::{Member, Reply};
@@ -26,6 +29,7 @@ struct PaymentsPage {
     state: Option<PaymentState>,
     from: String,
     to: String,
+    may_export: bool,
 }
 
 impl PaymentsPage {
@@ -35,6 +39,11 @@ impl PaymentsPage {
 
     fn is_state(&self, state: &PaymentState) -> bool {
         self.state.as_ref() == Some(state)
+    }
+
+    /// What the file is filtered by, as the list is.
+    fn filters(&self) -> [(&'static str, &str); 3] {
+        [("status", self.state.map_or("", PaymentState::code)), ("from", &self.from), ("to", &self.to)]
     }
 
     fn tab(&self, state: &str) -> String {
@@ -58,8 +67,22 @@ pub(super) async fn page(member: Member) -> Reply {
         state,
         from,
         to,
+        may_export: member.may(Permission::Export),
     };
     Ok(member.render(StatusCode::OK, &page))
+}
+
+/// Order numbers of payments that rows of other lists belong to.
+pub(super) fn orders(
+    tx: &impl Read,
+    scope: Scope,
+    payments: impl IntoIterator<Item = PaymentId>,
+) -> Result<BTreeMap<PaymentId, String>, StoreError> {
+    let mut orders = BTreeMap::new();
+    for id in payments {
+        orders.extend(tx.get(&PAYMENTS, &(scope, id))?.map(|payment| (id, payment.order_id)));
+    }
+    Ok(orders)
 }
 
 fn list(

@@ -7,13 +7,12 @@ use askama::Template;
 use super::auth::people::{self, PeopleError};
 use super::auth::records::{Login, Membership, PERSON_NAME_CHARS_MAX, SetupPurpose, User};
 use super::auth::roles::{Permission, Role};
-use super::auth::setup as links;
+use super::auth::setup::Link;
 use super::endpoint::SecretPage;
 use super::settings::{Tab, Tabs};
 use super::visit::{Member, Notice, Problem, Reply, role_name};
 use crate::audit::{Action, Detail};
 use crate::domain::ids::UserId;
-use crate::store::tables::SETUP_TOKENS;
 use crate::web::{Frame, Page, Room};
 
 #[derive(Template)]
@@ -137,14 +136,14 @@ async fn issue(
     object: String,
     detail: Detail,
 ) -> Result<String, Problem> {
-    let (token, setup) = links::issue(purpose, member.console.env().entropy.as_ref(), member.now);
-    let (hash, stamp, chain) = (token.hash(), member.stamp(), member.chain());
+    let link = Link::new(purpose, member.console.env(), &member.console.link(""));
+    let (url, stamp, chain) = (link.url.clone(), member.stamp(), member.chain());
     let stored = member.console.store().write(move |tx| {
-        tx.put(&SETUP_TOKENS, &hash, &setup)?;
+        link.store(tx)?;
         stamp.record(tx, chain, action, &object, detail.clone())
     });
     stored.await?;
-    Ok(member.console.link(&format!("/console/setup/{}", token.to_text().as_str())))
+    Ok(url)
 }
 
 fn show_link(member: &Member, link: &str) -> Reply {

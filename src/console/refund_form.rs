@@ -12,12 +12,13 @@ use ring::digest;
 use super::visit::{Member, Problem, Reply};
 use super::words;
 use crate::audit::{Action, Detail};
+use crate::domain::approval::Command;
 use crate::domain::event::Actor;
 use crate::domain::ids::PaymentId;
 use crate::domain::money::{BadAmount, Money};
 use crate::domain::payment::{Payment, PaymentState};
 use crate::flows::refunds::{self, NewRefund};
-use crate::flows::{FlowError, Moment, Refusal};
+use crate::flows::{FlowError, Moment, Refusal, approvals};
 use crate::store::Read;
 use crate::store::tables::PAYMENTS;
 use crate::web::{Frame, Page, Room};
@@ -137,12 +138,14 @@ pub(super) async fn submit(member: Member) -> Reply {
         metadata: BTreeMap::new(),
         fingerprint: fingerprint(id, amount, &form.reason),
     };
+    let channels = member.console.gateway().channels.clone();
     let requested = member
         .console
         .store()
         .write(move |tx| {
             let mut moment = moment;
-            let requested = refunds::request(tx, scope, id, &new, by.clone(), &mut moment)?;
+            let window_of = |account| channels.refund_window(account);
+            let requested = refunds::request_within(tx, scope, id, &new, by.clone(), &window_of, &mut moment)?;
             if let refunds::Requested::New(refund) = &requested {
                 let detail = Detail::new().with("payment", id).with("amount", refund.amount);
                 stamp.record(tx, scope.merchant, Action::RefundCreated, refund.id, detail)?;
@@ -150,12 +153,44 @@ pub(super) async fn submit(member: Member) -> Reply {
             Ok::<_, FlowError>(requested)
         })
         .await;
+    let requested = match requested {
+        Err(FlowError::Refused(Refusal::ApprovalNeeded { .. })) => return propose(&member, form, amount).await,
+        other => other,
+    };
     match requested {
         Ok(_) => Ok(member.go(&format!("/console/payments/{id}?done=refunded"))),
         Err(FlowError::Refused(Refusal::PaymentNotFound)) => Err(Problem::NotFound),
         Err(FlowError::Refused(refusal)) => {
             form.errors.whole = words::refusal_text(&refusal, &member.page);
             Ok(show(&member, StatusCode::CONFLICT, &form))
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// Keeps the refund until another person has agreed.
+async fn propose(member: &Member, mut form: RefundForm, amount: Money) -> Reply {
+    let (scope, stamp, maker) = (member.scope(), member.stamp(), member.user.id);
+    let (moment, channels) = (Moment::new(member.console.env()), member.console.gateway().channels.clone());
+    let command = Command::Refund {
+        payment: form.payment.id,
+        amount,
+        refund_no: form.number.clone(),
+        reason: Some(form.reason.clone()).filter(|reason| !reason.is_empty()),
+    };
+    let proposed = member.console.store().write(move |tx| {
+        let window_of = |account| channels.refund_window(account);
+        let proposal = approvals::propose(tx, scope, &command, maker, &window_of, &mut moment.clone())?;
+        let Command::Refund { payment, amount, .. } = &command;
+        let detail = Detail::new().with("payment", payment).with("amount", amount);
+        stamp.record(tx, scope.merchant, Action::RefundProposed, proposal.id, detail)?;
+        Ok::<_, FlowError>(proposal.id)
+    });
+    match proposed.await {
+        Ok(id) => Ok(member.go(&format!("/console/approvals/{id}?done=proposed"))),
+        Err(FlowError::Refused(refusal)) => {
+            form.errors.whole = words::refusal_text(&refusal, &member.page);
+            Ok(show(member, StatusCode::CONFLICT, &form))
         }
         Err(other) => Err(other.into()),
     }

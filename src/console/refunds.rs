@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use actix_web::http::StatusCode;
 use askama::Template;
 
+use super::auth::roles::Permission;
 use super::paging::{Cursor, Pager, Rows, page as page_of};
+use super::payments;
 use super::visit::{Member, Problem, Reply};
 use super::words;
 use crate::domain::ids::{PaymentId, RefundId, Scope};
 use crate::domain::payment::Payment;
 use crate::domain::refund::{Refund, RefundState};
+use crate::flows::record::refund_state_key;
 use crate::store::tables::{PAYMENTS, REFUNDS, REFUNDS_BY_STATE};
 use crate::store::{Read, Span, StoreError};
 use crate::web::{Frame, Page, Room};
@@ -25,11 +28,17 @@ struct RefundsPage {
     orders: BTreeMap<PaymentId, String>,
     pager: Pager,
     state: Option<RefundState>,
+    may_export: bool,
 }
 
 impl RefundsPage {
     fn is_state(&self, state: &RefundState) -> bool {
         self.state.as_ref() == Some(state)
+    }
+
+    /// What the file is filtered by, as the list is.
+    fn filters(&self) -> [(&'static str, &'static str); 1] {
+        [("status", self.state.map_or("", RefundState::code))]
     }
 
     fn order(&self, refund: &Refund) -> &str {
@@ -65,12 +74,7 @@ pub(super) async fn list_page(member: Member) -> Reply {
         .store()
         .read(move |tx| {
             let rows = list(tx, scope, state, &cursor)?;
-            let mut orders = BTreeMap::new();
-            for refund in &rows.rows {
-                if let Some(payment) = tx.get(&PAYMENTS, &(scope, refund.payment))? {
-                    orders.insert(payment.id, payment.order_id);
-                }
-            }
+            let orders = payments::orders(tx, scope, rows.rows.iter().map(|refund| refund.payment))?;
             Ok::<_, StoreError>((rows, orders))
         })
         .await?;
@@ -82,6 +86,7 @@ pub(super) async fn list_page(member: Member) -> Reply {
         orders,
         pager,
         state,
+        may_export: member.may(Permission::Export),
     };
     Ok(member.render(StatusCode::OK, &page))
 }
@@ -96,8 +101,7 @@ fn list(
         let rows = page_of(tx, &REFUNDS, Span::prefix(&scope), cursor, |id| (scope, id))?;
         return Ok(rows.map(|(_, refund)| refund));
     };
-    let place = RefundState::ALL.iter().position(|one| *one == state).and_then(|place| u8::try_from(place).ok());
-    let place = place.expect("ALL lists every state");
+    let place = refund_state_key(state);
     let rows = page_of(tx, &REFUNDS_BY_STATE, Span::prefix(&(scope, place)), cursor, |id| (scope, place, id))?;
     rows.try_filter_map(|((_, _, id), ())| tx.get(&REFUNDS, &(scope, id)))
 }

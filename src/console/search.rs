@@ -8,6 +8,7 @@ use super::words;
 use crate::domain::ids::{AttemptId, CaseId, EndpointId, EventId, PaymentId, RefundId, Scope};
 use crate::domain::money::{Currency, Money};
 use crate::domain::payment::Payment;
+use crate::domain::time::Timestamp;
 use crate::store::tables::{
     ATTEMPTS, CASES, EVENTS, PAYMENT_BY_ORDER, PAYMENT_BY_TRANSACTION, PAYMENTS, REFUND_BY_NUMBER, REFUNDS,
 };
@@ -18,7 +19,8 @@ use crate::web::{Frame, Page, Room};
 const QUERY_CHARS_MAX: usize = 128;
 /// Hits that are shown.
 const HITS_MAX: usize = 50;
-/// Amounts have no index: this many of the newest payments are looked through.
+/// Amounts have no index, which would cost every payment a row: this many payments are looked through at once, and the page
+/// says which days they are and leads on to the older ones.
 const AMOUNTS_SCANNED_MAX: usize = 5_000;
 
 #[derive(Template)]
@@ -28,15 +30,23 @@ struct SearchPage {
     frame: Frame,
     query: String,
     payments: Vec<Payment>,
-    /// The query is an amount, so only recent payments were looked through.
-    by_amount: bool,
+    /// The query is an amount: what was looked through for it.
+    looked: Option<Looked>,
+}
+
+/// A part of the payments that was looked through.
+struct Looked {
+    /// Both ends, when there was anything.
+    days: Option<(Timestamp, Timestamp)>,
+    /// Where the rest begins.
+    older: Option<String>,
 }
 
 /// What was found.
 enum Found {
     /// One thing, by its number.
     At(String),
-    Payments(Vec<Payment>),
+    Payments(Vec<Payment>, Option<Looked>),
 }
 
 pub(super) async fn page(member: Member) -> Reply {
@@ -47,14 +57,18 @@ pub(super) async fn page(member: Member) -> Reply {
     let (scope, currency) = (member.scope(), member.merchant.currency);
     let amount = amount_of(&query, currency);
     let text = query.clone();
-    let found = member.console.store().read(move |tx| find(tx, scope, &text, amount)).await?;
-    let payments = match found {
+    let after: Option<PaymentId> = member.query.text("after").parse().ok();
+    let found = member.console.store().read(move |tx| find(tx, scope, &text, amount, after)).await?;
+    let (payments, mut looked) = match found {
         Found::At(path) => return Ok(member.go(&path)),
-        Found::Payments(payments) => payments,
+        Found::Payments(payments, looked) => (payments, looked),
     };
+    if let Some(older) = looked.as_mut().and_then(|looked| looked.older.as_mut()) {
+        *older = member.page.with_instead("after", older, &[]);
+    }
     let mut frame = member.frame(Room::Payments);
     frame.search = query.clone();
-    let page = SearchPage { page: member.page.clone(), frame, query, payments, by_amount: amount.is_some() };
+    let page = SearchPage { page: member.page.clone(), frame, query, payments, looked };
     Ok(member.render(StatusCode::OK, &page))
 }
 
@@ -70,7 +84,13 @@ fn amount_of(text: &str, currency: Currency) -> Option<Money> {
     Money::parse(&full, currency).ok()
 }
 
-fn find(tx: &impl Read, scope: Scope, text: &str, amount: Option<Money>) -> Result<Found, StoreError> {
+fn find(
+    tx: &impl Read,
+    scope: Scope,
+    text: &str,
+    amount: Option<Money>,
+    after: Option<PaymentId>,
+) -> Result<Found, StoreError> {
     if let Some(path) = by_id(tx, scope, text)? {
         return Ok(Found::At(path));
     }
@@ -85,11 +105,11 @@ fn find(tx: &impl Read, scope: Scope, text: &str, amount: Option<Money>) -> Resu
     if let Some(id) = tx.get(&REFUND_BY_NUMBER, &key)? {
         return Ok(Found::At(format!("/console/refunds/{id}")));
     }
-    let mut payments = Vec::new();
+    let (mut payments, mut looked) = (Vec::new(), None);
     if let Some(amount) = amount {
-        let newest = tx.scan(&PAYMENTS, &Span::prefix(&scope), Order::Descending, AMOUNTS_SCANNED_MAX)?;
-        let same = newest.into_iter().map(|(_, payment)| payment).filter(|payment| payment.amount == amount);
-        payments.extend(same.take(HITS_MAX));
+        let (same, part) = of_amount(tx, scope, amount, after)?;
+        payments = same;
+        looked = Some(part);
     }
     // Order numbers that begin with what was typed.
     let span = Span::prefix(&scope).from(&key);
@@ -101,10 +121,41 @@ fn find(tx: &impl Read, scope: Scope, text: &str, amount: Option<Money>) -> Resu
             payments.extend(tx.get(&PAYMENTS, &(scope, id))?);
         }
     }
+    // One hit among a part of the payments may not be the one that is meant.
+    let all = looked.as_ref().is_none_or(|looked| looked.older.is_none()) && after.is_none();
     match payments.as_slice() {
-        [only] => Ok(Found::At(format!("/console/payments/{}", only.id))),
-        _ => Ok(Found::Payments(payments)),
+        [only] if all => Ok(Found::At(format!("/console/payments/{}", only.id))),
+        _ => Ok(Found::Payments(payments, looked)),
     }
+}
+
+/// Payments of an amount, newest first, among the next [`AMOUNTS_SCANNED_MAX`].
+fn of_amount(
+    tx: &impl Read,
+    scope: Scope,
+    amount: Money,
+    after: Option<PaymentId>,
+) -> Result<(Vec<Payment>, Looked), StoreError> {
+    let span = Span::prefix(&scope);
+    let span = match after {
+        Some(after) => span.until(&(scope, after)),
+        None => span,
+    };
+    let (mut payments, mut days, mut last, mut rows) = (Vec::new(), None, None, 0);
+    for (_, payment) in tx.scan(&PAYMENTS, &span, Order::Descending, AMOUNTS_SCANNED_MAX)? {
+        rows += 1;
+        last = Some(payment.id);
+        days = Some((payment.created_at, days.map_or(payment.created_at, |(_, newest)| newest)));
+        if payment.amount == amount {
+            payments.push(payment);
+        }
+        if payments.len() == HITS_MAX {
+            break;
+        }
+    }
+    let ended = rows < AMOUNTS_SCANNED_MAX && payments.len() < HITS_MAX;
+    let older = last.filter(|_| !ended).map(|id| id.to_string());
+    Ok((payments, Looked { days, older }))
 }
 
 /// Where an id leads to, when it belongs to this merchant and mode.
@@ -133,7 +184,7 @@ fn by_id(tx: &impl Read, scope: Scope, text: &str) -> Result<Option<String>, Sto
     if let Ok(id) = text.parse::<CaseId>()
         && let Some(case) = tx.get(&CASES, &(scope, id))?
     {
-        return Ok(Some(format!("/console/payments/{}", case.payment)));
+        return Ok(Some(format!("/console/cases/{}", case.id)));
     }
     Ok(text.parse::<EndpointId>().ok().map(|id| format!("/console/callbacks/{id}")))
 }

@@ -6,16 +6,20 @@ use std::collections::BTreeMap;
 use actix_web::http::StatusCode;
 use askama::Template;
 
+use super::auth::people;
+use super::auth::records::User;
 use super::auth::roles::Permission;
 use super::setup::SHOP_NAME_CHARS_MAX;
 use super::visit::{Member, Problem, Reply};
 use super::words;
 use crate::audit::{Action, Detail};
+use crate::domain::approval::ApprovalRule;
 use crate::domain::fee::{FeeRule, FeeSchedule};
 use crate::domain::merchant::{DuplicatePolicy, LatePolicy, Merchant};
 use crate::domain::method::Method;
 use crate::domain::money::{Currency, Money, decimal};
-use crate::store::tables::MERCHANTS;
+use crate::flows::approvals;
+use crate::store::tables::{APPROVAL_RULES, MERCHANTS};
 use crate::store::{Read, StoreError};
 use crate::web::{Frame, Page, Room};
 
@@ -88,6 +92,8 @@ struct SettingsPage {
     name: String,
     zone: String,
     fees: Vec<FeeRow>,
+    /// Refunds beyond it take two persons; empty is off.
+    over: String,
     errors: Errors,
     may_manage: bool,
     done: Option<&'static str>,
@@ -98,6 +104,7 @@ struct Errors {
     name: &'static str,
     zone: &'static str,
     fees: &'static str,
+    over: &'static str,
 }
 
 /// The default, or one method's exception, as it stands in the form.
@@ -110,10 +117,12 @@ struct FeeRow {
 }
 
 impl SettingsPage {
-    fn new(member: &Member, errors: Errors) -> Self {
+    async fn new(member: &Member, errors: Errors) -> Result<Self, Problem> {
         let merchant = member.merchant.clone();
         let page = member.page.clone();
-        Self {
+        let id = merchant.id;
+        let over = member.console.store().read(move |tx| approvals::rule(tx, id)).await?.refund_over_minor;
+        Ok(Self {
             frame: member.frame(Room::Settings),
             tabs: Tabs::of(member, Tab::Shop),
             name: merchant.name.clone(),
@@ -121,10 +130,11 @@ impl SettingsPage {
             fees: fee_rows(&page, &merchant.fees, merchant.currency),
             errors,
             may_manage: member.may(Permission::ManageSettings),
+            over: over.map(|minor| Money::new(minor, merchant.currency).to_decimal()).unwrap_or_default(),
             done: member.done(),
             merchant,
             page,
-        }
+        })
     }
 
     fn is_late(&self, policy: impl Borrow<LatePolicy>) -> bool {
@@ -140,7 +150,7 @@ pub(super) async fn page(member: Member) -> Reply {
     if !member.may(Permission::ViewSettings) {
         return Ok(member.go("/console/settings/me"));
     }
-    Ok(member.render(StatusCode::OK, &SettingsPage::new(&member, Errors::default())))
+    Ok(member.render(StatusCode::OK, &SettingsPage::new(&member, Errors::default()).await?))
 }
 
 pub(super) async fn save_shop(member: Member) -> Reply {
@@ -167,7 +177,7 @@ pub(super) async fn save_shop(member: Member) -> Reply {
         _ => return Err(Problem::Malformed),
     };
     if !errors.name.is_empty() || !errors.zone.is_empty() {
-        let page = SettingsPage { name, zone, ..SettingsPage::new(&member, errors) };
+        let page = SettingsPage { name, zone, ..SettingsPage::new(&member, errors).await? };
         return Ok(member.render(StatusCode::UNPROCESSABLE_ENTITY, &page));
     }
     change(&member, Action::SettingsChanged, move |merchant| {
@@ -193,7 +203,7 @@ pub(super) async fn save_fees(member: Member) -> Reply {
             ..Errors::default()
         };
         let typed = |code: &str, name: &str| member.form.text(&format!("{name}-{code}")).to_owned();
-        let mut page = SettingsPage::new(&member, errors);
+        let mut page = SettingsPage::new(&member, errors).await?;
         for row in &mut page.fees {
             (row.rate, row.min) = (typed(row.code, "rate"), typed(row.code, "min"));
         }
@@ -210,6 +220,46 @@ pub(super) async fn save_fees(member: Member) -> Reply {
     })
     .await?;
     Ok(member.go("/console/settings?done=fees_saved"))
+}
+
+/// Above which sum the refunds of one payment take two persons; empty switches it off.
+pub(super) async fn save_approvals(member: Member) -> Reply {
+    let (currency, lang) = (member.merchant.currency, member.page.lang);
+    let over = member.form.text("over").to_owned();
+    let limit = match over.as_str() {
+        "" => Ok(None),
+        text => Money::parse(text, currency).map(|limit| Some(limit.minor())),
+    };
+    let error = match limit {
+        Err(_) => lang.t("写成金额，例如 500.00。", "Write an amount, such as 500.00."),
+        Ok(limit) if store_rule(&member, limit).await? => return Ok(member.go("/console/settings?done=saved")),
+        Ok(_) => lang.t(
+            "至少要有两个能退款的人，才能互相复核。请先在“人员”里邀请一位店主或财务。",
+            "It takes at least two people who may refund. Invite another owner or finance person first.",
+        ),
+    };
+    let page = SettingsPage { over, ..SettingsPage::new(&member, Errors { over: error, ..Errors::default() }).await? };
+    Ok(member.render(StatusCode::UNPROCESSABLE_ENTITY, &page))
+}
+
+/// `false` when there are not two people who could approve each other's refunds.
+async fn store_rule(member: &Member, limit: Option<u64>) -> Result<bool, Problem> {
+    let (id, stamp) = (member.merchant.id, member.stamp());
+    let write = member.console.store().write(move |tx| {
+        let may_refund = |user: &User| user.role_at(id).is_some_and(|role| role.may(Permission::Refund));
+        let refunders =
+            people::members(tx, id)?.iter().filter(|user| user.disabled_at.is_none() && may_refund(user)).count();
+        if limit.is_some() && refunders < 2 {
+            return Ok::<_, StoreError>(false);
+        }
+        let before = approvals::rule(tx, id)?.refund_over_minor;
+        tx.put(&APPROVAL_RULES, &id, &ApprovalRule { refund_over_minor: limit })?;
+        let shown = |minor: Option<u64>| minor.map_or_else(|| "off".to_owned(), |minor| minor.to_string());
+        let detail = Detail::new().with("from_minor", shown(before)).with("refund_over_minor", shown(limit));
+        stamp.record(tx, id, Action::ApprovalRuleChanged, id, detail)?;
+        Ok(true)
+    });
+    Ok(write.await?)
 }
 
 /// Changes the merchant's record as it is now, and writes the audit record in the same commit.

@@ -4,7 +4,6 @@
 use actix_web::http::StatusCode;
 use askama::Template;
 
-use super::Console;
 use super::auth::password::{PASSWORD_CHARS_MAX, Password, Weak, judge};
 use super::auth::people::{self, PeopleError};
 use super::auth::records::{Login, Membership, PERSON_NAME_CHARS_MAX, Session, SetupPurpose, SetupToken, User};
@@ -14,7 +13,7 @@ use super::auth::{sessions, setup as links};
 use super::visit::{Problem, Reply, Visit, role_name};
 use crate::audit::log::Stamp;
 use crate::audit::{Action, Actor, Detail};
-use crate::domain::ids::{MerchantId, UserId};
+use crate::domain::ids::UserId;
 use crate::domain::merchant::Merchant;
 use crate::domain::time::Timestamp;
 use crate::store::tables::{MERCHANTS, SETUP_TOKENS, USERS};
@@ -86,15 +85,6 @@ impl Link {
     fn is_reset(&self) -> bool {
         self.user.is_some()
     }
-}
-
-/// Issues the link that lets the first owner in. Answers the address to print; it is shown once.
-pub async fn first_owner_link(console: &Console, merchant: MerchantId) -> Result<String, StoreError> {
-    let purpose = SetupPurpose::FirstOwner { merchant };
-    let (token, setup) = links::issue(purpose, console.env().entropy.as_ref(), console.env().now());
-    let hash = token.hash();
-    console.store().write(move |tx| tx.put(&SETUP_TOKENS, &hash, &setup)).await?;
-    Ok(console.link(&links::path(&token)))
 }
 
 async fn find(visit: &Visit) -> Result<Link, Problem> {

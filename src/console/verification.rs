@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::visit::{Member, Reply};
+use super::visit::{Member, Problem, Reply};
 use crate::audit::{Action, Detail};
 use crate::domain::ids::UserId;
 use crate::domain::time::Timestamp;
@@ -25,13 +25,15 @@ pub struct Verification {
 
 pub(super) async fn run(member: Member) -> Reply {
     let scope = member.scope();
-    let outcome = member.console.store().read(move |tx| match verify_scope(tx, scope, &mut |_| {}) {
-        Ok(verified) => Ok((verified, None)),
-        Err(Finding::Store(error @ StoreError::Busy)) => Err(error),
+    let store = member.console.store().clone();
+    // Many short snapshots on a thread that may block: the shop goes on taking payments.
+    let verified = tokio::task::spawn_blocking(move || verify_scope(&store, scope, &mut |_| {}));
+    let (verified, finding) = match verified.await.map_err(|bug| Problem::Internal(bug.to_string()))? {
+        Ok(verified) => (verified, None),
+        Err(Finding::Store(error @ StoreError::Busy)) => return Err(error.into()),
         // A record that cannot be read is a finding too.
-        Err(finding) => Ok::<_, StoreError>((Verified::default(), Some(finding.to_string()))),
-    });
-    let (verified, finding) = outcome.await?;
+        Err(finding) => (Verified::default(), Some(finding.to_string())),
+    };
     let verification = Verification {
         at: member.now,
         by: member.user.id,

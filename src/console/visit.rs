@@ -23,7 +23,7 @@ use crate::domain::merchant::Merchant;
 use crate::domain::time::Timestamp;
 use crate::env::client_address::{client_address, rate_network};
 use crate::flows::{FlowError, Refusal};
-use crate::store::tables::{CASES_OPEN, ENDPOINTS_FAILING, MERCHANTS};
+use crate::store::tables::{CASES_OPEN, ENDPOINTS_FAILING, MERCHANTS, PROPOSALS_WAITING};
 use crate::store::{Order, Read, Span, StoreError};
 use crate::web::{COUNT_MAX, Counts, ErrorPage, Frame, MerchantChoice, Page, Room, Trouble};
 
@@ -71,9 +71,8 @@ impl From<FlowError> for Problem {
         match error {
             FlowError::Store(error) => error.into(),
             FlowError::Refused(Refusal::PaymentNotFound | Refusal::RefundNotFound)
-            | FlowError::Refused(Refusal::EventNotFound | Refusal::EndpointNotFound | Refusal::CaseNotFound) => {
-                Problem::NotFound
-            }
+            | FlowError::Refused(Refusal::EventNotFound | Refusal::EndpointNotFound)
+            | FlowError::Refused(Refusal::CaseNotFound | Refusal::ProposalNotFound) => Problem::NotFound,
             // Pages that can be refused for other reasons say so themselves.
             refused @ (FlowError::Refused(_) | FlowError::Books(_)) => Problem::Internal(chain_of(&refused)),
         }
@@ -338,7 +337,8 @@ fn counts(tx: &impl Read, scope: Scope) -> Result<Counts, StoreError> {
     let of_scope = Span::prefix(&scope);
     Ok(Counts {
         failing_endpoints: tx.scan(&ENDPOINTS_FAILING, &of_scope, Order::Ascending, COUNT_MAX + 1)?.len(),
-        to_do: tx.scan(&CASES_OPEN, &of_scope, Order::Ascending, COUNT_MAX + 1)?.len(),
+        to_do: tx.scan(&CASES_OPEN, &of_scope, Order::Ascending, COUNT_MAX + 1)?.len()
+            + tx.scan(&PROPOSALS_WAITING, &of_scope, Order::Ascending, COUNT_MAX + 1)?.len(),
     })
 }
 

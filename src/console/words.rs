@@ -8,6 +8,7 @@ use std::fmt;
 use askama::filters::HtmlSafe;
 
 use crate::audit::Action;
+use crate::domain::approval::{Proposal, ProposalState};
 use crate::domain::case::{CaseKind, CaseState};
 use crate::domain::endpoint::{DeliveryState, EndpointState};
 use crate::domain::event::EventType;
@@ -15,6 +16,7 @@ use crate::domain::ids::UserId;
 use crate::domain::method::Method;
 use crate::domain::payment::{AttemptState, Payment, PaymentState, Reason};
 use crate::domain::refund::RefundState;
+use crate::domain::time::Timestamp;
 use crate::flows::Refusal;
 use crate::lang::{Lang, Text};
 use crate::ledger;
@@ -217,6 +219,16 @@ pub fn case_badge(state: impl Borrow<CaseState>, lang: impl Borrow<Lang>) -> Bad
     }
 }
 
+pub fn proposal_badge(proposal: &Proposal, now: impl Borrow<Timestamp>, lang: impl Borrow<Lang>) -> Badge {
+    let lang = *lang.borrow();
+    match proposal.state {
+        ProposalState::Waiting if proposal.is_waiting(*now.borrow()) => badge(lang, "warn", "等待复核", "Waiting"),
+        ProposalState::Approved { .. } => badge(lang, "ok", "已同意", "Approved"),
+        ProposalState::Refused { .. } => badge(lang, "idle", "未执行", "Refused"),
+        ProposalState::Waiting | ProposalState::Expired { .. } => badge(lang, "idle", "已过期", "Expired"),
+    }
+}
+
 pub fn posting_word(reason: impl Borrow<ledger::Reason>, lang: impl Borrow<Lang>) -> &'static str {
     let (reason, lang) = (*reason.borrow(), *lang.borrow());
     match reason {
@@ -261,7 +273,13 @@ pub fn refusal_text(refusal: &Refusal, page: &Page) -> String {
             false => format!("The currency must be {expected}."),
         },
         Refusal::TooManyRefunds => fixed("一笔收款最多退 50 次。", "One payment can be refunded at most 50 times."),
-        Refusal::RefundWindowOver => fixed("已超过渠道允许退款的期限。", "The channel's time for refunds is over."),
+        Refusal::RefundWindowOver { until } => {
+            let day = until.in_zone(page.zone()).strftime("%Y-%m-%d");
+            match page.zh() {
+                true => format!("渠道只在 {day} 之前接受这笔收款的退款。请用别的办法退给顾客。"),
+                false => format!("The channel gave money back until {day}. Pay the customer back another way."),
+            }
+        }
         Refusal::TooManyAttempts => fixed("换付款方式的次数太多。", "The method was changed too often."),
         Refusal::TooManyEndpoints => fixed("最多 20 个回调地址。", "At most 20 endpoints."),
         Refusal::MethodUnavailable => fixed("没有可用的渠道。", "No channel is available."),
@@ -275,12 +293,36 @@ pub fn refusal_text(refusal: &Refusal, page: &Page) -> String {
             fixed("已有人处理过，或钱正在退回。", "Somebody has decided it, or the money is on its way back.")
         }
         Refusal::DecisionImpossible => fixed("现在不能这样处理。", "This cannot be done now."),
+        Refusal::ApprovalNeeded { over } => match page.zh() {
+            true => format!("累计退款超过 {}，需要两个人办理。", over.to_display()),
+            false => format!("Refunds beyond {} take two persons.", over.to_display()),
+        },
+        Refusal::ProposalNotFound => fixed("没有这个申请。", "There is no such request."),
+        Refusal::ProposalOver => {
+            fixed("这个申请已经处理过或已过期。", "This request was decided already, or its time is over.")
+        }
+        Refusal::OwnProposal => fixed("不能自己复核自己提出的退款。", "Nobody approves what he proposed himself."),
+        Refusal::ProposalChanged => {
+            fixed("申请的内容和您看到的不一样，请重新看一遍。", "The request is not what you saw. Look at it again.")
+        }
+        Refusal::TooManyProposals => {
+            fixed("等待复核的太多，先处理一些。", "Too many requests wait. Decide some of them first.")
+        }
     }
 }
 
 /// What was just done, told once after the redirect: `?done=` carries the code, and only these codes say anything.
 pub fn done_text(code: &str, lang: Lang) -> Option<&'static str> {
-    const DONE: [(&str, Text); 23] = [
+    const DONE: [(&str, Text); 26] = [
+        ("proposed", Text::new("已提交，等另一位有退款权限的人复核", "Waiting for another person who may refund")),
+        ("refused", Text::new("没有退款，申请已结束", "Nothing was refunded; the request is over")),
+        (
+            "resent_part",
+            Text::new(
+                "已重新发送 10000 条，后面还有，请再点一次",
+                "10,000 are being sent again, and there are more: press it once more",
+            ),
+        ),
         ("decided", Text::new("已按您的决定处理", "Done as you decided")),
         ("refunded", Text::new("退款已受理", "Refund accepted")),
         ("synced", Text::new("已向渠道查询", "The channel is being asked")),
@@ -355,6 +397,11 @@ pub fn action_word(action: impl Borrow<Action>, lang: impl Borrow<Lang>) -> &'st
         Action::MasterKeyChanged => lang.t("更换主密钥", "Changed the master key"),
         Action::SessionEnded => lang.t("退出一台设备", "Logged out a device"),
         Action::CaseDecided => lang.t("处理差异", "Decided a case"),
+        Action::RefundProposed => lang.t("申请大额退款", "Proposed a large refund"),
+        Action::RefundApproved => lang.t("复核同意退款", "Approved a refund"),
+        Action::RefundRefused => lang.t("复核拒绝或撤回退款", "Refused or withdrew a refund"),
+        Action::ApprovalRuleChanged => lang.t("更改复核规则", "Changed what takes two persons"),
+        Action::Exported => lang.t("导出数据", "Exported data"),
     }
 }
 

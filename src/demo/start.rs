@@ -40,7 +40,7 @@ struct StartPage<'a> {
 
 /// Adds the page.
 pub fn routes(start: web::Data<Start>, config: &mut web::ServiceConfig) {
-    config.app_data(start).route("/", web::get().to(page));
+    config.app_data(start).route("/", crate::web::reading().to(page));
 }
 
 async fn page(request: HttpRequest, start: web::Data<Start>) -> HttpResponse {

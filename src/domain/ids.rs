@@ -175,6 +175,8 @@ id_types! {
     RequestId = "req",
     /// One thing that is due later.
     EffectId = "eff",
+    /// Something that waits for a second person.
+    ProposalId = "ppl",
 }
 
 /// Test money and real money never meet: a mode is part of every key.

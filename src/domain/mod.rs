@@ -4,6 +4,7 @@ pub mod ids;
 pub mod money;
 pub mod time;
 
+pub mod approval;
 pub mod case;
 pub mod endpoint;
 pub mod event;

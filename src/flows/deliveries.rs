@@ -363,25 +363,36 @@ pub fn resend(
 /// Deliveries of one endpoint that [`resend_failed`] queues at most in one call.
 pub const RESEND_BULK_MAX: usize = 500;
 
-/// Puts what an endpoint did not take (dead or held) back into the queue from the start of the ladder, oldest first.
-/// Answers how many; more may be left when it is [`RESEND_BULK_MAX`].
+/// What one call of [`resend_failed`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resent {
+    pub count: usize,
+    /// There is more; another call goes on with it.
+    pub more: bool,
+}
+
+/// Puts what an endpoint did not take (dead or held) since a time back into the queue from the start of the ladder, oldest
+/// first.
 pub fn resend_failed(
     tx: &mut WriteTx<'_>,
     scope: Scope,
     to: EndpointId,
     since: Timestamp,
     moment: &Moment,
-) -> Result<usize, FlowError> {
+) -> Result<Resent, FlowError> {
     let endpoint = endpoint(tx, scope, to)?.ok_or(Refusal::EndpointNotFound)?;
     if endpoint.state != EndpointState::Enabled {
         return Err(Refusal::EndpointDisabled { endpoint: to }.into());
     }
     let mut count = 0;
+    let first = EventId::new(since, [0; 10]);
     for state in [DeliveryState::Dead, DeliveryState::Held] {
-        let span = Span::prefix(&(scope, to, position(&DeliveryState::ALL, &state)));
-        for ((_, _, _, id), ()) in tx.scan(&DELIVERIES_BY_ENDPOINT, &span, Order::Ascending, RESEND_BULK_MAX - count)? {
-            if id.created_at() < since {
-                continue;
+        let place = position(&DeliveryState::ALL, &state);
+        let span = Span::prefix(&(scope, to, place)).from(&(scope, to, place, first));
+        let limit = RESEND_BULK_MAX - count + 1;
+        for ((_, _, _, id), ()) in tx.scan(&DELIVERIES_BY_ENDPOINT, &span, Order::Ascending, limit)? {
+            if count == RESEND_BULK_MAX {
+                return Ok(Resent { count, more: true });
             }
             let Some(mut delivery) = tx.get(&DELIVERIES, &(scope, id, to))? else { continue };
             delivery.state = DeliveryState::Pending;
@@ -392,7 +403,7 @@ pub fn resend_failed(
             count += 1;
         }
     }
-    Ok(count)
+    Ok(Resent { count, more: false })
 }
 
 /// Queues a test event for one endpoint.

@@ -20,6 +20,8 @@ use crate::store::{Signal, StoreError};
 
 /// Channel accounts and their keys.
 pub mod accounts;
+/// Refunds that take two persons.
+pub mod approvals;
 /// Posting to the books.
 pub mod books;
 /// Differences that need an explanation.
@@ -118,7 +120,10 @@ pub enum Refusal {
         expected: crate::domain::money::Currency,
     },
     TooManyRefunds,
-    RefundWindowOver,
+    /// The channel gave nothing back any more since then.
+    RefundWindowOver {
+        until: Timestamp,
+    },
     TooManyAttempts,
     TooManyEndpoints,
     /// No active channel account offers the method for this amount and currency.
@@ -137,6 +142,17 @@ pub enum Refusal {
     },
     /// This cannot be done with the case as it stands.
     DecisionImpossible,
+    /// It goes beyond what one person, or a key, may refund of a payment.
+    ApprovalNeeded {
+        over: Money,
+    },
+    ProposalNotFound,
+    /// It was approved, refused or withdrawn, or nobody came in time.
+    ProposalOver,
+    OwnProposal,
+    /// What was seen is not what would run.
+    ProposalChanged,
+    TooManyProposals,
 }
 
 impl fmt::Display for Refusal {

@@ -8,7 +8,7 @@ use crate::domain::merchant::Merchant;
 use crate::domain::method::Method;
 use crate::domain::money::Money;
 use crate::domain::payment::{Attempt, Payment, PaymentState};
-use crate::domain::refund::Refund;
+use crate::domain::refund::{Refund, RefundState};
 use crate::domain::time::Timestamp;
 use crate::store::tables::{
     ATTEMPTS, DAYS, DayTotals, MERCHANTS, PAYMENTS, PAYMENTS_BY_STATE, REFUNDS, REFUNDS_BY_STATE,
@@ -18,6 +18,11 @@ use crate::store::{Read, Signal, StoreError, WriteTx};
 /// The state's place in `PaymentState::ALL`, as the index keys it.
 pub fn state_key(state: PaymentState) -> u8 {
     position(&PaymentState::ALL, &state)
+}
+
+/// The state's place in `RefundState::ALL`, as the index keys it.
+pub fn refund_state_key(state: RefundState) -> u8 {
+    position(&RefundState::ALL, &state)
 }
 
 /// The kind's place in `CaseKind::ALL`, as the index keys it.
@@ -58,15 +63,14 @@ pub fn save_attempt(tx: &mut WriteTx<'_>, scope: Scope, attempt: &Attempt) -> Re
 pub fn save_refund(
     tx: &mut WriteTx<'_>,
     scope: Scope,
-    before: Option<crate::domain::refund::RefundState>,
+    before: Option<RefundState>,
     refund: &Refund,
 ) -> Result<(), StoreError> {
-    use crate::domain::refund::RefundState;
     if before != Some(refund.state) {
         if let Some(before) = before {
-            tx.delete(&REFUNDS_BY_STATE, &(scope, position(&RefundState::ALL, &before), refund.id))?;
+            tx.delete(&REFUNDS_BY_STATE, &(scope, refund_state_key(before), refund.id))?;
         }
-        tx.put(&REFUNDS_BY_STATE, &(scope, position(&RefundState::ALL, &refund.state), refund.id), &())?;
+        tx.put(&REFUNDS_BY_STATE, &(scope, refund_state_key(refund.state), refund.id), &())?;
     }
     tx.put(&REFUNDS, &(scope, refund.id), refund)?;
     tx.signal(Signal::Payment(refund.payment));

@@ -6,16 +6,17 @@ use super::cases::{self, About, Difference, case, unexpected};
 use super::effect::{Effect, Lane, schedule, unschedule};
 use super::record::{self, count, day_of, emit, save_payment, save_refund, sum_minor};
 use super::timeline::tell;
-use super::{FlowError, Moment, Refusal, books};
+use super::{FlowError, Moment, Refusal, approvals, books};
 use crate::channels::Observation;
 use crate::domain::case::{Case, CaseKind, CaseState};
 use crate::domain::event::{Actor, EventObject, EventType, Happening};
 use crate::domain::fee::fee_return;
 use crate::domain::follow::{self, RefundHeard, RefundStep};
-use crate::domain::ids::{PaymentId, RefundId, Scope};
+use crate::domain::ids::{AccountId, PaymentId, RefundId, Scope};
 use crate::domain::money::Money;
 use crate::domain::payment::{Attempt, AttemptState, Payment, PaymentState, REFUNDS_PER_PAYMENT_MAX};
 use crate::domain::refund::{Refund, RefundEvent, RefundSource, RefundState};
+use crate::domain::time::{Duration, Timestamp};
 use crate::ledger::rules::{self, GivenBack, Refunding};
 use crate::store::tables::{CASES, REFUND_BY_NUMBER, REFUNDS};
 use crate::store::{Read, WriteTx};
@@ -47,13 +48,55 @@ impl Requested {
     }
 }
 
-/// Accepts a refund: reserves the amount, books it as in transit, and queues its sending.
+/// Accepts a refund that Coffer itself asks for, whenever that is; see [`request_within`].
 pub fn request(
     tx: &mut WriteTx<'_>,
     scope: Scope,
     id: PaymentId,
     new: &NewRefund,
     by: Actor,
+    moment: &mut Moment,
+) -> Result<Requested, FlowError> {
+    accept(tx, scope, id, new, by, &|_| None, moment)
+}
+
+/// Accepts a refund that one person or a key asks for, if it takes no second person. `window_of` says how long after a
+/// payment the channel of an account gives money back; what is not known is left to the channel.
+pub fn request_within(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    id: PaymentId,
+    new: &NewRefund,
+    by: Actor,
+    window_of: &dyn Fn(AccountId) -> Option<Duration>,
+    moment: &mut Moment,
+) -> Result<Requested, FlowError> {
+    let known = match &new.refund_no {
+        Some(number) => tx.contains(&REFUND_BY_NUMBER, &(scope, number.clone()))?,
+        None => false,
+    };
+    let one_asks = match by {
+        Actor::Api(_) | Actor::User(_) => true,
+        Actor::Customer | Actor::System => false,
+    };
+    if one_asks && !known {
+        let payment = record::payment(tx, scope, id)?;
+        let (_, amount) = acceptable(tx, scope, &payment, new, window_of, moment.now)?;
+        if let Some(over) = approvals::limit_passed(tx, scope, &payment, amount)? {
+            return Err(Refusal::ApprovalNeeded { over }.into());
+        }
+    }
+    accept(tx, scope, id, new, by, window_of, moment)
+}
+
+/// Accepts a refund: reserves the amount, books it as in transit, and queues its sending.
+pub(super) fn accept(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    id: PaymentId,
+    new: &NewRefund,
+    by: Actor,
+    window_of: &dyn Fn(AccountId) -> Option<Duration>,
     moment: &mut Moment,
 ) -> Result<Requested, FlowError> {
     let mut payment = record::payment(tx, scope, id)?;
@@ -67,24 +110,7 @@ pub fn request(
             Err(Refusal::RefundIdReused { refund: known }.into())
         };
     }
-    if payment.state != PaymentState::Paid {
-        return Err(Refusal::PaymentNotPaid { state: payment.state }.into());
-    }
-    let left = payment.refundable();
-    let amount = new.amount.unwrap_or(left);
-    if amount.currency() != left.currency() {
-        return Err(Refusal::CurrencyMismatch { expected: left.currency() }.into());
-    }
-    if left.is_zero() {
-        return Err(Refusal::RefundNothingLeft.into());
-    }
-    if amount.is_zero() || amount.minor() > left.minor() {
-        return Err(Refusal::RefundTooLarge { left }.into());
-    }
-    if payment.refunds.len() >= REFUNDS_PER_PAYMENT_MAX {
-        return Err(Refusal::TooManyRefunds.into());
-    }
-    let attempt = paid_attempt(tx, scope, &payment)?;
+    let (attempt, amount) = acceptable(tx, scope, &payment, new, window_of, moment.now)?;
     let position = books::merchant_position(tx, scope, amount.currency())?;
     let refund_id = RefundId::new(moment.now, moment.random());
     let fact = Refunding { merchant: scope.merchant, payment: id, attempt: attempt.id, refund: refund_id, amount };
@@ -102,6 +128,41 @@ pub fn request(
     }
     tell(tx, scope, id, moment.now, Happening::RefundRequested { refund: refund.id, by })?;
     Ok(Requested::New(refund))
+}
+
+/// Whether the payment has so much left to give back, and the channel would; answers the attempt that was paid and the
+/// amount.
+pub(super) fn acceptable(
+    tx: &impl Read,
+    scope: Scope,
+    payment: &Payment,
+    new: &NewRefund,
+    window_of: &dyn Fn(AccountId) -> Option<Duration>,
+    now: Timestamp,
+) -> Result<(Attempt, Money), FlowError> {
+    if payment.state != PaymentState::Paid {
+        return Err(Refusal::PaymentNotPaid { state: payment.state }.into());
+    }
+    let left = payment.refundable();
+    let amount = new.amount.unwrap_or(left);
+    if amount.currency() != left.currency() {
+        return Err(Refusal::CurrencyMismatch { expected: left.currency() }.into());
+    }
+    if left.is_zero() {
+        return Err(Refusal::RefundNothingLeft.into());
+    }
+    if amount.is_zero() || amount.minor() > left.minor() {
+        return Err(Refusal::RefundTooLarge { left }.into());
+    }
+    if payment.refunds.len() >= REFUNDS_PER_PAYMENT_MAX {
+        return Err(Refusal::TooManyRefunds.into());
+    }
+    let attempt = paid_attempt(tx, scope, payment)?;
+    let until = payment.paid_at.zip(window_of(attempt.account)).map(|(paid, window)| paid.plus(window));
+    if let Some(until) = until.filter(|until| *until < now) {
+        return Err(Refusal::RefundWindowOver { until }.into());
+    }
+    Ok((attempt, amount))
 }
 
 fn paid_attempt(tx: &impl Read, scope: Scope, payment: &Payment) -> Result<Attempt, FlowError> {

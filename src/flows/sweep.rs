@@ -1,9 +1,9 @@
-//! Removes what has outlived its use, a bounded piece at a time: nonces, stored answers.
+//! Removes what has outlived its use, a bounded piece at a time: nonces, stored answers. Ends proposals that nobody decided.
 
 use std::ops::ControlFlow;
 
-use super::Moment;
 use super::effect::{Effect, Lane, schedule, unschedule};
+use super::{Moment, approvals};
 use crate::domain::time::{Duration, Timestamp};
 use crate::store::tables::{ANSWERS, ANSWERS_BY_EXPIRY, DUE, NONCES};
 use crate::store::{Order, Read, Span, StoreError, WriteTx};
@@ -34,7 +34,8 @@ pub fn sweep(tx: &mut WriteTx<'_>, due: Timestamp, moment: Moment) -> Result<(),
         tx.delete(&ANSWERS_BY_EXPIRY, &(*at, *scope, *name))?;
         tx.delete(&ANSWERS, &(*scope, *name))?;
     }
-    let more = nonces.len() == PIECE_ROWS || answers.len() == PIECE_ROWS;
+    let proposals = approvals::expire_due(tx, moment.now, PIECE_ROWS)?;
+    let more = [nonces.len(), answers.len(), proposals].contains(&PIECE_ROWS);
     let next = if more { moment.now.plus(Duration::from_millis(1)) } else { moment.now.plus(PAUSE) };
     schedule(tx, Lane::OWN, next, Effect::Sweep)
 }

@@ -19,9 +19,9 @@ pub struct MetricsAccess(pub Vec<IpNet>);
 /// Adds the three pages. Needs `Data<Signals>`, `Data<Ready>` and `Data<MetricsAccess>`.
 pub fn configure(routes: &mut web::ServiceConfig) {
     routes
-        .route("/healthz", web::get().to(alive))
-        .route("/readyz", web::get().to(ready))
-        .route("/metrics", web::get().to(numbers));
+        .route("/healthz", crate::web::reading().to(alive))
+        .route("/readyz", crate::web::reading().to(ready))
+        .route("/metrics", crate::web::reading().to(numbers));
 }
 
 /// The process answers; whether it can work is another question.

@@ -58,8 +58,8 @@ pub enum ChannelOutcome {
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     pub store: StoreStats,
-    /// Effects whose time has come and that nobody has begun yet, up to a limit of the asker's.
-    pub effects_due: u64,
+    /// Effects in the queue, whenever they are due.
+    pub effects_queued: u64,
     /// How long the oldest of them has been due.
     pub effects_age: Duration,
     pub effects_under_way: u64,
@@ -227,7 +227,7 @@ struct Asked(Box<dyn Fn() -> Observed + Send + Sync>);
 
 impl Collector for Asked {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Observed { store, effects_due, effects_age, effects_under_way, effects_done } = (self.0)();
+        let Observed { store, effects_queued, effects_age, effects_under_way, effects_done } = (self.0)();
         let mut counter = |name: &str, help: &str, value: u64| {
             let metric = ConstCounter::new(value);
             metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
@@ -246,9 +246,9 @@ impl Collector for Asked {
         gauge("store_failed", "1 when the store has stopped", None, f64::from(u8::from(store.failed)))?;
         let oldest_read = seconds(Duration::from_millis(store.oldest_read_ms));
         gauge("store_oldest_read", "Age of the oldest snapshot", Some(&Unit::Seconds), oldest_read)?;
-        gauge("effects_due", "Effects whose time has come", None, effects_due as f64)?;
+        gauge("effects_queued", "Effects in the queue, due or not", None, effects_queued as f64)?;
         gauge("effects_under_way", "Effects begun and not finished", None, effects_under_way as f64)?;
-        gauge("effects_age", "How long the oldest of them is due", Some(&Unit::Seconds), seconds(effects_age))?;
+        gauge("effects_age", "How long the oldest effect has been due", Some(&Unit::Seconds), seconds(effects_age))?;
         if let Some(bytes) = resident_bytes() {
             gauge("process_resident_memory", "Memory of the process", Some(&Unit::Bytes), bytes as f64)?;
         }
@@ -284,7 +284,7 @@ mod tests {
         batch_sizes[8] = 1;
         let store = StoreStats { commits: 3, writes: 202, batch_sizes, oldest_read_ms: 1500, ..StoreStats::default() };
         let age = Duration::from_seconds(4);
-        let observed = Observed { store, effects_due: 7, effects_age: age, effects_under_way: 2, effects_done: 9 };
+        let observed = Observed { store, effects_queued: 7, effects_age: age, effects_under_way: 2, effects_done: 9 };
         let outgoing = Outgoing::default();
         let metrics = Metrics::new(&outgoing, move || observed.clone());
         metrics.request(RouteClass::of("/v1/payments/pay_1"), 201, Duration::from_millis(3));
@@ -304,7 +304,7 @@ mod tests {
             "coffer_store_batch_size_sum 202.0",
             "coffer_store_batch_size_bucket{le=\"1.0\"} 2",
             "coffer_store_batch_size_bucket{le=\"+Inf\"} 3",
-            "coffer_effects_due 7.0",
+            "coffer_effects_queued 7.0",
             "coffer_effects_done_total 9",
             "coffer_effects_under_way 2.0",
             "coffer_effects_age_seconds 4.0",

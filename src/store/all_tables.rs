@@ -82,6 +82,11 @@ pub const ALL_TABLES: &[TableCheck] = &[
     SIM_TROUBLES.check(),
     SIM_PAYER_CODES.check(),
     SHOWN_CODES.check(),
+    APPROVAL_RULES.check(),
+    PROPOSALS.check(),
+    PROPOSALS_WAITING.check(),
+    PROPOSALS_BY_EXPIRY.check(),
+    PROPOSAL_BY_NUMBER.check(),
 ];
 
 // Whoever declares a table and forgets the list above is told by the compiler.

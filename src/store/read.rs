@@ -135,6 +135,11 @@ impl ReadTx {
     pub(super) fn new(snapshot: Snapshot, age: ReadAge) -> Self {
         Self { snapshot, buffer: Cell::default(), _age: age }
     }
+
+    /// How many rows a table has, without looking at them.
+    pub fn len<K, V>(&self, t: &Table<K, V>) -> Result<u64, StoreError> {
+        self.snapshot.len(t.name)
+    }
 }
 
 impl Read for ReadTx {}
@@ -217,6 +222,11 @@ impl Snapshot {
             Ok(None) => Ok(()),
             Err(error) => Err(self.health.note(error.into())),
         }
+    }
+
+    fn len(&self, name: &'static str) -> Result<u64, StoreError> {
+        let Some(table) = self.table(name)? else { return Ok(0) };
+        redb::ReadableTableMetadata::len(table.as_ref()).map_err(|error| self.health.note(error.into()))
     }
 
     pub(super) fn range(&self, name: &'static str, span: &Span) -> Result<Option<RedbRange>, StoreError> {

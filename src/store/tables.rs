@@ -9,10 +9,12 @@ use crate::audit::AuditRecord;
 use crate::console::auth::records::{Session, SetupToken, User};
 use crate::console::verification::Verification;
 use crate::crypto::{KeyCheck, Sealed};
+use crate::domain::approval::{ApprovalRule, Proposal};
 use crate::domain::case::{Case, CaseLine};
 use crate::domain::endpoint::{Delivery, DeliveryAttempt, Endpoint};
 use crate::domain::ids::{
-    AccountId, AttemptId, CaseId, EndpointId, EventId, KeyId, MerchantId, PaymentId, RefundId, Scope, UserId,
+    AccountId, AttemptId, CaseId, EndpointId, EventId, KeyId, MerchantId, PaymentId, ProposalId, RefundId, Scope,
+    UserId,
 };
 use crate::domain::key::ApiKey;
 use crate::domain::merchant::{CallbackDefaults, ChannelAccount, Merchant};
@@ -32,6 +34,8 @@ use crate::sandbox::wallet::records::{Letter, Subject, WalletMerchant};
 
 /// Index rows carry nothing but their key.
 pub type Unit = ();
+/// Which rows of a merchant and mode share something, in the order of their ids.
+pub type Index<X, Id> = Table<(Scope, X, Id), Unit>;
 
 pub const MERCHANTS: Table<MerchantId, Merchant> = Table::new("merchants", 1);
 pub const CALLBACK_DEFAULTS: Table<Scope, CallbackDefaults> = Table::new("callback_defaults", 1);
@@ -186,6 +190,15 @@ pub const SIM_LETTERS: Table<(Timestamp, [u8; 16]), sim_records::Letter> = Table
 pub const SIM_TROUBLES: Table<(String, String, String), u32> = Table::new("sim_troubles", 1);
 /// Codes that payers show, by their digits.
 pub const SIM_PAYER_CODES: Table<(String, String), sim_records::PayerCode> = Table::new("sim_payer_codes", 1);
+
+/// What takes two persons, where somebody switched it on.
+pub const APPROVAL_RULES: Table<MerchantId, ApprovalRule> = Table::new("approval_rules", 1);
+pub const PROPOSALS: Table<(Scope, ProposalId), Proposal> = Table::new("proposals", 1);
+pub const PROPOSALS_WAITING: Table<(Scope, ProposalId), Unit> = Table::new("proposals_waiting", 1);
+/// Those that wait, by when they have waited long enough.
+pub const PROPOSALS_BY_EXPIRY: Table<(Timestamp, Scope, ProposalId), Unit> = Table::new("proposals_by_expiry", 1);
+/// By the number that the refund will have.
+pub const PROPOSAL_BY_NUMBER: Table<(Scope, String), ProposalId> = Table::new("proposal_by_number", 1);
 
 /// The stored reply of an idempotent request.
 #[derive(Clone, Debug, Serialize, Deserialize)]

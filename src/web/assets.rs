@@ -82,7 +82,7 @@ static VERSIONS: LazyLock<[String; Asset::ALL.len()]> = LazyLock::new(|| {
 
 /// Adds `/static/{name}`.
 pub fn routes(config: &mut web::ServiceConfig) {
-    config.route("/static/{name}", web::get().to(serve)).route("/static/{name}", web::head().to(serve));
+    config.route("/static/{name}", super::reading().to(serve));
 }
 
 async fn serve(request: HttpRequest, name: web::Path<String>) -> HttpResponse {

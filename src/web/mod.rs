@@ -17,6 +17,9 @@ mod icon;
 mod page;
 mod qr;
 mod security_headers;
+mod streamed;
+
+use actix_web::guard::{Any, Get, Head};
 
 pub use crate::lang::Lang;
 pub use assets::{Asset, routes as asset_routes};
@@ -27,3 +30,9 @@ pub use icon::Icon;
 pub use page::{IdTag, MoneyTag, Page, Theme, TimeTag};
 pub use qr::{QrCode, QrTooLong};
 pub use security_headers::{csp_with_form_target, security_headers};
+pub use streamed::Streamed;
+
+/// A route that reads: GET, and HEAD for whoever wants the headers alone (RFC 9110, 9.3.2). The server leaves the body out.
+pub fn reading() -> actix_web::Route {
+    actix_web::web::route().guard(Any(Get()).or(Head()))
+}

@@ -2,14 +2,16 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use coffer::console::auth::session::Token;
+use coffer::console::auth::totp::{TotpSecret, step_at};
 use coffer::env::http::HttpTransport;
 use coffer::env::target::TargetPolicy;
 use coffer::env::transport::{Limits, Method, OutgoingRequest, Transport};
 use coffer::env::{Env, SystemEntropy, random};
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::{BASE32_NOPAD, BASE64, HEXLOWER};
 use httpsig::prelude::message_component::{HttpMessageComponent, HttpMessageComponentId};
 use httpsig::prelude::{AlgorithmName, HttpSignatureBase, HttpSignatureParams, SharedKey, SigningKey};
 use serde_json::{Value, json};
@@ -33,11 +35,17 @@ pub struct Demo {
 impl Demo {
     /// Starts a demo in the folder, or goes on with the one that is there.
     pub fn start(folder: &Folder) -> Demo {
+        Self::start_with(folder, |_| ())
+    }
+
+    fn start_with(folder: &Folder, change: impl FnOnce(&mut Command)) -> Demo {
         let mut arguments = vec!["demo", "--no-browser", "--history", "2"];
         if !folder.path("demo.json").exists() {
             arguments.extend(["--listen", "127.0.0.1:0"]);
         }
-        let mut child = folder.command(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = folder.command(&arguments);
+        change(&mut command);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut all = String::new();
         while !all.contains("The same for scripts") {
@@ -295,4 +303,142 @@ fn a_folder_with_other_data_is_left_alone() {
     let refused = folder.run(&["demo", "--no-browser"]).refused(1);
     assert!(refused.contains("left alone"), "{refused}");
     assert!(!folder.path("demo.json").exists());
+}
+
+/// Everything that was answered and logged in a whole run, to look for what must not be there.
+#[derive(Default)]
+struct Said(Vec<(String, String)>);
+
+impl Said {
+    #[track_caller]
+    fn must_not_hold(&self, secrets: &[(&str, String)]) {
+        for (place, text) in &self.0 {
+            for (name, secret) in secrets {
+                assert!(!text.contains(secret), "{name} stands in {place}");
+            }
+        }
+    }
+}
+
+/// A browser that logs in to the console with what the demo printed.
+struct Browser<'a> {
+    demo: &'a Demo,
+    cookie: String,
+    said: Said,
+}
+
+impl Browser<'_> {
+    async fn ask(&mut self, method: Method, path: &str, form: &str) -> u16 {
+        let url = format!("{}{path}", self.demo.told("base_url"));
+        let mut headers = vec![("origin".to_owned(), self.demo.told("base_url").to_owned())];
+        if !self.cookie.is_empty() {
+            headers.push(("cookie".to_owned(), self.cookie.clone()));
+        }
+        headers.push(("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()));
+        let request = OutgoingRequest { method, url, headers, body: form.as_bytes().to_vec() };
+        let policy = TargetPolicy { allow_loopback: true, https_only: false, ..TargetPolicy::default() };
+        let limits = Limits { reply_max: 4 << 20, ..Limits::default() };
+        let answer = self.demo.transport.send(request, &policy, limits).await.unwrap();
+        for (_, value) in answer.headers.iter().filter(|(name, _)| name == "set-cookie") {
+            self.cookie = value.split(';').next().unwrap().to_owned();
+        }
+        let headers: String = answer.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        self.said.0.push((format!("{method:?} {path}"), headers + &body));
+        answer.status
+    }
+
+    async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> u16 {
+        let token = self.cookie.split_once('=').and_then(|(_, value)| Token::parse(value)).unwrap();
+        let csrf = token.form_token();
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.append_pair("csrf", &csrf).extend_pairs(fields);
+        self.ask(Method::Post, path, &form.finish()).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_stands_in_a_log_an_answer_or_the_store_after_a_whole_run() {
+    let (folder, logs) = (Folder::new(), Folder::new());
+    let log = std::fs::File::create(logs.path("log")).unwrap();
+    let demo = Demo::start_with(&folder, |command| {
+        command.env("COFFER_LOG_LEVEL", "debug").stderr(log);
+    });
+    let secrets: Vec<(&str, String)> =
+        ["console_password", "totp_secret", "api_key", "signing_secret", "callback_secret"]
+            .map(|name| (name, demo.told(name).to_owned()))
+            .into();
+    let mut said = Said::default();
+    // A purchase and a refund, by key and by signature, with a shop that is called back.
+    let mut shop = Receiver::open(true);
+    let payment = demo.api(Method::Post, "/v1/payments", &order("N1", &shop.url)).await;
+    demo.signed("/v1/payments", &order("N2", &shop.url)).await;
+    demo.pay(&payment).await;
+    let (headers, body) = shop.expect("payment.paid", payment["id"].as_str().unwrap()).await;
+    said.0.push(("a callback".to_owned(), format!("{headers:?}{}", String::from_utf8_lossy(&body))));
+    demo.refund(&payment, "9.00", "N1-R").await;
+    shop.expect("refund.succeeded", payment["id"].as_str().unwrap()).await;
+    // Proofs that fail: almost the right key, the right one in the wrong place.
+    let base = demo.told("base_url");
+    let almost = format!("Bearer {}x", demo.told("api_key"));
+    for (path, authorization) in [("/v1/payments", almost.as_str()), ("/v1/account", "Basic c2s6")] {
+        let headers = [("authorization", authorization)];
+        said.0.push((path.to_owned(), demo.send(Method::Get, &format!("{base}{path}"), &headers, "").await.1));
+    }
+    let hook = json!({ "url": "http://127.0.0.1:9/hook" });
+    let created = demo.api(Method::Post, "/v1/webhook_endpoints", &hook).await;
+    let fresh = created["secret"].as_str().unwrap().to_owned();
+    for path in ["/v1/webhook_endpoints", "/v1/events", "/v1/account", "/v1/payments", "/v1/ledger_entries"] {
+        said.0.push((path.to_owned(), demo.api(Method::Get, path, &Value::Null).await.to_string()));
+    }
+    // The console: a wrong password, the right one, and the rooms where secrets live.
+    let mut browser = Browser { demo: &demo, cookie: String::new(), said: Said::default() };
+    browser.ask(Method::Get, "/console/login", "").await;
+    let (user, password) = (demo.told("console_user"), demo.told("console_password"));
+    let wrong = format!("{password}?");
+    assert_eq!(browser.post("/console/login", &[("login", user), ("password", &wrong)]).await, 401);
+    assert_eq!(browser.post("/console/login", &[("login", user), ("password", password)]).await, 303);
+    let code = TotpSecret::parse_base32(demo.told("totp_secret")).unwrap().code_at(step_at(Env::system().now()));
+    assert_eq!(browser.post("/console/login/code", &[("code", &code)]).await, 303);
+    for path in [
+        "/console",
+        "/console/payments",
+        "/console/callbacks",
+        "/console/developers",
+        "/console/settings",
+        "/console/settings/people",
+        "/console/settings/me",
+        "/console/settings/audit",
+    ] {
+        assert_eq!(browser.ask(Method::Get, path, "").await, 200, "{path}");
+    }
+    let token = browser.cookie.split_once('=').unwrap().1.to_owned();
+    said.0.extend(browser.said.0.drain(..).filter(|(_, text)| !text.contains("set-cookie")));
+    demo.kill();
+    let log = std::fs::read(logs.path("log")).unwrap();
+    assert!(!log.is_empty(), "something was logged");
+    said.0.push(("the log".to_owned(), String::from_utf8(log).unwrap()));
+    let store = std::fs::read(folder.path("coffer.db")).unwrap();
+    said.must_not_hold(&secrets);
+    said.must_not_hold(&[("the new endpoint's secret", fresh.clone()), ("the session", token.clone())]);
+    // In the file they stand in no form: neither as they are shown nor as the bytes behind it.
+    let mut forms: Vec<(&str, Vec<u8>)> =
+        secrets.iter().map(|(name, text)| (*name, text.clone().into_bytes())).collect();
+    forms.extend([("endpoint", fresh.clone().into_bytes()), ("session", token.into_bytes())]);
+    let bytes = |text: &str| BASE64.decode(text.trim_start_matches("whsec_").as_bytes()).unwrap();
+    forms.extend([
+        ("endpoint's bytes", bytes(&fresh)),
+        ("callback bytes", bytes(demo_secret(&secrets, "callback_secret"))),
+    ]);
+    forms.push(("signing bytes", bytes(demo_secret(&secrets, "signing_secret"))));
+    forms.push(("totp bytes", BASE32_NOPAD.decode(demo_secret(&secrets, "totp_secret").as_bytes()).unwrap()));
+    forms.push(("master key", std::fs::read(folder.path("master.key")).unwrap()));
+    for (name, form) in forms {
+        assert!(!store.windows(form.len()).any(|window| window == form), "{name} stands in the store");
+    }
+    folder.run(&["verify"]).fine();
+}
+
+fn demo_secret<'a>(secrets: &'a [(&str, String)], name: &str) -> &'a str {
+    &secrets.iter().find(|(other, _)| *other == name).unwrap().1
 }

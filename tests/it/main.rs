@@ -10,6 +10,7 @@ mod fuzzing;
 mod outgoing;
 mod shop;
 mod simulation;
+mod still;
 mod store;
 mod torture;
 mod verify;

@@ -35,6 +35,8 @@ pub enum Permission {
     ViewBooks,
     /// Who did what.
     ViewAudit,
+    /// Take what can be seen as a file.
+    Export,
     /// Ask the channel about a payment, cancel an open one.
     WorkPayments,
     /// Give money back.
@@ -78,6 +80,7 @@ impl Role {
             Permission::ViewSettings => [1, 1, 0, 1, 0, 1],
             Permission::ViewBooks => [1, 1, 1, 0, 0, 1],
             Permission::ViewAudit => [1, 1, 0, 0, 0, 1],
+            Permission::Export => [1, 1, 1, 0, 0, 1],
             Permission::WorkPayments => [1, 1, 1, 1, 0, 0],
             Permission::Refund => [1, 0, 1, 0, 0, 0],
             Permission::DecideCases => [1, 0, 1, 0, 0, 0],
@@ -102,11 +105,12 @@ impl Role {
 }
 
 impl Permission {
-    pub const ALL: [Permission; 12] = [
+    pub const ALL: [Permission; 13] = [
         Permission::ViewPayments,
         Permission::ViewSettings,
         Permission::ViewBooks,
         Permission::ViewAudit,
+        Permission::Export,
         Permission::WorkPayments,
         Permission::Refund,
         Permission::DecideCases,
@@ -120,7 +124,11 @@ impl Permission {
     /// Looks and changes nothing.
     pub const fn only_views(self) -> bool {
         match self {
-            Permission::ViewPayments | Permission::ViewSettings | Permission::ViewBooks | Permission::ViewAudit => true,
+            Permission::ViewPayments
+            | Permission::ViewSettings
+            | Permission::ViewBooks
+            | Permission::ViewAudit
+            | Permission::Export => true,
             Permission::WorkPayments
             | Permission::Refund
             | Permission::DecideCases

@@ -4,19 +4,36 @@
 use super::records::{SetupPurpose, SetupToken};
 use super::session::Token;
 use crate::domain::time::{Duration, Timestamp};
-use crate::env::Entropy;
+use crate::env::{Entropy, Env};
+use crate::store::tables::SETUP_TOKENS;
+use crate::store::{StoreError, WriteTx};
 
 /// How long a link is good.
 pub const SETUP_WITHIN: Duration = Duration::from_hours(48);
 
 /// A new link: the token to show once and the row to store under its hash.
-pub fn issue(purpose: SetupPurpose, entropy: &dyn Entropy, now: Timestamp) -> (Token, SetupToken) {
+fn issue(purpose: SetupPurpose, entropy: &dyn Entropy, now: Timestamp) -> (Token, SetupToken) {
     (Token::generate(entropy), SetupToken { purpose, created_at: now, expires_at: now.plus(SETUP_WITHIN) })
 }
 
-/// Where the link's page is.
-pub fn path(token: &Token) -> String {
-    format!("/console/setup/{}", token.to_text().as_str())
+/// A link and its row in one: what to print once, and what stores it.
+pub struct Link {
+    pub url: String,
+    hash: [u8; 32],
+    setup: SetupToken,
+}
+
+impl Link {
+    /// `base_url` has no slash at its end.
+    pub fn new(purpose: SetupPurpose, env: &Env, base_url: &str) -> Link {
+        let (token, setup) = issue(purpose, env.entropy.as_ref(), env.now());
+        let url = format!("{base_url}/console/setup/{}", token.to_text().as_str());
+        Link { url, hash: token.hash(), setup }
+    }
+
+    pub fn store(&self, tx: &mut WriteTx<'_>) -> Result<(), StoreError> {
+        tx.put(&SETUP_TOKENS, &self.hash, &self.setup)
+    }
 }
 
 /// Whether a stored link is still good. `users_exist` closes the first owner's door for ever.

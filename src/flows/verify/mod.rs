@@ -61,11 +61,12 @@ pub fn verify_live(store: &Store, progress: &mut dyn FnMut(u64)) -> Result<Verif
     all(store, PAGE_ROWS, progress)
 }
 
-/// Checks what belongs to one merchant and mode, and the merchant's audit chain.
-pub fn verify_scope(tx: &impl Read, scope: Scope, progress: &mut dyn FnMut(u64)) -> Result<Verified, Finding> {
-    let mut run = Run { source: &One(tx), page_rows: PAGE_ROWS, scope: Some(scope), rows: 0, progress };
+/// As [`verify_live`], for what belongs to one merchant and mode and the merchant's audit chain. Blocks.
+pub fn verify_scope(store: &Store, scope: Scope, progress: &mut dyn FnMut(u64)) -> Result<Verified, Finding> {
+    let mut run = Run { source: store, page_rows: PAGE_ROWS, scope: Some(scope), rows: 0, progress };
     let found = run.books_and_records()?;
-    Ok(Verified { merchants: 1, audit_records: audit(log::verify_chain(tx, scope.merchant))?, ..found })
+    let audit_records = store.look(|tx| audit(log::verify_chain(tx, scope.merchant)))?;
+    Ok(Verified { merchants: 1, audit_records, ..found })
 }
 
 fn all<S: Snapshots>(source: &S, page_rows: usize, progress: &mut dyn FnMut(u64)) -> Result<Verified, Finding> {

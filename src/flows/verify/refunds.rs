@@ -1,18 +1,20 @@
 //! Refunds and cases: I6 for each, their indexes both ways, and that open refunds are followed.
 
 use super::{Finding, Run, Snapshots, lost, stray, wrong};
+use crate::domain::approval::ProposalState;
 use crate::domain::case::{Case, CaseState};
 use crate::domain::ids::Scope;
 use crate::domain::money::Currency;
 use crate::domain::refund::{Refund, RefundSource, RefundState};
 use crate::flows::books::balance;
 use crate::flows::effect::{Effect, Lane};
-use crate::flows::record::{case_kind_key, position};
+use crate::flows::record::{case_kind_key, refund_state_key};
 use crate::ledger::verify::{BalanceRow, open_items};
 use crate::ledger::{Account, Sub};
 use crate::store::Read;
 use crate::store::tables::{
-    CASE_BY_CAUSE, CASE_LINES, CASES, CASES_OPEN, DUE, PAYMENTS, REFUND_BY_NUMBER, REFUNDS, REFUNDS_BY_STATE,
+    CASE_BY_CAUSE, CASE_LINES, CASES, CASES_OPEN, DUE, PAYMENTS, PROPOSALS, PROPOSALS_BY_EXPIRY, PROPOSALS_WAITING,
+    REFUND_BY_NUMBER, REFUNDS, REFUNDS_BY_STATE,
 };
 
 /// Answers how many refunds there are.
@@ -24,7 +26,7 @@ pub(super) fn verify<S: Snapshots>(run: &mut Run<'_, S>) -> Result<u64, Finding>
         refund(tx, scope, &found)
     })?;
     run.each(&REFUNDS_BY_STATE, |tx, (scope, state, id), ()| match tx.get(&REFUNDS, &(scope, id))? {
-        Some(refund) if position(&RefundState::ALL, &refund.state) == state => Ok(()),
+        Some(refund) if refund_state_key(refund.state) == state => Ok(()),
         Some(_) | None => stray(&REFUNDS_BY_STATE, id),
     })?;
     run.each(&REFUND_BY_NUMBER, |tx, (scope, number), id| match tx.get(&REFUNDS, &(scope, id))? {
@@ -52,6 +54,19 @@ pub(super) fn verify<S: Snapshots>(run: &mut Run<'_, S>) -> Result<u64, Finding>
             Some(_) | None => Ok(()),
         }
     })?;
+    run.each(&PROPOSALS, |tx, (scope, id), proposal| {
+        let waits = proposal.state == ProposalState::Waiting;
+        let listed = tx.contains(&PROPOSALS_WAITING, &(scope, id))?;
+        let ends = tx.contains(&PROPOSALS_BY_EXPIRY, &(proposal.expires_at, scope, id))?;
+        if proposal.id != id || proposal.command.hash() != proposal.hash {
+            return wrong(&PROPOSALS, id, "it is not what was proposed");
+        }
+        if (listed, ends) == (waits, waits) { Ok(()) } else { lost(&PROPOSALS_WAITING, id) }
+    })?;
+    run.each(&PROPOSALS_WAITING, |tx, row, ()| match tx.contains(&PROPOSALS, &row)? {
+        true => Ok(()),
+        false => stray(&PROPOSALS_WAITING, row.1),
+    })?;
     run.each(&CASE_BY_CAUSE, |tx, (scope, _, kind), id| match tx.get(&CASES, &(scope, id))? {
         Some(case) if case_kind_key(case.kind) == kind => Ok(()),
         Some(_) | None => stray(&CASE_BY_CAUSE, id),
@@ -68,7 +83,7 @@ fn holds(tx: &impl Read, scope: Scope, account: Account, currency: Currency, ope
 
 fn refund(tx: &impl Read, scope: Scope, refund: &Refund) -> Result<(), Finding> {
     let id = refund.id;
-    if !tx.contains(&REFUNDS_BY_STATE, &(scope, position(&RefundState::ALL, &refund.state), id))? {
+    if !tx.contains(&REFUNDS_BY_STATE, &(scope, refund_state_key(refund.state), id))? {
         return lost(&REFUNDS_BY_STATE, id);
     }
     if let Some(number) = &refund.refund_no

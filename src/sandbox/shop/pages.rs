@@ -25,10 +25,10 @@ pub fn routes(shop: &Shop, config: &mut web::ServiceConfig) {
     config.app_data(web::Data::new(shop.clone())).service(
         web::scope(PATH)
             .app_data(web::PayloadConfig::new(FORM_MAX_BYTES))
-            .route("", web::get().to(front))
+            .route("", crate::web::reading().to(front))
             .route("/buy", web::post().to(buy))
-            .route("/orders", web::get().to(orders))
-            .route("/orders/{number}", web::get().to(order))
+            .route("/orders", crate::web::reading().to(orders))
+            .route("/orders/{number}", crate::web::reading().to(order))
             .route("/orders/{number}/pay", web::post().to(pay))
             .service(
                 web::resource("/callback")

@@ -26,7 +26,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.service(
         web::scope(PAY_PATH)
             .app_data(web::PayloadConfig::new(FORM_MAX_BYTES))
-            .route("/{code}", web::get().to(show))
+            .route("/{code}", crate::web::reading().to(show))
             .route("/{code}", web::post().to(act))
             .route("/{code}/faults", web::post().to(set_faults)),
     );

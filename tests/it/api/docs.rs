@@ -75,3 +75,17 @@ async fn every_error_code_has_its_page() {
     assert_eq!(site.send(Call::new(Method::GET, "/docs/errors/no_such_code")).await.status, 404);
     assert_eq!(site.send(Call::new(Method::GET, "/docs")).await.header("location"), Some("/docs/api"));
 }
+
+#[tokio::test]
+async fn whatever_can_be_read_can_be_asked_for_its_headers_alone() {
+    let site = Site::new();
+    let shop = site.shop();
+    let described = all().filter(|endpoint| endpoint.method == Method::GET);
+    let paths = described.map(|endpoint| endpoint.path.replace("{id}", "pay_00000000000000000000000000"));
+    for path in paths.chain(["/docs", "/docs/api", "/docs/errors", "/v1/openapi.json"].map(str::to_owned)) {
+        let (head, get) = (shop.send(Call::new(Method::HEAD, &path)).await, shop.get(&path).await);
+        assert_eq!((head.status, head.header("content-type")), (get.status, get.header("content-type")), "{path}");
+    }
+    let refused = shop.send(Call::new(Method::PUT, "/v1/payments")).await;
+    assert!(refused.header("allow").unwrap().contains("HEAD"));
+}

@@ -124,7 +124,7 @@ async fn what_is_no_endpoint_answers_as_a_problem() {
     refused(&answer, 405, "method_not_allowed");
     let mut allowed: Vec<_> = answer.header("allow").unwrap().split(", ").collect();
     allowed.sort_unstable();
-    assert_eq!(allowed, ["GET", "POST"]);
+    assert_eq!(allowed, ["GET", "HEAD", "POST"]);
 }
 
 #[tokio::test]

@@ -190,6 +190,32 @@ async fn a_business_refusal_is_stored_and_a_malformed_request_is_not() {
 }
 
 #[tokio::test]
+async fn a_refusal_for_what_a_field_means_is_an_answer_too() {
+    let site = Site::new();
+    let shop = site.shop();
+    let foreign = order("A1", "1.00").replace("CNY", "XYZ");
+    let first = keyed(&shop, "k1", "/v1/payments", &foreign).await;
+    refused(&first, 422, "invalid_value");
+    assert_eq!(first.header("idempotency-replayed"), None);
+    let again = keyed(&shop, "k1", "/v1/payments", &foreign).await;
+    assert_eq!((again.status, again.header("idempotency-replayed")), (422, Some("true")));
+    assert_eq!(again.body, first.body);
+    refused(&keyed(&shop, "k1", "/v1/payments", &order("A1", "1.00")).await, 422, "idempotency_key_reused");
+    // What never reached an effect is stored with it: an address that may not be called, a payment that does not exist.
+    let private = r#"{"url":"http://127.0.0.1/hook"}"#;
+    refused(&keyed(&shop, "k2", "/v1/webhook_endpoints", private).await, 422, "invalid_value");
+    let missing = "/v1/payments/pay_00000000000000000000000000/cancel";
+    refused(&keyed(&shop, "k2", missing, "").await, 404, "payment_not_found");
+    for (path, body) in [("/v1/webhook_endpoints", private), (missing, "")] {
+        assert_eq!(keyed(&shop, "k2", path, body).await.header("idempotency-replayed"), Some("true"), "{path}");
+    }
+    // A failed proof is none.
+    let stranger = Shop { site: &site, token: None };
+    refused(&keyed(&stranger, "k3", "/v1/payments", &foreign).await, 401, "authentication_missing");
+    assert_eq!(keyed(&shop, "k3", "/v1/payments", &order("A3", "1.00")).await.status, 201);
+}
+
+#[tokio::test]
 async fn fifty_creates_at_once_make_one_payment() {
     let site = Site::new();
     let shop = site.shop();

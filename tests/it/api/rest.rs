@@ -1,6 +1,7 @@
 //! Account, methods, webhook endpoints, events, books, simulation: the rest of the table, without a channel.
 
 use actix_web::http::Method;
+use coffer::audit::log;
 use coffer::domain::ids::Mode;
 use coffer::domain::time::Duration;
 use serde_json::{Value, json};
@@ -78,6 +79,28 @@ async fn a_webhook_endpoint_is_added_changed_and_removed_and_shows_its_secret_on
     assert_eq!(deleted["deleted"], true);
     refused(&shop.get(&path).await, 404, "webhook_endpoint_not_found");
     refused(&shop.post(&format!("{path}/test"), "").await, 404, "webhook_endpoint_not_found");
+}
+
+#[tokio::test]
+async fn every_change_of_an_endpoint_is_in_the_audit_log() {
+    let site = Site::new();
+    let shop = site.shop();
+    let hook = ok(&shop, Method::POST, "/v1/webhook_endpoints", r#"{"url":"https://shop.example/hook"}"#).await;
+    let path = format!("/v1/webhook_endpoints/{}", hook["id"].as_str().unwrap());
+    ok(&shop, Method::PATCH, &path, r#"{"url":"https://shop.example/other"}"#).await;
+    ok(&shop, Method::POST, &format!("{path}/rotate_secret"), "").await;
+    ok(&shop, Method::DELETE, &path, "").await;
+    refused(&shop.send(Call::new(Method::DELETE, &path)).await, 404, "webhook_endpoint_not_found");
+    let merchant = site.merchant;
+    let records = site.api.gateway.store.read(move |tx| log::newest(tx, merchant, None, 10)).await.unwrap();
+    let told: Vec<_> = records.iter().rev().map(|record| record.action.code()).collect();
+    let all = ["endpoint.created", "endpoint.changed", "endpoint.secret_rotated", "endpoint.deleted"];
+    assert_eq!(told[told.len() - 4..], all);
+    for record in &records[..4] {
+        assert!(matches!(record.actor, coffer::audit::Actor::ApiKey(_)), "{:?}", record.actor);
+        assert_eq!((record.object.as_str(), record.ip.as_str()), (hook["id"].as_str().unwrap(), "203.0.113.9"));
+        assert!(!format!("{record:?}").contains("whsec_"));
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use actix_web::body::MessageBody;
 use actix_web::http::Method;
@@ -18,7 +17,6 @@ use coffer::domain::ids::{MerchantId, Mode, Scope};
 use coffer::domain::key::Permission;
 use coffer::domain::time::{Duration, Timestamp};
 use coffer::env::target::TargetPolicy;
-use coffer::env::transport::{Limits, OutgoingRequest, SendError, Sending, Transport};
 use coffer::env::{Clock, Env, SystemEntropy};
 use coffer::flows::gateway::{Gateway, Settings};
 use coffer::flows::setup::NewMerchant;
@@ -28,27 +26,7 @@ use coffer::signals::{Signals, request::observe};
 use coffer::store::{Store, StoreOptions};
 use serde_json::Value;
 
-/// A clock that stands until it is told to go on.
-pub struct HandClock(AtomicI64);
-
-impl Clock for HandClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
-    }
-
-    fn monotonic_ms(&self) -> u64 {
-        u64::try_from(self.0.load(Ordering::SeqCst)).unwrap()
-    }
-}
-
-/// Nothing leaves the house.
-struct NoNetwork;
-
-impl Transport for NoNetwork {
-    fn send<'a>(&'a self, _: OutgoingRequest, _: &'a TargetPolicy, _: Limits) -> Sending<'a> {
-        Box::pin(async { Err(SendError::Dns) })
-    }
-}
+use crate::still::{HandClock, NoNetwork};
 
 pub struct Site {
     pub api: Arc<Api>,
@@ -82,7 +60,7 @@ impl Site {
 
     fn build(store: Store, merchants: Option<(MerchantId, MerchantId)>, enrolled: bool) -> Site {
         let start = Timestamp::parse_rfc3339("2026-11-23T06:00:00Z").unwrap();
-        let clock = Arc::new(HandClock(AtomicI64::new(start.as_millis())));
+        let clock = Arc::new(HandClock::at(start));
         let env = Env { clock: clock.clone(), entropy: Arc::new(SystemEntropy) };
         let vault = Arc::new(Vault::new(&MasterKey::from_bytes([9; 32])));
         let settings = Settings {
@@ -128,7 +106,7 @@ impl Site {
     }
 
     pub fn pass(&self, time: Duration) {
-        self.clock.0.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+        self.clock.pass(time);
     }
 
     pub fn issue(&self, kind: NewKeyKind, change: impl FnOnce(&mut NewKey)) -> IssuedKey {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use actix_web::http::{StatusCode, header};
 use actix_web::middleware::from_fn;
@@ -17,7 +16,6 @@ use coffer::domain::money::{Currency, Money};
 use coffer::domain::payment::{Attempt, NextAction, Payment};
 use coffer::domain::time::{Duration, Timestamp};
 use coffer::env::target::TargetPolicy;
-use coffer::env::transport::{Limits, OutgoingRequest, SendError, Sending, Transport};
 use coffer::env::{Clock, Env, SystemEntropy};
 use coffer::flows::gateway::{Gateway, Settings};
 use coffer::flows::observe::{Source, observe};
@@ -28,33 +26,13 @@ use coffer::sandbox::wallet::Wallet;
 use coffer::store::tables::MERCHANTS;
 use coffer::store::{Store, StoreOptions};
 
+use crate::still::{HandClock, NoNetwork};
+
 pub const COMPUTER: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36";
 pub const PHONE: &str =
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148 Safari/604.1";
 pub const WECHAT: &str =
     "Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 Mobile Safari/537.36 MicroMessenger/8.0.50";
-
-/// A clock that stands until it is told to go on.
-pub struct HandClock(AtomicI64);
-
-impl Clock for HandClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
-    }
-
-    fn monotonic_ms(&self) -> u64 {
-        u64::try_from(self.0.load(Ordering::SeqCst)).unwrap()
-    }
-}
-
-/// Nothing leaves the house.
-struct NoNetwork;
-
-impl Transport for NoNetwork {
-    fn send<'a>(&'a self, _: OutgoingRequest, _: &'a TargetPolicy, _: Limits) -> Sending<'a> {
-        Box::pin(async { Err(SendError::Dns) })
-    }
-}
 
 pub struct Shop {
     pub gateway: Gateway,
@@ -93,7 +71,7 @@ impl Shop {
 
     fn build(name: &str, late: LatePolicy) -> Shop {
         let start = Timestamp::parse_rfc3339("2026-11-23T06:05:00Z").unwrap();
-        let clock = Arc::new(HandClock(AtomicI64::new(start.as_millis())));
+        let clock = Arc::new(HandClock::at(start));
         let env = Env { clock: clock.clone(), entropy: Arc::new(SystemEntropy) };
         let vault = Arc::new(Vault::new(&MasterKey::from_bytes([9; 32])));
         let settings = Settings {
@@ -130,7 +108,7 @@ impl Shop {
     }
 
     pub fn pass(&self, time: Duration) {
-        self.clock.0.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+        self.clock.pass(time);
     }
 
     pub async fn sell(&self, new: NewPayment) -> Bought<'_> {

@@ -3,12 +3,14 @@
 use actix_web::http::StatusCode;
 use coffer::audit::{Action, INSTALLATION, log};
 use coffer::console::auth::people;
+use coffer::console::auth::records::SetupPurpose;
 use coffer::console::auth::roles::Role;
 use coffer::console::auth::session::{SESSION_ABSOLUTE, SESSION_IDLE};
-use coffer::console::setup::first_owner_link;
+use coffer::console::auth::setup::Link;
 use coffer::domain::ids::MerchantId;
 use coffer::domain::time::Duration;
 use coffer::store::StoreError;
+use coffer::store::tables::USERS;
 
 use super::site::{ORIGIN, PASSWORD, SHOP, Site};
 
@@ -23,10 +25,18 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     text.split_once(before).and_then(|(_, rest)| rest.split_once(after)).map(|(found, _)| found).unwrap()
 }
 
+/// As `coffer init` issues it.
+async fn first_owner_link(site: &Site) -> String {
+    let link = Link::new(SetupPurpose::FirstOwner { merchant: SHOP.merchant }, site.console.env(), ORIGIN);
+    let url = link.url.clone();
+    site.console.store().write(move |tx| link.store(tx)).await.unwrap();
+    url
+}
+
 #[tokio::test]
 async fn the_first_owner_comes_in_by_a_link_that_works_once() {
     let site = Site::empty().await;
-    let link = first_owner_link(&site.console, SHOP.merchant).await.unwrap();
+    let link = first_owner_link(&site).await;
     let path = link.strip_prefix(ORIGIN).unwrap();
     let mut browser = site.browser();
     assert!(browser.get("/console/login").await.body.contains("one-time link"));
@@ -61,7 +71,7 @@ async fn the_first_owner_comes_in_by_a_link_that_works_once() {
         assert_eq!(other.post(path, &fields(PASSWORD)).await.status, StatusCode::NOT_FOUND);
     }
     // A second link for a first owner is worth nothing once anybody exists.
-    let late = first_owner_link(&site.console, SHOP.merchant).await.unwrap();
+    let late = first_owner_link(&site).await;
     let late = late.strip_prefix(ORIGIN).unwrap();
     assert_eq!(site.browser().get(late).await.status, StatusCode::NOT_FOUND);
     let actions = site.actions(SHOP.merchant).await;
@@ -289,4 +299,45 @@ async fn the_audit_chain_of_all_this_verifies() {
     let records = site.console.store().read(|tx| log::newest(tx, SHOP.merchant, None, 10)).await;
     let records: Vec<coffer::audit::AuditRecord> = records.map_err(|e: StoreError| e).unwrap();
     assert_eq!((records[0].action, records[0].ip.as_str()), (Action::LoginSucceeded, "10.0.0.1"));
+}
+
+/// What a stranger could learn from the answers; that the work is the same is said beside the hasher, whose missing user costs
+/// what a real one costs.
+#[tokio::test]
+async fn nobody_learns_from_the_login_page_who_exists() {
+    let site = Site::staffed().await;
+    let gone = site.user_id("support");
+    site.console
+        .store()
+        .write(move |tx| {
+            let mut user = people::find(tx, gone)?.unwrap();
+            user.disabled_at = Some(user.created_at);
+            tx.put(&USERS, &gone, &user)
+        })
+        .await
+        .unwrap();
+    let mut answers = Vec::new();
+    // There, not there, removed, and no login at all; with the right password where there is one.
+    for (login, password) in [
+        ("owner", "wrong mugs drift upstream"),
+        ("nobody", "wrong mugs drift upstream"),
+        ("nobody", PASSWORD),
+        ("support", PASSWORD),
+        ("\u{202e}owner ", "wrong mugs drift upstream"),
+    ] {
+        let mut browser = site.browser();
+        browser.forwarded = Some(format!("203.0.113.{}", answers.len() + 1));
+        browser.get("/console/login").await;
+        let csrf = browser.csrf();
+        let answer = browser.post("/console/login", &[("login", login), ("password", password)]).await;
+        let body = answer.body.replace(&csrf, "").replace(&format!("value=\"{}\"", login.trim()), "value=\"\"");
+        let headers: Vec<_> = answer.headers.into_iter().filter(|(name, _)| name != "set-cookie").collect();
+        answers.push((answer.status, headers, body));
+    }
+    assert_eq!(answers[0].0, StatusCode::UNAUTHORIZED);
+    for (number, answer) in answers.iter().enumerate() {
+        assert_eq!((answer.0, &answer.1), (answers[0].0, &answers[0].1), "{number}");
+        let (one, other) = (&answer.2, &answers[0].2);
+        assert_eq!(one.len(), other.len(), "{number}: {one}\n{other}");
+    }
 }

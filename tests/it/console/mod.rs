@@ -1,7 +1,9 @@
 //! The merchant's console: who gets in, who may do what, and that nobody else may.
 
+mod approvals;
 mod cases;
 mod door;
+mod exports;
 mod rooms;
 mod site;
 mod walls;

@@ -2,9 +2,14 @@
 
 use actix_web::http::StatusCode;
 use coffer::audit::log;
+use coffer::domain::endpoint::{Delivery, DeliveryState, Endpoint, EndpointState};
+use coffer::domain::ids::{EndpointId, EventId};
 use coffer::domain::refund::RefundState;
 use coffer::domain::time::Duration;
-use coffer::store::tables::REFUNDS;
+use coffer::flows::Moment;
+use coffer::flows::deliveries::{self, Resent};
+use coffer::store::StoreError;
+use coffer::store::tables::{DELIVERIES, DELIVERIES_BY_ENDPOINT, REFUNDS};
 use coffer::store::{Order, Read, Span};
 
 use super::site::{Browser, OTHER_SHOP, SHOP, Site};
@@ -216,4 +221,64 @@ async fn the_books_are_verified_from_the_console_and_every_list_leads_to_its_thi
     for path in ["/console/ledger/entries/1", "/console/ledger/accounts/1001", "/console/ledger/entries"] {
         assert_eq!(owner.get(path).await.status, StatusCode::OK, "{path}");
     }
+}
+
+#[tokio::test]
+async fn everything_that_an_endpoint_did_not_take_is_sent_again_however_much_it_is() {
+    let site = Site::staffed().await;
+    let id = EndpointId::new(site.now(), [1; 10]);
+    let now = site.now();
+    let put = site.console.store().write(move |tx| {
+        let endpoint = Endpoint {
+            id,
+            url: "https://shop.example/hook".to_owned(),
+            description: String::new(),
+            events: Default::default(),
+            secret: None,
+            previous_secret: None,
+            state: EndpointState::Enabled,
+            breaker: Default::default(),
+            implicit: false,
+            created_at: now,
+        };
+        deliveries::save_endpoint(tx, SHOP, &endpoint)?;
+        for i in 0..1_203u16 {
+            let mut random = [0; 10];
+            random[..2].copy_from_slice(&i.to_be_bytes());
+            let at = now.plus(Duration::from_seconds(u64::from(i)));
+            let (event, state) = (EventId::new(at, random), DeliveryState::Dead);
+            let delivery = Delivery {
+                event,
+                endpoint: id,
+                url: None,
+                state,
+                attempts: 0,
+                step: 9,
+                due: None,
+                created_at: at,
+                delivered_at: None,
+            };
+            let place = DeliveryState::ALL.iter().position(|one| *one == state).unwrap() as u8;
+            tx.put(&DELIVERIES, &(SHOP, event, id), &delivery)?;
+            tx.put(&DELIVERIES_BY_ENDPOINT, &(SHOP, id, place, event), &())?;
+        }
+        Ok::<_, StoreError>(())
+    });
+    put.await.unwrap();
+    let dead = || async {
+        let rows =
+            site.console.store().read(move |tx| tx.scan(&DELIVERIES, &Span::prefix(&SHOP), Order::Ascending, 9_999));
+        rows.await.unwrap().into_iter().filter(|(_, delivery)| delivery.state == DeliveryState::Dead).count()
+    };
+    // The newest hundred alone: those before do not use up the limit.
+    let moment = Moment::new(site.console.env());
+    let since = now.plus(Duration::from_seconds(1_103));
+    let some = site.console.store().write(move |tx| deliveries::resend_failed(tx, SHOP, id, since, &moment));
+    assert_eq!(some.await.unwrap(), Resent { count: 100, more: false });
+    assert_eq!(dead().await, 1_103);
+    let mut owner = site.browser_of("owner").await;
+    let path = format!("/console/callbacks/{id}");
+    let done = owner.post(&format!("{path}/resend"), &[("all", "yes")]).await;
+    assert_eq!(done.location, format!("{path}?done=resent"), "{}", done.body);
+    assert_eq!(dead().await, 0);
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use actix_web::body::MessageBody;
@@ -27,7 +26,6 @@ use coffer::domain::method::Method as PayMethod;
 use coffer::domain::money::{Currency, Money};
 use coffer::domain::time::{Duration, Timestamp};
 use coffer::env::target::TargetPolicy;
-use coffer::env::transport::{Limits, OutgoingRequest, SendError, Sending, Transport};
 use coffer::env::{Clock, Env, SystemEntropy};
 use coffer::flows::Moment;
 use coffer::flows::gateway::{Gateway, Settings};
@@ -36,30 +34,10 @@ use coffer::flows::payments::{self, NewPayment};
 use coffer::store::tables::{ACCOUNT_SCOPES, ACCOUNTS, MERCHANTS};
 use coffer::store::{Store, StoreError, StoreOptions};
 
+use crate::still::{HandClock, NoNetwork};
+
 pub const PASSWORD: &str = "rainy mugs drift upstream";
 pub const ORIGIN: &str = "http://127.0.0.1:8080";
-
-/// A clock that stands until it is told to go on.
-pub struct HandClock(AtomicI64);
-
-impl Clock for HandClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
-    }
-
-    fn monotonic_ms(&self) -> u64 {
-        u64::try_from(self.0.load(Ordering::SeqCst)).unwrap()
-    }
-}
-
-/// Nothing leaves the house.
-struct NoNetwork;
-
-impl Transport for NoNetwork {
-    fn send<'a>(&'a self, _: OutgoingRequest, _: &'a TargetPolicy, _: Limits) -> Sending<'a> {
-        Box::pin(async { Err(SendError::Dns) })
-    }
-}
 
 pub struct Site {
     pub console: Console,
@@ -75,7 +53,7 @@ impl Site {
     /// Two shops, nobody in them.
     pub async fn empty() -> Site {
         let start = Timestamp::parse_rfc3339("2026-11-23T06:00:00Z").unwrap();
-        let clock = Arc::new(HandClock(AtomicI64::new(start.as_millis())));
+        let clock = Arc::new(HandClock::at(start));
         let env = Env { clock: clock.clone(), entropy: Arc::new(SystemEntropy) };
         let console = tokio::task::spawn_blocking(move || {
             let store = Store::open_memory(StoreOptions::default()).unwrap();
@@ -139,7 +117,7 @@ impl Site {
     }
 
     pub fn pass(&self, time: Duration) {
-        self.clock.0.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+        self.clock.pass(time);
     }
 
     pub fn user_id(&self, name: &str) -> UserId {

@@ -315,3 +315,19 @@ fn only_the_answer_to_its_sending_refuses_a_refund() {
         ",
     );
 }
+
+#[test]
+fn a_channel_gives_nothing_back_after_its_time() {
+    check(
+        "
+        pay p1 100.00 by wechat -> processing
+        notify p1 paid 100.00 -> paid
+        wait 364d
+        refund r1 p1 40.00 no=n1 -> pending
+        wait 25h
+        refund r1 p1 40.00 no=n1 -> pending as before
+        refund r2 p1 -> refused refund_window_over
+        books 1001 100.00, 2001 60.00, 2006 40.00
+        ",
+    );
+}

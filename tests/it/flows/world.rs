@@ -39,6 +39,8 @@ pub const ALIPAY: AccountId = AccountId::from_bytes([3; 16]);
 /// 2026-01-05 10:00 in Shanghai.
 pub const START: Timestamp = Timestamp::from_seconds(1_767_578_400);
 const SHOP: Actor = Actor::Api(KeyId::from_bytes([4; 16]));
+/// What the channels of the stories allow.
+const REFUND_WINDOW: Duration = Duration::from_days(365);
 const KIND: ChannelKind = ChannelKind::TestWallet;
 const ROWS: usize = 10_000;
 
@@ -128,7 +130,7 @@ fn refused(why: &FlowError) -> String {
         Refusal::RefundNothingLeft => "refund_nothing_left",
         Refusal::CurrencyMismatch { .. } => "currency_mismatch",
         Refusal::TooManyRefunds => "too_many_refunds",
-        Refusal::RefundWindowOver => "refund_window_over",
+        Refusal::RefundWindowOver { .. } => "refund_window_over",
         Refusal::TooManyAttempts => "too_many_attempts",
         Refusal::TooManyEndpoints => "too_many_endpoints",
         Refusal::MethodUnavailable => "method_unavailable",
@@ -138,6 +140,12 @@ fn refused(why: &FlowError) -> String {
         Refusal::CaseNotFound => "case_not_found",
         Refusal::CaseDecided { .. } => "case_decided",
         Refusal::DecisionImpossible => "impossible",
+        Refusal::ApprovalNeeded { .. } => "approval_needed",
+        Refusal::ProposalNotFound => "proposal_not_found",
+        Refusal::ProposalOver => "proposal_over",
+        Refusal::OwnProposal => "own_proposal",
+        Refusal::ProposalChanged => "proposal_changed",
+        Refusal::TooManyProposals => "too_many_proposals",
     };
     format!("refused {word}")
 }
@@ -473,7 +481,9 @@ impl World {
             metadata: BTreeMap::new(),
             fingerprint,
         };
-        match self.act(move |tx, moment| refunds::request(tx, SCOPE, id, &new, SHOP, moment)) {
+        match self
+            .act(move |tx, moment| refunds::request_within(tx, SCOPE, id, &new, SHOP, &|_| Some(REFUND_WINDOW), moment))
+        {
             Ok(requested) => {
                 let refund = requested.refund();
                 self.refunds.insert(name.to_owned(), refund.id);

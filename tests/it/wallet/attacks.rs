@@ -10,12 +10,15 @@ use coffer::channels::test_wallet::response::{OrderView, RefundView};
 use coffer::channels::test_wallet::{Credentials, sign};
 use coffer::crypto::Place;
 use coffer::domain::case::CaseKind;
-use coffer::domain::event::EventType;
+use coffer::domain::event::{Actor, EventType};
 use coffer::domain::ids::{AccountId, AttemptId, PaymentId, RefundId};
 use coffer::domain::merchant::{ChannelAccount, ChannelKind, Share};
+use coffer::domain::money::{Currency, Money};
 use coffer::domain::payment::{Payment, PaymentState};
 use coffer::domain::time::{Duration, Timestamp};
 use coffer::env::transport::Method as Verb;
+use coffer::flows::Moment;
+use coffer::flows::refunds::{self, NewRefund};
 use coffer::store::tables::{ACCOUNT_SCOPES, ACCOUNTS, EVENTS, JOURNAL};
 use coffer::store::{Order, Read, Span, StoreError};
 use data_encoding::BASE64;
@@ -78,6 +81,10 @@ async fn open_account(site: &Site, seed: u8) -> AccountId {
 }
 
 impl Scene {
+    async fn restarted(self) -> Scene {
+        Scene { site: self.site.restarted().await, ..self }
+    }
+
     async fn open() -> Scene {
         let site = Site::open().await;
         let account = open_account(&site, 7).await;
@@ -291,5 +298,71 @@ async fn a_refund_that_nobody_asked_for_gives_nothing_back() {
     scene.tell(&NotificationBody { id: "r1".to_owned(), create_time, order: None, refund: Some(refund) }).await;
     assert_eq!(scene.books().await, (1, 1));
     assert!(scene.payment().await.amount_refunded().is_zero());
+    scene.site.close().await;
+}
+
+#[tokio::test]
+async fn a_refund_of_another_amount_is_not_the_refund_that_was_asked_for() {
+    for (what, total) in [("one fen less", 599), ("one fen more", 601)] {
+        let scene = Scene::open().await;
+        scene.tell(&scene.order(|_| {})).await;
+        let (scope, id, moment) = (scene.site.scope, scene.payment, Moment::new(&scene.site.house.gateway.env));
+        let new = NewRefund {
+            amount: Some(Money::new(600, Currency::CNY)),
+            refund_no: None,
+            reason: None,
+            metadata: Default::default(),
+            fingerprint: [0; 16],
+        };
+        let ask = scene
+            .site
+            .house
+            .gateway
+            .store
+            .write(move |tx| refunds::request(tx, scope, id, &new, Actor::System, &mut moment.clone()));
+        let refund = ask.await.unwrap().refund().id;
+        let told = |total| {
+            let view = RefundView {
+                mch_id: MCH.to_owned(),
+                out_trade_no: scene.attempt.bare(),
+                out_refund_no: refund.bare(),
+                refund_id: "5000000001".to_owned(),
+                status: "SUCCESS".to_owned(),
+                amount: AmountBody { total, currency: "CNY".to_owned() },
+            };
+            let create_time = scene.now().to_rfc3339();
+            NotificationBody { id: format!("r{total}"), create_time, order: None, refund: Some(view) }
+        };
+        for _ in 0..2 {
+            scene.tell(&told(total)).await;
+        }
+        let payment = scene.payment().await;
+        assert_eq!((payment.refunded_minor, payment.refunding_minor), (0, 600), "{what}");
+        assert_eq!(scene.books().await, (2, 1), "{what}: paid, and the refund reserved");
+        assert_eq!(scene.site.cases().await, [CaseKind::WrongAmount], "{what}");
+        // The right one still counts.
+        scene.tell(&told(600)).await;
+        assert_eq!(scene.payment().await.refunded_minor, 600, "{what}");
+        scene.site.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_genuine_message_replayed_after_a_restart_changes_nothing() {
+    let scene = Scene::open().await;
+    let body = serde_json::to_vec(&scene.order(|_| {})).unwrap();
+    let headers = scene.signed(7, &body, scene.now());
+    assert!(scene.post(scene.account, &body, &headers).await < 300);
+    assert_eq!((scene.payment().await.state, scene.books().await), (PaymentState::Paid, (1, 1)));
+    let before = scene.payment().await;
+    let scene = scene.restarted().await;
+    for _ in 0..3 {
+        // To the letter, and signed anew for another time.
+        scene.post(scene.account, &body, &headers).await;
+        let anew = scene.signed(7, &body, scene.now().plus(Duration::from_seconds(30)));
+        scene.post(scene.account, &body, &anew).await;
+    }
+    assert_eq!((scene.payment().await, scene.books().await), (before, (1, 1)));
+    assert!(scene.site.cases().await.is_empty());
     scene.site.close().await;
 }

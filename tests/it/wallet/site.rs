@@ -80,6 +80,33 @@ impl Site {
         let bell = Arc::new(Notify::new());
         let (own, ringing) = (base.clone(), bell.clone());
         let built = tokio::task::spawn_blocking(move || build(&own, ringing)).await.unwrap();
+        Self::serve(listener, base, built, bell)
+    }
+
+    /// The same house after a restart: nothing is left but what is in the store.
+    pub async fn restarted(self) -> Site {
+        let Site { house, token, scope, account, bell, server, stop, .. } = self;
+        stop.send_replace(true);
+        server.stop(false).await;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let own = base.clone();
+        let again = move || {
+            let Gateway { store, vault, transport, settings, .. } = house.gateway.clone();
+            let settings = Settings { public_url: own.clone(), own_url: own, ..settings.as_ref().clone() };
+            let render = Arc::new(coffer::api::render_event);
+            let gateway = Gateway::build(store, Env::system(), vault, transport, settings, render).unwrap();
+            let wallet = Wallet::open(&gateway).unwrap();
+            let rate = Rate { per_second: 1000, burst: 1000 };
+            let settings = ApiSettings { rate, trusted_proxies: Vec::new() };
+            let api = Api::new(gateway.clone(), wallet.clone(), settings).unwrap();
+            let runner = Runner::new(gateway.clone()).unwrap();
+            Built { house: House { gateway, wallet, api, shop: house.shop }, runner, token, scope, account }
+        };
+        Self::serve(listener, base, tokio::task::spawn_blocking(again).await.unwrap(), bell)
+    }
+
+    fn serve(listener: TcpListener, base: String, built: Built, bell: Arc<Notify>) -> Site {
         let Built { house, runner, token, scope, account } = built;
         let rooms = house.clone();
         let server = HttpServer::new(move || {
