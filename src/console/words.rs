@@ -181,6 +181,14 @@ pub fn case_word(kind: impl Borrow<CaseKind>, lang: impl Borrow<Lang>) -> &'stat
     }
 }
 
+/// Whether the channel's own words tell more than the amounts beside them.
+pub fn case_has_words(kind: impl Borrow<CaseKind>) -> bool {
+    match kind.borrow() {
+        CaseKind::WrongIdentity | CaseKind::Contradiction => true,
+        CaseKind::WrongAmount | CaseKind::SecondPayment | CaseKind::LatePayment => false,
+    }
+}
+
 /// What such a difference means, and where to look before deciding.
 pub fn case_advice(kind: impl Borrow<CaseKind>, lang: impl Borrow<Lang>) -> &'static str {
     let (kind, lang) = (*kind.borrow(), *lang.borrow());
