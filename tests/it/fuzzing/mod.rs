@@ -144,6 +144,16 @@ fn a_notification_that_was_changed_is_never_believed() {
 }
 
 #[test]
+fn an_answer_without_a_signature_is_never_money() {
+    fuzz("answers", Vec::new());
+}
+
+#[test]
+fn a_statement_is_the_sum_of_its_lines_or_refused() {
+    fuzz("statements", Vec::new());
+}
+
+#[test]
 fn a_record_is_written_as_it_was_read() {
     let store = lived_in();
     let rows = targets::records::rows(&store);

@@ -2,6 +2,7 @@
 //! bytes; `tests/it/fuzzing` chooses them on stable Rust.
 
 pub mod amounts;
+pub mod answers;
 pub mod bodies;
 pub mod ids;
 pub mod message;
@@ -9,6 +10,7 @@ pub mod notifications;
 pub mod queries;
 pub mod records;
 pub mod signatures;
+pub mod statements;
 
 /// Whether the bytes were taken for what they pretend to be. A run that sees only one of the two proves little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub const ALL: &[Target] = &[
     Target { name: "queries", run: queries::run, seeds: queries::seeds, mutations: 1000 },
     Target { name: "signatures", run: signatures::run, seeds: signatures::seeds, mutations: 1000 },
     Target { name: "notifications", run: notifications::run, seeds: notifications::seeds, mutations: 200 },
+    Target { name: "answers", run: answers::run, seeds: answers::seeds, mutations: 200 },
+    Target { name: "statements", run: statements::run, seeds: statements::seeds, mutations: 1000 },
     Target { name: "records", run: records::run, seeds: records::seeds, mutations: 1000 },
 ];
 

@@ -13,7 +13,7 @@ use coffer::domain::money::{Currency, Money};
 use data_encoding::BASE64;
 use url::form_urlencoded::{Serializer, parse};
 
-use super::{Adapter, Headers, ORDER, REFUND};
+use super::{Adapter, ORDER, REFUND, Wire};
 
 pub static ADAPTER: Adapter = Adapter { name: "alipay", open, plain, seal, agrees, known: OnceLock::new() };
 
@@ -72,7 +72,7 @@ fn plain() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// Signs the fields in the order of their names. Source: Alipay, 异步通知验签.
-fn seal(plain: &[u8]) -> Option<(Headers, Vec<u8>)> {
+fn seal(plain: &[u8]) -> Option<Wire> {
     let mut fields: Vec<(String, String)> = parse(plain).into_owned().collect();
     fields.retain(|(name, _)| name != "sign" && name != "sign_type");
     let mut sorted = fields.clone();

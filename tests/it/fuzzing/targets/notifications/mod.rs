@@ -16,15 +16,17 @@ use super::message::Message;
 use super::{Seed, Verdict};
 
 /// 2026-11-18T11:06:40Z.
-const NOW: Timestamp = Timestamp::from_seconds(1_795_000_000);
+pub(super) const NOW: Timestamp = Timestamp::from_seconds(1_795_000_000);
 /// Our numbers of an order and of a refund.
-const ORDER: &str = "01JD3Q9W8XK2V5N7R4T6Y0ABCD";
-const REFUND: &str = "01JD3Q9W8XK2V5N7R4T6Y0ABCE";
+pub(super) const ORDER: &str = "01JD3Q9W8XK2V5N7R4T6Y0ABCD";
+pub(super) const REFUND: &str = "01JD3Q9W8XK2V5N7R4T6Y0ABCE";
 
 /// Every provider that notifies.
 const ADAPTERS: &[&Adapter] = &[&wallet::ADAPTER, &wechatpay::ADAPTER, &alipay::ADAPTER];
 
 type Headers = Vec<(String, String)>;
+/// Headers and body, as they come over the wire.
+type Wire = (Headers, Vec<u8>);
 
 /// One provider.
 struct Adapter {
@@ -34,9 +36,8 @@ struct Adapter {
     open: fn() -> Arc<dyn Channel>,
     /// What the provider says, before it is signed.
     plain: fn() -> Vec<(&'static str, Vec<u8>)>,
-    /// Signs, and encrypts where the provider does; answers headers and body as they come over the wire. `None`: the
-    /// provider cannot say this.
-    seal: fn(&[u8]) -> Option<(Headers, Vec<u8>)>,
+    /// Signs, and encrypts where the provider does. `None`: the provider cannot say this.
+    seal: fn(&[u8]) -> Option<Wire>,
     /// Whether what was understood is what the plain message says, read by other code.
     agrees: fn(&[u8], &VerifiedNotification) -> bool,
     /// Made once.
@@ -49,11 +50,11 @@ struct Known {
     genuine: Vec<Genuine>,
 }
 
-struct Genuine {
+pub(super) struct Genuine {
     case: &'static str,
     plain: Vec<u8>,
-    headers: Headers,
-    body: Vec<u8>,
+    pub(super) headers: Headers,
+    pub(super) body: Vec<u8>,
     /// `None` for what we refuse although the provider says it.
     meaning: Option<VerifiedNotification>,
 }
@@ -71,6 +72,16 @@ impl Adapter {
             Known { channel, genuine }
         })
     }
+}
+
+/// Our account at a provider.
+pub(super) fn channel(name: &str) -> Option<&'static dyn Channel> {
+    ADAPTERS.iter().find(|adapter| adapter.name == name).map(|adapter| adapter.known().channel.as_ref())
+}
+
+/// Every provider's genuine notifications, with its name.
+pub(super) fn genuine() -> impl Iterator<Item = (&'static str, &'static Genuine)> {
+    ADAPTERS.iter().flat_map(|adapter| adapter.known().genuine.iter().map(|genuine| (adapter.name, genuine)))
 }
 
 /// `NAME raw` and a whole message, or `NAME sealed` and a plain message that is signed before it is read.

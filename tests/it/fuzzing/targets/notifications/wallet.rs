@@ -9,7 +9,7 @@ use data_encoding::BASE64;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 
-use super::{Adapter, Headers, NOW, ORDER, REFUND};
+use super::{Adapter, NOW, ORDER, REFUND, Wire};
 
 pub static ADAPTER: Adapter = Adapter { name: "test_wallet", open, plain, seal, agrees, known: OnceLock::new() };
 
@@ -53,7 +53,7 @@ fn plain() -> Vec<(&'static str, Vec<u8>)> {
     .to_vec()
 }
 
-fn seal(plain: &[u8]) -> Option<(Headers, Vec<u8>)> {
+fn seal(plain: &[u8]) -> Option<Wire> {
     let sealing = Sealing { now: NOW, nonce: [9; 16] };
     let headers = sign::provider_headers(&provider(), plain, &sealing);
     Some((headers.map(|(name, value)| (name.to_owned(), value)).to_vec(), plain.to_vec()))

@@ -11,7 +11,7 @@ use data_encoding::BASE64;
 use ring::aead;
 use serde_json::{Value, json};
 
-use super::{Adapter, Headers, NOW, ORDER, REFUND};
+use super::{Adapter, NOW, ORDER, REFUND, Wire};
 
 pub static ADAPTER: Adapter = Adapter { name: "wechatpay", open, plain, seal, agrees, known: OnceLock::new() };
 
@@ -73,7 +73,7 @@ fn plain() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// The envelope says what its content is about, as the provider's does.
-fn seal(plain: &[u8]) -> Option<(Headers, Vec<u8>)> {
+fn seal(plain: &[u8]) -> Option<Wire> {
     let content: Value = serde_json::from_slice(plain).ok()?;
     let (kind, event) = match content["refund_status"].as_str() {
         Some(status) => ("refund", format!("REFUND.{status}")),
