@@ -63,6 +63,9 @@ impl Story {
         }
         let broken = self.ground.wire.outside().broken.clone();
         broken.map_or(Ok(()), Err)?;
+        if let Some(number) = self.model.left_open() {
+            return Err(format!("{number} has to be closed, is asked about again and again, and is not closed"));
+        }
         match self.house()?.resting() {
             0 => Ok(()),
             _ => Err("something that was due could not be handled".to_owned()),

@@ -105,6 +105,8 @@ struct Attempt {
     close_sent: bool,
     /// What the channel said allows to close it.
     may_close: bool,
+    /// How often it was heard to be unpaid since it has to be closed and nobody tried.
+    left_open: u32,
     disputed: bool,
     /// The customer has its code.
     shown: bool,
@@ -252,6 +254,7 @@ impl Payment {
             closing: false,
             close_sent: false,
             may_close: false,
+            left_open: 0,
             disputed: false,
             shown: false,
             paid_by: None,
@@ -325,6 +328,9 @@ impl Payment {
 
 /// Nobody pays a code that is older. The gateway asks for a day.
 const LATE_AT_MOST: Duration = Duration::from_hours(20);
+
+/// Questions that may be answered "not paid" before a close is tried: some were under way, some are asked again after a crash.
+const LEFT_OPEN_MAX: u32 = 4;
 
 /// Permissions that may have been used at once between two looks.
 const PERMISSIONS_MAX: usize = 5;
@@ -508,8 +514,22 @@ impl Model {
                 let closing = attempt.closing || attempt.time_over || time_over;
                 attempt.may_close |= attempt.close_sent || (!attempt.shown && closing);
             }
+            Word::NotPaid if asked == Asked::Query && attempt.closing && attempt.is_live() => attempt.left_open += 1,
             Word::Accepted | Word::Declined | Word::Refused | Word::Closed | Word::NotPaid | Word::Unknown => {}
         }
+    }
+
+    /// The gateway told the channel to close an order, whatever comes of it.
+    pub(super) fn close_is_tried(&mut self, number: &str) {
+        if let Some((p, a)) = self.attempts.get(number).copied() {
+            self.payments[p].attempts[a].left_open = 0;
+        }
+    }
+
+    /// An order that has to be closed and that nobody closes, although it can be: the customer might pay twice.
+    pub(super) fn left_open(&self) -> Option<&String> {
+        let left = |&(p, a): &(usize, usize)| self.payments[p].attempts[a].left_open > LEFT_OPEN_MAX;
+        self.attempts.iter().find(|(_, place)| left(place)).map(|(number, _)| number)
     }
 
     fn money(&mut self, p: usize, a: usize, minor: u64, transaction: &str) {

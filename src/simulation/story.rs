@@ -26,6 +26,9 @@ use crate::store::{SimulatedDisk, StoreError};
 
 /// Everything that needs doing until all is calm, far more than ever was.
 const SETTLE_MAX: usize = 6_000;
+/// How often something that is due may be found resting before it is called forgotten: a dead shop's endpoint rests for
+/// minutes, and the queue is looked at every thirty seconds.
+const RESTS_MAX: usize = 200;
 /// Operations of the disk within which it breaks: a commit takes some twenty.
 const BREAKS_WITHIN: u64 = 40;
 
@@ -444,7 +447,7 @@ impl Story {
 
     /// The next thing that is due is done, at its time or later. `false` when nothing is left.
     fn work(&mut self, patient: bool, dice: &mut Dice) -> Checked<bool> {
-        loop {
+        for _ in 0..RESTS_MAX {
             self.tick();
             let now = self.now();
             let asked = self.ground.wire.asked();
@@ -476,10 +479,15 @@ impl Story {
                 Err(error) => return self.excused(&error).map(|()| true),
             }
         }
+        let due = self.house()?.due().map_err(|error| error.to_string())?;
+        Err(format!("{:?} is due and never done", due.first().map(|(_, effect)| effect)))
     }
 
     fn say_target(&mut self, number: u64) {
         let target = self.ground.wire.outside().target(number);
+        if let Some(order) = target.strip_suffix("/close").and_then(|path| path.rsplit('/').next()) {
+            self.model.close_is_tried(order);
+        }
         self.say(|| format!("asks: {target}"));
     }
 
