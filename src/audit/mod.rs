@@ -114,6 +114,9 @@ actions! {
     RefundRefused = "refund.refused",
     ApprovalRuleChanged = "approval_rule.changed",
     Exported = "data.exported",
+    ChannelAdded = "channel.added",
+    ChannelChanged = "channel.changed",
+    ChannelKeysReplaced = "channel.keys_replaced",
 }
 
 /// What is said about an action: names and values, cut to size, secrets and personal data masked.

@@ -17,6 +17,7 @@ use crate::env::transport::{OutgoingRequest, OutgoingResponse};
 
 pub mod alipay;
 pub mod errors;
+pub mod form;
 pub mod registry;
 pub mod statement;
 pub mod test_wallet;

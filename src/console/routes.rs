@@ -6,9 +6,9 @@ use actix_web::{HttpRequest, web};
 use super::auth::roles::{Permission, Role};
 use super::visit::{Member, Running, Visit, answer};
 use super::{
-    Console, approval, attention, audit_log, callbacks, case, case_form, confirm, developers, endpoint, endpoint_form,
-    enrol, export, home, ledger, login, me, payment, payments, people, refund_form, refunds, search, settings, setup,
-    verification,
+    Console, approval, attention, audit_log, callbacks, case, case_form, channel_form, channels, confirm, developers,
+    endpoint, endpoint_form, enrol, export, home, ledger, login, me, payment, payments, people, refund_form, refunds,
+    search, settings, setup, verification,
 };
 use crate::web::{Room, reading};
 
@@ -126,6 +126,13 @@ pub static ROUTES: &[Route] = &[
     post("/console/settings/shop", may(P::ManageSettings, page!(settings::save_shop))),
     post("/console/settings/approvals", verified(P::ManageSettings, page!(settings::save_approvals))),
     post("/console/settings/fees", verified(P::ManageSettings, page!(settings::save_fees))),
+    get("/console/settings/channels", may(P::ViewSettings, page!(channels::page))),
+    get("/console/settings/channels/new/{kind}", verified(P::ManageSettings, page!(channel_form::new_page))),
+    post("/console/settings/channels/new/{kind}", verified(P::ManageSettings, page!(channel_form::create))),
+    get("/console/settings/channels/{account}", may(P::ViewSettings, page!(channels::account_page))),
+    post("/console/settings/channels/{account}", verified(P::ManageSettings, page!(channels::save))),
+    get("/console/settings/channels/{account}/keys", verified(P::ManageSettings, page!(channel_form::keys_page))),
+    post("/console/settings/channels/{account}/keys", verified(P::ManageSettings, page!(channel_form::replace))),
     get("/console/settings/people", may(P::ViewSettings, page!(people::page))),
     post("/console/settings/people", verified(P::ManageUsers, page!(people::invite))),
     post("/console/settings/people/{user}/role", verified(P::ManageUsers, page!(people::change_role))),

@@ -41,6 +41,7 @@ const RATE_PPM_MAX: u32 = 1_000_000;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tab {
     Shop,
+    Channels,
     People,
     Me,
     Audit,
@@ -57,6 +58,10 @@ pub(super) struct Tabs {
 impl Tabs {
     pub fn is_shop(&self) -> bool {
         self.here == Tab::Shop
+    }
+
+    pub fn is_channels(&self) -> bool {
+        self.here == Tab::Channels
     }
 
     pub fn is_people(&self) -> bool {

@@ -321,7 +321,7 @@ pub fn refusal_text(refusal: &Refusal, page: &Page) -> String {
 
 /// What was just done, told once after the redirect: `?done=` carries the code, and only these codes say anything.
 pub fn done_text(code: &str, lang: Lang) -> Option<&'static str> {
-    const DONE: [(&str, Text); 26] = [
+    const DONE: [(&str, Text); 28] = [
         ("proposed", Text::new("已提交，等另一位有退款权限的人复核", "Waiting for another person who may refund")),
         ("refused", Text::new("没有退款，申请已结束", "Nothing was refunded; the request is over")),
         (
@@ -331,6 +331,8 @@ pub fn done_text(code: &str, lang: Lang) -> Option<&'static str> {
                 "10,000 are being sent again, and there are more: press it once more",
             ),
         ),
+        ("channel_added", Text::new("渠道已接入", "Channel connected")),
+        ("channel_keys", Text::new("密钥已更换", "The new keys are in use")),
         ("decided", Text::new("已按您的决定处理", "Done as you decided")),
         ("refunded", Text::new("退款已受理", "Refund accepted")),
         ("synced", Text::new("已向渠道查询", "The channel is being asked")),
@@ -396,6 +398,9 @@ pub fn action_word(action: impl Borrow<Action>, lang: impl Borrow<Lang>) -> &'st
         Action::KeyCreated => lang.t("创建接口密钥", "Created an API key"),
         Action::KeyRevoked => lang.t("吊销接口密钥", "Revoked an API key"),
         Action::BooksVerified => lang.t("核对账本", "Verified the books"),
+        Action::ChannelAdded => lang.t("接入渠道", "Connected a channel"),
+        Action::ChannelChanged => lang.t("更改渠道账户", "Changed a channel account"),
+        Action::ChannelKeysReplaced => lang.t("更换渠道密钥", "Replaced the keys of a channel account"),
         Action::SettingsChanged => lang.t("更改店铺设置", "Changed the settings"),
         Action::FeesChanged => lang.t("更改费率", "Changed the fees"),
         Action::Refused => lang.t("越权被拒", "Was refused for lack of rights"),

@@ -64,6 +64,9 @@ pub enum ChannelKind {
 }
 
 impl ChannelKind {
+    pub const ALL: [ChannelKind; 4] =
+        [ChannelKind::TestWallet, ChannelKind::WechatPay, ChannelKind::Alipay, ChannelKind::Unionpay];
+
     pub const fn code(self) -> &'static str {
         match self {
             ChannelKind::TestWallet => "test_wallet",

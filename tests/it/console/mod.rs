@@ -2,6 +2,7 @@
 
 mod approvals;
 mod cases;
+mod channels;
 mod door;
 mod exports;
 mod rooms;

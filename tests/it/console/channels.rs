@@ -1,0 +1,80 @@
+//! A merchant connects a channel: what is typed in is checked by name, kept sealed, and shown as fingerprints.
+
+use actix_web::http::StatusCode;
+use coffer::domain::merchant::{ChannelAccount, ChannelKind};
+use coffer::store::tables::ACCOUNTS;
+use coffer::store::{Order, Read, Span};
+
+use super::site::{SHOP, Site};
+
+const APP_KEY: &str = include_str!("../../../src/channels/alipay/fixtures/app_private.pem");
+const ALIPAY_KEY: &str = include_str!("alipay_public.pem");
+const NEW: &str = "/console/settings/channels/new/alipay";
+
+fn typed<'a>(app_id: &'a str, key: &'a str) -> [(&'a str, &'a str); 4] {
+    [("app_id", app_id), ("seller_id", "2088000000000001"), ("private_key", key), ("alipay_public_key", ALIPAY_KEY)]
+}
+
+async fn alipay(site: &Site) -> Vec<ChannelAccount> {
+    let rows = site.console.store().read(|tx| tx.scan(&ACCOUNTS, &Span::prefix(&SHOP), Order::Ascending, 100)).await;
+    let accounts = rows.unwrap().into_iter().map(|(_, account)| account);
+    accounts.filter(|account| account.kind == ChannelKind::Alipay).collect()
+}
+
+#[tokio::test]
+async fn a_channel_is_connected_with_keys_that_fit_and_shown_by_fingerprints() {
+    let site = Site::staffed().await;
+    let mut owner = site.browser_of("owner").await;
+    // A piece of the key: no page may hold it.
+    let secret = &APP_KEY[200..240];
+
+    for (fields, field) in [(typed("2021000000000001", "not a key"), "private_key"), (typed("1", APP_KEY), "app_id")] {
+        let answer = owner.post(NEW, &fields).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{field}");
+        let (_, input) = answer.body.split_once(&format!("id=\"{field}\"")).unwrap();
+        assert!(input.split("</div>").next().unwrap().contains("class=\"error\""), "{field}: {}", answer.body);
+        assert!(!answer.body.contains(secret), "a secret does not come back");
+    }
+    assert!(alipay(&site).await.is_empty());
+
+    let answer = owner.post(NEW, &typed("2021000000000001", APP_KEY)).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.body);
+    let account = alipay(&site).await.remove(0);
+    assert_eq!(site.last_action().await, "channel.added");
+    assert!(account.active && site.console.gateway().channels.get(account.id).is_some(), "it is in use at once");
+
+    let path = format!("/console/settings/channels/{}", account.id);
+    let page = owner.get(&path).await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.body.contains("2021000000000001") && !page.body.contains(secret));
+    assert!(owner.get("/console/settings/channels").await.body.contains(&path));
+
+    // Another application is another account; the same one gets new keys, and keeps what was decided about it.
+    let keys = format!("{path}/keys");
+    let answer = owner.post(&keys, &typed("2021000000000002", APP_KEY)).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let share = [("label", "Shop two"), ("weight", "0"), ("min", "1.00"), ("max", "")];
+    assert_eq!(owner.post(&path, &share).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(owner.post(&keys, &typed("2021000000000001", APP_KEY)).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(site.last_action().await, "channel.keys_replaced");
+    let renewed = alipay(&site).await.remove(0);
+    assert_eq!((renewed.label.as_str(), renewed.active, renewed.share.weight), ("Shop two", false, 0));
+    assert_eq!((renewed.share.min_minor, renewed.share.max_minor), (100, u64::MAX));
+    assert_ne!(renewed.credentials, account.credentials, "sealed anew");
+}
+
+#[tokio::test]
+async fn what_cannot_be_meant_is_refused() {
+    let site = Site::staffed().await;
+    let mut owner = site.browser_of("owner").await;
+    assert_eq!(owner.post(NEW, &typed("2021000000000001", APP_KEY)).await.status, StatusCode::SEE_OTHER);
+    let path = format!("/console/settings/channels/{}", alipay(&site).await[0].id);
+    for (weight, min, max) in
+        [("-1", "", ""), ("1001", "", ""), ("1.5", "", ""), ("1", "1", ""), ("1", "", "1e3"), ("1", "2.00", "1.00")]
+    {
+        let fields = [("label", "x"), ("weight", weight), ("min", min), ("max", max), ("active", "yes")];
+        assert_eq!(owner.post(&path, &fields).await.status, StatusCode::UNPROCESSABLE_ENTITY, "{weight} {min} {max}");
+    }
+    assert_eq!(owner.get("/console/settings/channels/new/test_wallet").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(owner.get("/console/settings/channels/new/none").await.status, StatusCode::NOT_FOUND);
+}
