@@ -115,7 +115,8 @@ pub struct Telling {
     pub text: String,
 }
 
-/// What a developer puts into the merchant's configuration.
+/// What a developer puts into the merchant's configuration. The JSON has `base_url` and `merchants`; what each merchant's
+/// `about` says in `zh` and `en` is its heading on the page.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
     pub json: serde_json::Map<String, serde_json::Value>,

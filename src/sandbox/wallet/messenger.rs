@@ -13,24 +13,8 @@ use crate::sandbox::provider::messenger::{self, LetterKey, Office};
 use crate::store::tables::{WALLET_LETTERS, WALLET_WAKES};
 use crate::store::{Order, Read, Span, Store, StoreError, Table, WriteTx};
 
-/// Gaps before each further try. Source: WeChat Pay API v3, payment notification: 24 h 4 min in all.
-pub const LADDER: [Duration; 15] = [
-    Duration::from_seconds(15),
-    Duration::from_seconds(15),
-    Duration::from_seconds(30),
-    Duration::from_minutes(3),
-    Duration::from_minutes(10),
-    Duration::from_minutes(20),
-    Duration::from_minutes(30),
-    Duration::from_minutes(30),
-    Duration::from_minutes(30),
-    Duration::from_minutes(60),
-    Duration::from_hours(3),
-    Duration::from_hours(3),
-    Duration::from_hours(3),
-    Duration::from_hours(6),
-    Duration::from_hours(6),
-];
+/// The test wallet keeps the times of the provider that it resembles most.
+pub use crate::sandbox::wechatpay::LADDER;
 
 /// A provider waits five seconds for its answer. Source: WeChat Pay API v3, payment notification.
 const LIMITS: Limits =

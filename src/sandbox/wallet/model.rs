@@ -8,14 +8,9 @@ use super::fault::{Fault, Faults};
 use crate::domain::method::Method;
 use crate::domain::money::Money;
 use crate::domain::time::{Duration, Timestamp};
+pub use crate::sandbox::provider::model::{DELAYED_BY, Deed, LATE_AFTER, PAYING_TAKES, Planned, Received};
 use crate::sandbox::provider::model::{number, one_off};
 
-/// Money that comes after a close comes so much later.
-pub const LATE_AFTER: Duration = Duration::from_seconds(3);
-/// How long a slow payer types the password.
-pub const PAYING_TAKES: Duration = Duration::from_seconds(8);
-/// How late a delayed notification is.
-pub const DELAYED_BY: Duration = Duration::from_seconds(60);
 /// How long a slow refund takes.
 pub const REFUND_TAKES: Duration = Duration::from_seconds(10);
 
@@ -74,25 +69,6 @@ pub struct NewOrder {
     pub return_url: String,
 }
 
-/// Money that the payer gave.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Received {
-    pub transaction_id: String,
-    /// Differs from what was asked when the payer pays a wrong amount.
-    pub amount: Money,
-    pub at: Timestamp,
-}
-
-/// A payment that will happen by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Planned {
-    Nothing,
-    /// As soon as the password is typed.
-    At(Timestamp),
-    /// Some seconds after the order was closed, whenever that will be.
-    AfterClose,
-}
-
 /// One order as the provider keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WalletOrder {
@@ -108,50 +84,6 @@ pub struct WalletOrder {
     /// Minor units of refunds that succeeded or are on their way.
     pub refunded_minor: u64,
     pub faults: Faults,
-}
-
-/// What the payer does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
-    Pay,
-    /// Takes a while for the password.
-    PaySlowly,
-    Refuse,
-    /// After the order was closed: at once if it is, else as soon as it will be.
-    PayLate,
-    PayWrongAmount,
-    /// The money arrives, the notification never.
-    PayUntold,
-    PayTwiceTold,
-}
-
-impl Deed {
-    pub const ALL: [Deed; 7] = [
-        Deed::Pay,
-        Deed::PaySlowly,
-        Deed::Refuse,
-        Deed::PayLate,
-        Deed::PayWrongAmount,
-        Deed::PayUntold,
-        Deed::PayTwiceTold,
-    ];
-
-    /// The word in the phone page's form.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Deed::Pay => "pay",
-            Deed::PaySlowly => "pay_slowly",
-            Deed::Refuse => "refuse",
-            Deed::PayLate => "pay_late",
-            Deed::PayWrongAmount => "pay_wrong_amount",
-            Deed::PayUntold => "pay_untold",
-            Deed::PayTwiceTold => "pay_twice_told",
-        }
-    }
-
-    pub fn parse(code: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|deed| deed.code() == code)
-    }
 }
 
 /// Why the provider does not do what was asked.
@@ -274,7 +206,7 @@ impl WalletOrder {
                 let order = Self { state: TradeState::NotPay, planned: Planned::AfterClose, ..self.clone() };
                 Change { wake: Some(self.expires_at.plus(LATE_AFTER)), ..Change::quiet(order) }
             }
-            Deed::Refuse => {
+            Deed::Refuse | Deed::BalanceShort => {
                 let order = Self { state: TradeState::PayError, planned: Planned::Nothing, ..self.clone() };
                 let notices = self.notices(Told::Once, now);
                 Change { notices, ..Change::quiet(order) }

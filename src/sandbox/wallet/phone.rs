@@ -11,6 +11,7 @@ use super::model::{Deed, Planned, TradeState, WalletOrder};
 use super::server::PAY_PATH;
 use super::{FAULTS, Wallet};
 use crate::domain::method::Brand;
+use crate::sandbox::provider::pages::phone::common_mishaps;
 use crate::store::StoreError;
 use crate::web::{ErrorPage, Icon, Page, Trouble};
 
@@ -93,38 +94,24 @@ impl Phone<'_> {
     /// What can go wrong while the order can be paid: title and what it shows.
     fn mishaps(&self) -> Vec<(Deed, &'static str, &'static str)> {
         let t = |zh, en| self.page.lang.t(zh, en);
-        vec![
-            (
-                Deed::PayUntold,
-                t("付款，但通知丢了", "Pay, but the notification gets lost"),
-                t("商家只有主动查询才会知道已付款", "The shop learns of the money only by asking"),
-            ),
-            (
-                Deed::PayTwiceTold,
-                t("付款，通知来两次", "Pay, and notify twice"),
-                t("只应入账一次", "It must be booked once"),
-            ),
-            (
-                Deed::PayWrongAmount,
-                t("付错金额", "Pay a wrong amount"),
-                t("差一分钱：不应入账，应转人工处理", "One cent off: not booked, a person has to look"),
-            ),
-            (
-                Deed::PayLate,
-                t("关单之后才付款", "Pay after the order is closed"),
-                t("先答应商家关单，几秒后钱还是到了", "The close is confirmed, and then the money comes all the same"),
-            ),
-            (
-                Deed::PaySlowly,
-                t("慢慢输密码", "Take time for the password"),
-                t("八秒后才付款，这期间不能关单", "Pays after eight seconds; until then the order cannot be closed"),
-            ),
-            (
-                Deed::Refuse,
-                t("拒绝付款", "Refuse to pay"),
-                t("钱包拒付，商家可以换一种方式再收", "The wallet declines; another method may be tried"),
-            ),
-        ]
+        common_mishaps(self.page)
+            .into_iter()
+            .chain([
+                (
+                    Deed::PaySlowly,
+                    t("慢慢输密码", "Take time for the password"),
+                    t(
+                        "八秒后才付款，这期间不能关单",
+                        "Pays after eight seconds; until then the order cannot be closed",
+                    ),
+                ),
+                (
+                    Deed::Refuse,
+                    t("拒绝付款", "Refuse to pay"),
+                    t("钱包拒付，商家可以换一种方式再收", "The wallet declines; another method may be tried"),
+                ),
+            ])
+            .collect()
     }
 
     fn faults(&self) -> Vec<(&'static str, &'static str, bool)> {

@@ -45,12 +45,12 @@ impl TradeType {
         }
     }
 
-    const fn fields(self) -> &'static [Field] {
+    const fn fields(self) -> [&'static [Field]; 2] {
         match self {
-            TradeType::Native | TradeType::App => &ORDER,
-            TradeType::Jsapi => &JSAPI,
-            TradeType::H5 => &H5,
-            TradeType::Micropay => &CODEPAY,
+            TradeType::Native | TradeType::App => [&COMMON, &ORDER],
+            TradeType::Jsapi => [&COMMON, &JSAPI],
+            TradeType::H5 => [&COMMON, &H5],
+            TradeType::Micropay => [&CODEPAY, &[]],
         }
     }
 }
@@ -168,7 +168,8 @@ const AMOUNT_FIELD: Field = must("amount", Kind::Object(&AMOUNT));
 const DETAIL_FIELD: Field = may("detail", Kind::Object(&DETAIL));
 const SETTLE_FIELD: Field = may("settle_info", Kind::Object(&SETTLE));
 
-const ORDER: [Field; 14] = [
+/// What orders of all kinds but those by a shown code have.
+const COMMON: [Field; 13] = [
     APPID,
     MCHID,
     DESCRIPTION,
@@ -182,41 +183,10 @@ const ORDER: [Field; 14] = [
     AMOUNT_FIELD,
     DETAIL_FIELD,
     SETTLE_FIELD,
-    may("scene_info", Kind::Object(&SCENE)),
 ];
-const JSAPI: [Field; 15] = [
-    APPID,
-    MCHID,
-    DESCRIPTION,
-    OUT_TRADE_NO,
-    TIME_EXPIRE,
-    ATTACH,
-    NOTIFY_URL,
-    GOODS_TAG,
-    FAPIAO,
-    LIMIT_PAY,
-    AMOUNT_FIELD,
-    DETAIL_FIELD,
-    SETTLE_FIELD,
-    may("scene_info", Kind::Object(&SCENE)),
-    must("payer", Kind::Object(&PAYER)),
-];
-const H5: [Field; 14] = [
-    APPID,
-    MCHID,
-    DESCRIPTION,
-    OUT_TRADE_NO,
-    TIME_EXPIRE,
-    ATTACH,
-    NOTIFY_URL,
-    GOODS_TAG,
-    FAPIAO,
-    LIMIT_PAY,
-    AMOUNT_FIELD,
-    DETAIL_FIELD,
-    SETTLE_FIELD,
-    must("scene_info", Kind::Object(&H5_SCENE)),
-];
+const ORDER: [Field; 1] = [may("scene_info", Kind::Object(&SCENE))];
+const JSAPI: [Field; 2] = [may("scene_info", Kind::Object(&SCENE)), must("payer", Kind::Object(&PAYER))];
+const H5: [Field; 1] = [must("scene_info", Kind::Object(&H5_SCENE))];
 
 /// Source: §10, code payment v3. `wxpay_goods_id` is spelled so here.
 const CODEPAY_GOODS: [Field; 5] = [
@@ -317,11 +287,11 @@ impl Call {
                 Ok(Call::QueryByTransaction((*transaction).to_owned()))
             }
             ("POST", ["v3", "pay", "transactions", "out-trade-no", number, "close"]) => {
-                same_merchant(&read(asked.body, &CLOSE)?, mchid)?;
+                same_merchant(&read(asked.body, &[&CLOSE])?, mchid)?;
                 order_number(number).map(Call::Close)
             }
             ("POST", ["v3", "pay", "transactions", "out-trade-no", number, "reverse"]) => {
-                let body = read(asked.body, &REVERSE)?;
+                let body = read(asked.body, &[&REVERSE])?;
                 same_merchant(&body, mchid)?;
                 own_app(&body, merchant)?;
                 order_number(number).map(Call::Reverse)
@@ -335,7 +305,7 @@ impl Call {
                 }
             }
             ("POST", ["v3", "refund", "domestic", "refunds", refund_id, "apply-abnormal-refund"]) => {
-                let body = read(asked.body, &HELP)?;
+                let body = read(asked.body, &[&HELP])?;
                 let user_card = text(&body, "type") == Some("USER_BANK_CARD");
                 if user_card && (text(&body, "bank_account").is_none() || text(&body, "real_name").is_none()) {
                     return Err(WireError::param("/bank_account", "缺少必填参数", "body"));
@@ -376,7 +346,7 @@ pub fn text<'a>(body: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
 }
 
 fn order(body: &[u8], trade_type: TradeType, mchid: &str, merchant: &Merchant) -> Result<OrderCall, WireError> {
-    let mut body = read(body, trade_type.fields())?;
+    let mut body = read(body, &trade_type.fields())?;
     same_merchant(&body, mchid)?;
     own_app(&body, merchant)?;
     let amount = money(&body, "amount", "total")?;
@@ -407,7 +377,7 @@ fn order(body: &[u8], trade_type: TradeType, mchid: &str, merchant: &Merchant) -
 }
 
 fn refund(body: &[u8]) -> Result<RefundCall, WireError> {
-    let body = read(body, &REFUND)?;
+    let body = read(body, &[&REFUND])?;
     let owned = |name: &str| text(&body, name).map(str::to_owned);
     let (transaction_id, out_trade_no) = (owned("transaction_id"), owned("out_trade_no"));
     if transaction_id.is_none() && out_trade_no.is_none() {

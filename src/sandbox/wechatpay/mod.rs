@@ -343,7 +343,12 @@ impl Dialect for Provider {
                 let name = format!("wechatpay_{serial}.pem");
                 file(&name, Text::new("微信支付平台证书", "platform certificate"), certificate);
             }
+            let about = match mode {
+                Mode::PublicKey => Text::new("公钥模式的商户", "A merchant in public-key mode"),
+                Mode::Certificate => Text::new("平台证书模式的商户", "A merchant with platform certificates"),
+            };
             merchants.push(json!({
+                "about": { "zh": about.zh, "en": about.en },
                 "mode": mode,
                 "mchid": side.mchid,
                 "appids": side.appids,

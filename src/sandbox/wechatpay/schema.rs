@@ -38,7 +38,7 @@ pub const fn may(name: &'static str, kind: Kind) -> Field {
 }
 
 /// Reads a body and checks all of it.
-pub fn read(body: &[u8], fields: &[Field]) -> Result<Map<String, Value>, WireError> {
+pub fn read(body: &[u8], fields: &[&[Field]]) -> Result<Map<String, Value>, WireError> {
     let not_json = || WireError::new(400, "PARAM_ERROR", "请求体不是合法的 JSON 对象").numbered(268_435_461);
     match serde_json::from_slice(body) {
         Ok(Value::Object(object)) => check(&object, fields, "").map(|()| object),
@@ -54,12 +54,13 @@ pub fn is_refund_number(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-|*@".contains(&b))
 }
 
-fn check(object: &Map<String, Value>, fields: &[Field], path: &str) -> Result<(), WireError> {
-    if let Some(name) = object.keys().find(|name| fields.iter().all(|field| field.name != name.as_str())) {
+fn check(object: &Map<String, Value>, fields: &[&[Field]], path: &str) -> Result<(), WireError> {
+    let fields = || fields.iter().copied().flatten();
+    if let Some(name) = object.keys().find(|name| fields().all(|field| field.name != name.as_str())) {
         let at = format!("{path}/{name}");
         return Err(WireError::param(&at, "多余的参数，请删除", "body").numbered(270_924_358));
     }
-    for field in fields {
+    for field in fields() {
         let at = format!("{path}/{}", field.name);
         match object.get(field.name) {
             None if field.required => return Err(WireError::param(&at, "缺少必填参数", "body")),
@@ -90,7 +91,7 @@ fn check_value(value: &Value, kind: Kind, at: &str) -> Result<(), WireError> {
             Some(_) | None => Err(WireError::param(at, "取值超出范围", "body").numbered(268_435_464)),
         },
         (Kind::Bool, Value::Bool(_)) => Ok(()),
-        (Kind::Object(fields), Value::Object(object)) => check(object, fields, at),
+        (Kind::Object(fields), Value::Object(object)) => check(object, &[fields], at),
         (Kind::Objects(fields), Value::Array(items)) if !items.is_empty() => items
             .iter()
             .enumerate()

@@ -1,6 +1,7 @@
 //! The adapter against the simulator over real HTTP. The two were written from the same sheet by different hands and share
 //! no code of the protocol, so what passes here was read the same way twice.
 
+mod pages;
 mod site;
 
 use std::collections::BTreeMap;

@@ -45,7 +45,7 @@ const KEYS: [&str; 6] = [
 pub type Read = Result<VerifiedNotification, ChannelError>;
 
 pub struct Site {
-    base: String,
+    pub base: String,
     pub simulators: Simulators,
     channel: Mutex<Arc<WechatPay>>,
     transport: Arc<HttpTransport>,
@@ -76,6 +76,10 @@ async fn notified(request: HttpRequest, body: web::Bytes, post: web::Data<Post>)
 
 impl Site {
     pub async fn open(mode: Mode) -> Site {
+        Self::open_with(mode, Controls::Open).await
+    }
+
+    pub async fn open_with(mode: Mode, controls: Controls) -> Site {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let policy = TargetPolicy { https_only: false, allow_loopback: true, ..TargetPolicy::default() };
@@ -92,7 +96,7 @@ impl Site {
             App::new()
                 .app_data(post.clone())
                 .configure(rooms.root_routes())
-                .configure(rooms.routes(Controls::Open))
+                .configure(rooms.routes(controls))
                 .route("/notify", web::post().to(notified))
         })
         .workers(1)

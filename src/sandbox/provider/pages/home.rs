@@ -32,8 +32,13 @@ struct Provider {
     glyph: &'static str,
     brand: &'static str,
     base_url: String,
-    merchants: Vec<Vec<(String, String)>>,
+    merchants: Vec<Merchant>,
     files: Vec<CredentialFile>,
+}
+
+struct Merchant {
+    about: [String; 2],
+    facts: Vec<(String, String)>,
 }
 
 impl Provider {
@@ -47,11 +52,13 @@ impl Provider {
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
         };
         let merchants = given.json.get("merchants").and_then(Value::as_array).cloned().unwrap_or_default();
-        let facts = |merchant: &Value| {
+        let merchant = |merchant: &Value| {
+            let about = |lang| merchant.get("about").and_then(|about| about.get(lang)).and_then(Value::as_str);
             let fields = merchant.as_object().cloned().unwrap_or_default();
             // Keys and certificates are files; here stand the short facts.
             let short = |(name, value): (String, Value)| text(&value).filter(|v| !v.contains('\n')).map(|v| (name, v));
-            fields.into_iter().filter_map(short).collect()
+            let about = ["zh", "en"].map(|lang| about(lang).unwrap_or_default().to_owned());
+            Merchant { about, facts: fields.into_iter().filter_map(short).collect() }
         };
         Self {
             name,
@@ -59,7 +66,7 @@ impl Provider {
             glyph: phone_glyph(brand),
             brand: brand.code(),
             base_url: given.json.get("base_url").and_then(Value::as_str).unwrap_or_default().to_owned(),
-            merchants: merchants.iter().map(facts).collect(),
+            merchants: merchants.iter().map(merchant).collect(),
             files: given.files,
         }
     }

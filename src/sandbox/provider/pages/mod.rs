@@ -4,7 +4,7 @@
 mod api;
 mod board;
 mod home;
-mod phone;
+pub(in crate::sandbox) mod phone;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -31,14 +31,16 @@ pub enum Controls {
 pub fn routes(controls: Controls) -> impl FnOnce(&mut web::ServiceConfig) {
     move |config| {
         let open = controls == Controls::Open;
-        config.service(web::scope(PATH).app_data(web::PayloadConfig::new(FORM_MAX_BYTES)).configure(|scope| {
-            if open {
-                home::routes(scope);
-                board::routes(scope);
-                api::routes(scope);
-            }
-            phone::routes(scope, open);
-        }));
+        config.service(
+            web::scope(PATH).app_data(web::PayloadConfig::new(FORM_MAX_BYTES)).app_data(controls).configure(|scope| {
+                if open {
+                    home::routes(scope);
+                    board::routes(scope);
+                    api::routes(scope);
+                }
+                phone::routes(scope, open);
+            }),
+        );
     }
 }
 

@@ -9,7 +9,7 @@ use askama::Template;
 use data_encoding::HEXLOWER;
 
 use super::home::phone_glyph;
-use super::{PATH, busy, is_foreign, missing, read_page, respond, see};
+use super::{Controls, PATH, busy, is_foreign, missing, read_page, respond, see};
 use crate::domain::time::{Duration, Timestamp};
 use crate::sandbox::provider::fault::{Fault, Faults};
 use crate::sandbox::provider::model::{Deed, Order, Planned, TradeState};
@@ -100,6 +100,8 @@ struct Phone<'a> {
     query: String,
     back: Option<String>,
     real_now: Timestamp,
+    /// There are other pages than this one.
+    controls: Controls,
 }
 
 impl Phone<'_> {
@@ -157,27 +159,10 @@ impl Phone<'_> {
                 t("放弃付款", "Give up"),
                 t("关掉付款页，订单仍未支付", "Closes the page; the order stays unpaid"),
             ),
-            (
-                Deed::PayUntold,
-                t("付款，但通知丢了", "Pay, but the notification gets lost"),
-                t("商家只有主动查询才会知道已付款", "The shop learns of the money only by asking"),
-            ),
-            (
-                Deed::PayTwiceTold,
-                t("付款，通知来两次", "Pay, and notify twice"),
-                t("只应入账一次", "It must be booked once"),
-            ),
-            (
-                Deed::PayWrongAmount,
-                t("付错金额", "Pay a wrong amount"),
-                t("差一分钱：不应入账，应转人工处理", "One cent off: not booked, a person has to look"),
-            ),
-            (
-                Deed::PayLate,
-                t("关单之后才付款", "Pay after the order is closed"),
-                t("先答应商家关单，几秒后钱还是到了", "The close is confirmed, and then the money comes all the same"),
-            ),
         ]
+        .into_iter()
+        .chain(common_mishaps(self.page))
+        .collect()
     }
 
     fn faults(&self) -> Vec<(&'static str, &'static str, bool)> {
@@ -189,6 +174,33 @@ impl Phone<'_> {
     fn misbehaves(&self) -> bool {
         self.order.faults != Faults::NONE
     }
+}
+
+/// What can go wrong at every provider.
+pub(in crate::sandbox) fn common_mishaps(page: &Page) -> [(Deed, &'static str, &'static str); 4] {
+    let t = |zh, en| page.lang.t(zh, en);
+    [
+        (
+            Deed::PayUntold,
+            t("付款，但通知丢了", "Pay, but the notification gets lost"),
+            t("商家只有主动查询才会知道已付款", "The shop learns of the money only by asking"),
+        ),
+        (
+            Deed::PayTwiceTold,
+            t("付款，通知来两次", "Pay, and notify twice"),
+            t("只应入账一次", "It must be booked once"),
+        ),
+        (
+            Deed::PayWrongAmount,
+            t("付错金额", "Pay a wrong amount"),
+            t("差一分钱：不应入账，应转人工处理", "One cent off: not booked, a person has to look"),
+        ),
+        (
+            Deed::PayLate,
+            t("关单之后才付款", "Pay after the order is closed"),
+            t("先答应商家关单，几秒后钱还是到了", "The close is confirmed, and then the money comes all the same"),
+        ),
+    ]
 }
 
 fn place(dialect: &dyn Dialect, code: [u8; 16]) -> String {
@@ -291,6 +303,7 @@ async fn look(request: HttpRequest, path: OrderPath, world: web::Data<World>) ->
         query: query.unwrap_or_default(),
         back,
         real_now: world.wire_now(),
+        controls: request.app_data::<Controls>().copied().unwrap_or(Controls::Closed),
     };
     respond(&page, &phone)
 }
