@@ -14,6 +14,9 @@ pub mod response;
 pub mod sign;
 pub mod statement;
 
+#[cfg(test)]
+mod tests;
+
 use std::io::Read;
 use std::sync::Arc;
 
