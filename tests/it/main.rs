@@ -1,5 +1,6 @@
 //! One test binary; a module per feature.
 mod api;
+mod attacks;
 mod browser;
 mod cashier;
 mod cli;

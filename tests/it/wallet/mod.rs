@@ -1,8 +1,7 @@
 //! The simulated provider over real HTTP: from a payment's creation through the phone page to the books.
 
-mod attacks;
 mod purchase;
-mod site;
+pub mod site;
 
 use coffer::channels::registry::{CREDENTIALS_FIELD, credentials_row};
 use coffer::channels::test_wallet::sign;
