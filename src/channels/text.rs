@@ -12,7 +12,23 @@ pub fn single<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str
 
 /// Foreign text in our sentences: no control characters, and not much of it.
 pub fn shortened(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(64).collect()
+    shortened_to(text, 64)
+}
+
+/// The same with another limit, for what is a whole sentence.
+pub fn shortened_to(text: &str, max_chars: usize) -> String {
+    text.chars().filter(|c| !c.is_control()).take(max_chars).collect()
+}
+
+/// Each part with a line feed behind it, the last one too: what several providers sign. Only the last, the body, may itself
+/// contain line feeds.
+pub fn lines(parts: &[&[u8]]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
+    for part in parts {
+        text.extend_from_slice(part);
+        text.push(b'\n');
+    }
+    text
 }
 
 /// One part of a path or of a query, with everything but letters, digits and `-._~` percent-encoded.

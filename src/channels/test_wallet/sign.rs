@@ -7,7 +7,7 @@ use data_encoding::{BASE64, HEXLOWER};
 use ring::{hmac, signature};
 
 use crate::channels::Sealing;
-use crate::channels::text::single;
+use crate::channels::text::{lines, single};
 use crate::crypto::Secret;
 use crate::domain::time::{Duration, Timestamp};
 
@@ -162,14 +162,4 @@ fn request_text(method: &str, path: &str, timestamp: &str, nonce: &str, body: &[
 
 fn message_text(timestamp: &str, nonce: &str, body: &[u8]) -> Vec<u8> {
     lines(&[timestamp.as_bytes(), nonce.as_bytes(), body])
-}
-
-/// Each part with a line feed behind it, the last one too. Only the last, the body, may itself contain line feeds.
-fn lines(parts: &[&[u8]]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
-    for part in parts {
-        text.extend_from_slice(part);
-        text.push(b'\n');
-    }
-    text
 }

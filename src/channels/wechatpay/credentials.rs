@@ -65,14 +65,28 @@ pub struct AppIds {
     pub app: Option<String>,
 }
 
-impl AppIds {
-    /// The app that collects by this method, if the account has one.
-    pub fn for_method(&self, method: Method) -> Option<&str> {
+/// The ways of paying that the provider knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Native,
+    Jsapi,
+    Mini,
+    H5,
+    App,
+    /// A code that the customer shows (付款码).
+    Code,
+}
+
+impl Way {
+    /// `None` for what is another brand's.
+    pub fn of(method: Method) -> Option<Way> {
         match method {
-            Method::WechatNative | Method::WechatH5 | Method::WechatBarcode => Some(&self.default),
-            Method::WechatJsapi => self.official_account.as_deref(),
-            Method::WechatMini => self.mini_program.as_deref(),
-            Method::WechatApp => self.app.as_deref(),
+            Method::WechatNative => Some(Way::Native),
+            Method::WechatJsapi => Some(Way::Jsapi),
+            Method::WechatMini => Some(Way::Mini),
+            Method::WechatH5 => Some(Way::H5),
+            Method::WechatApp => Some(Way::App),
+            Method::WechatBarcode => Some(Way::Code),
             Method::AlipayQr
             | Method::AlipayPage
             | Method::AlipayWap
@@ -82,6 +96,18 @@ impl AppIds {
             | Method::UnionpayQr
             | Method::UnionpayApp
             | Method::UnionpayBarcode => None,
+        }
+    }
+}
+
+impl AppIds {
+    /// The app that collects by this method, if the account has one.
+    pub fn for_method(&self, method: Method) -> Option<&str> {
+        match Way::of(method)? {
+            Way::Native | Way::H5 | Way::Code => Some(&self.default),
+            Way::Jsapi => self.official_account.as_deref(),
+            Way::Mini => self.mini_program.as_deref(),
+            Way::App => self.app.as_deref(),
         }
     }
 

@@ -4,6 +4,14 @@ use crate::channels::errors::sentences::{AGAIN_SOON, BEING_CHECKED, NEW_ORDER, O
 use crate::channels::errors::{Advice, Concerns, ErrorMeaning};
 use crate::lang::Text;
 
+const EXPIRED: Text = Text::new(
+    "付款码一分钟内有效且只能用一次，请让顾客刷新后再扫。",
+    "Payment codes live for a minute and work once. Ask for a fresh one.",
+);
+const UNKNOWN_ORDER: Text = Text::new("微信支付没有这笔订单。", "WeChat Pay does not know this order.");
+const TOO_FAST: Text =
+    Text::new("请求太频繁，系统会自动放慢后重试。", "Too many requests. They are repeated more slowly by themselves.");
+
 const fn entry(
     code: &'static str,
     advice: Advice,
@@ -65,22 +73,20 @@ pub const TABLE: &[ErrorMeaning] = &[
         "商户订单号已使用过，正在查询原订单。",
         "This order number was used before. The first order is being looked up.",
     ),
-    entry(
-        "ORDER_NOT_EXIST",
-        Advice::Ask,
-        Concerns::Request,
-        BEING_CHECKED,
-        "微信支付没有这笔订单。",
-        "WeChat Pay does not know this order.",
-    ),
-    entry(
-        "ORDERNOTEXIST",
-        Advice::Ask,
-        Concerns::Request,
-        BEING_CHECKED,
-        "微信支付没有这笔订单。",
-        "WeChat Pay does not know this order.",
-    ),
+    ErrorMeaning {
+        code: "ORDER_NOT_EXIST",
+        advice: Advice::Ask,
+        concerns: Concerns::Request,
+        customer: BEING_CHECKED,
+        merchant: UNKNOWN_ORDER,
+    },
+    ErrorMeaning {
+        code: "ORDERNOTEXIST",
+        advice: Advice::Ask,
+        concerns: Concerns::Request,
+        customer: BEING_CHECKED,
+        merchant: UNKNOWN_ORDER,
+    },
     entry(
         "RESOURCE_NOT_EXISTS",
         Advice::Stop,
@@ -130,22 +136,20 @@ pub const TABLE: &[ErrorMeaning] = &[
         "这不是有效的微信付款码，请让顾客刷新后再扫。",
         "This is not a valid WeChat payment code. Ask for a fresh one.",
     ),
-    entry(
-        "AUTH_CODE_EXPIRE",
-        Advice::Stop,
-        Concerns::Customer,
-        NEW_CODE,
-        "付款码一分钟内有效且只能用一次，请让顾客刷新后再扫。",
-        "Payment codes live for a minute and work once. Ask for a fresh one.",
-    ),
-    entry(
-        "AUTHCODEEXPIRE",
-        Advice::Stop,
-        Concerns::Customer,
-        NEW_CODE,
-        "付款码一分钟内有效且只能用一次，请让顾客刷新后再扫。",
-        "Payment codes live for a minute and work once. Ask for a fresh one.",
-    ),
+    ErrorMeaning {
+        code: "AUTH_CODE_EXPIRE",
+        advice: Advice::Stop,
+        concerns: Concerns::Customer,
+        customer: NEW_CODE,
+        merchant: EXPIRED,
+    },
+    ErrorMeaning {
+        code: "AUTHCODEEXPIRE",
+        advice: Advice::Stop,
+        concerns: Concerns::Customer,
+        customer: NEW_CODE,
+        merchant: EXPIRED,
+    },
     entry(
         "NOT_ENOUGH",
         Advice::Stop,
@@ -228,30 +232,27 @@ pub const TABLE: &[ErrorMeaning] = &[
         "WeChat Pay blocked the request. It is tried again later; if it stays so, ask WeChat Pay's support.",
     ),
     // The provider.
-    entry(
-        "FREQUENCY_LIMITED",
-        Advice::Repeat,
-        Concerns::Provider,
-        AGAIN_SOON,
-        "请求太频繁，系统会自动放慢后重试。",
-        "Too many requests. They are repeated more slowly by themselves.",
-    ),
-    entry(
-        "RATELIMIT_EXCEEDED",
-        Advice::Repeat,
-        Concerns::Provider,
-        AGAIN_SOON,
-        "请求太频繁，系统会自动放慢后重试。",
-        "Too many requests. They are repeated more slowly by themselves.",
-    ),
-    entry(
-        "RATELIMIT_EXCEED",
-        Advice::Repeat,
-        Concerns::Provider,
-        AGAIN_SOON,
-        "请求太频繁，系统会自动放慢后重试。",
-        "Too many requests. They are repeated more slowly by themselves.",
-    ),
+    ErrorMeaning {
+        code: "FREQUENCY_LIMITED",
+        advice: Advice::Repeat,
+        concerns: Concerns::Provider,
+        customer: AGAIN_SOON,
+        merchant: TOO_FAST,
+    },
+    ErrorMeaning {
+        code: "RATELIMIT_EXCEEDED",
+        advice: Advice::Repeat,
+        concerns: Concerns::Provider,
+        customer: AGAIN_SOON,
+        merchant: TOO_FAST,
+    },
+    ErrorMeaning {
+        code: "RATELIMIT_EXCEED",
+        advice: Advice::Repeat,
+        concerns: Concerns::Provider,
+        customer: AGAIN_SOON,
+        merchant: TOO_FAST,
+    },
     entry(
         "SYSTEM_ERROR",
         Advice::Repeat,

@@ -6,7 +6,7 @@ use data_encoding::BASE64;
 use serde::Serialize;
 
 use super::WechatPay;
-use super::credentials::AnswersBy;
+use super::credentials::{AnswersBy, Way};
 use super::sign;
 use crate::channels::text::encoded;
 use crate::channels::{ChannelError, CreateOrder, Order, OrderRef, RefundOrder, RefundRedirect, RefundTarget, Sealing};
@@ -172,16 +172,16 @@ fn create_body<'a>(
         payer: None,
         scene_info: None,
     };
-    let path = match create.method {
-        Method::WechatNative => "native",
-        Method::WechatApp => "app",
-        Method::WechatJsapi | Method::WechatMini => {
+    let path = match Way::of(create.method).ok_or(ChannelError::Unsupported)? {
+        Way::Native => "native",
+        Way::App => "app",
+        Way::Jsapi | Way::Mini => {
             let openid = create.openid.as_deref().filter(|id| !id.is_empty() && id.len() <= OPENID_MAX_BYTES);
             let openid = openid.ok_or_else(|| unfit("the customer's openid for this app is needed"))?;
             body.payer = Some(PayerBody { openid: Some(openid), auth_code: None });
             "jsapi"
         }
-        Method::WechatH5 => {
+        Way::H5 => {
             let ip = create.customer_ip.ok_or_else(|| unfit("the customer's IP address is needed"))?;
             body.scene_info = Some(SceneBody {
                 payer_client_ip: Some(ip.to_canonical().to_string()),
@@ -190,7 +190,7 @@ fn create_body<'a>(
             });
             "h5"
         }
-        Method::WechatBarcode => {
+        Way::Code => {
             let code = create.auth_code.as_deref().filter(|code| Method::of_shown_code(code) == Some(create.method));
             let code = code.ok_or_else(|| unfit("the 18 digits of the customer's payment code are needed"))?;
             body.payer = Some(PayerBody { openid: None, auth_code: Some(code) });
@@ -202,15 +202,6 @@ fn create_body<'a>(
             body.time_expire = None;
             "codepay"
         }
-        Method::AlipayQr
-        | Method::AlipayPage
-        | Method::AlipayWap
-        | Method::AlipayApp
-        | Method::AlipayBarcode
-        | Method::UnionpayGateway
-        | Method::UnionpayQr
-        | Method::UnionpayApp
-        | Method::UnionpayBarcode => return Err(ChannelError::Unsupported),
     };
     Ok((path, body))
 }

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::credentials::Way;
 use super::errors;
 use super::{WechatPay, sign};
 use crate::channels::errors::{Advice, find};
-use crate::channels::text::{encoded, shortened};
+use crate::channels::text::{encoded, shortened, shortened_to};
 use crate::channels::{ChannelError, CreateOrder, Observation, Order, OrderRef, PaidFacts, RefundRef};
 use crate::domain::ids::AttemptId;
-use crate::domain::method::{Flow, Method};
+use crate::domain::method::Flow;
 use crate::domain::money::{Currency, Money};
 use crate::domain::payment::NextAction;
 use crate::domain::time::Timestamp;
@@ -158,44 +159,31 @@ fn created(
     response: &OutgoingResponse,
     now: Timestamp,
 ) -> Result<Observation, ChannelError> {
-    if create.method.flow() == Flow::BarCode {
-        return charged(wechat, create.attempt, response);
-    }
-    let prepared: Prepared = parse(&response.body)?;
+    let app_id = wechat.app_ids.for_method(create.method).ok_or(ChannelError::Unsupported)?;
+    let way = Way::of(create.method).ok_or(ChannelError::Unsupported)?;
+    let prepared = || parse::<Prepared>(&response.body);
     let text = |value: Option<String>| {
         let value = value.filter(|v| !v.is_empty() && v.len() <= 1024 && v.bytes().all(|b| b.is_ascii_graphic()));
         value.ok_or_else(|| malformed("an accepted order without its code"))
     };
-    let app_id = wechat.app_ids.for_method(create.method).ok_or(ChannelError::Unsupported)?;
-    let next_action = match create.method {
-        Method::WechatNative => NextAction::QrCode { data: text(prepared.code_url)? },
-        Method::WechatH5 => {
-            let url = text(prepared.h5_url)?;
+    let next_action = match way {
+        Way::Native => NextAction::QrCode { data: text(prepared()?.code_url)? },
+        Way::H5 => {
+            let url = text(prepared()?.h5_url)?;
             let join = if url.contains('?') { '&' } else { '?' };
             // Where WeChat sends the browser afterwards. Source: WeChat Pay API v3, "H5调起支付".
             NextAction::Redirect { url: format!("{url}{join}redirect_url={}", encoded(&create.return_url)) }
         }
-        Method::WechatJsapi => {
-            let mut params = page_params(wechat, app_id, &text(prepared.prepay_id)?, now);
+        Way::Jsapi => {
+            let mut params = page_params(wechat, app_id, &text(prepared()?.prepay_id)?, now);
             params.insert("appId".to_owned(), app_id.to_owned());
             NextAction::JsApiParams { params }
         }
-        Method::WechatMini => {
-            NextAction::JsApiParams { params: page_params(wechat, app_id, &text(prepared.prepay_id)?, now) }
+        Way::Mini => {
+            NextAction::JsApiParams { params: page_params(wechat, app_id, &text(prepared()?.prepay_id)?, now) }
         }
-        Method::WechatApp => {
-            NextAction::AppParams { params: app_params(wechat, app_id, &text(prepared.prepay_id)?, now) }
-        }
-        Method::WechatBarcode
-        | Method::AlipayQr
-        | Method::AlipayPage
-        | Method::AlipayWap
-        | Method::AlipayApp
-        | Method::AlipayBarcode
-        | Method::UnionpayGateway
-        | Method::UnionpayQr
-        | Method::UnionpayApp
-        | Method::UnionpayBarcode => return Err(ChannelError::Unsupported),
+        Way::App => NextAction::AppParams { params: app_params(wechat, app_id, &text(prepared()?.prepay_id)?, now) },
+        Way::Code => return charged(wechat, create.attempt, response),
     };
     Ok(Observation::Accepted { next_action })
 }
@@ -401,8 +389,4 @@ fn same(what: &str, found: &str, expected: &str) -> Result<(), ChannelError> {
 
 pub(super) fn malformed(detail: &str) -> ChannelError {
     ChannelError::Malformed { detail: detail.to_owned() }
-}
-
-fn shortened_to(text: &str, max_chars: usize) -> String {
-    text.chars().filter(|c| !c.is_control()).take(max_chars).collect()
 }

@@ -4,7 +4,7 @@ use data_encoding::{BASE64, HEXUPPER};
 use ring::aead;
 use ring::digest::{SHA256, digest};
 
-use crate::channels::text::single;
+use crate::channels::text::{lines, single};
 use crate::channels::{ChannelError, Sealing};
 use crate::crypto::Secret;
 use crate::crypto::rsa::{Digest, RsaSigner, RsaVerifier};
@@ -182,14 +182,4 @@ fn open_with(
     let mut bytes = sealed.to_vec();
     let plain = key.open_in_place(nonce, aead::Aad::from(associated_data.as_bytes()), &mut bytes).ok()?;
     Some(Secret::new(&*plain))
-}
-
-/// Each part with a line feed behind it, the last one too. Only the last, the body, may itself contain line feeds.
-fn lines(parts: &[&[u8]]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
-    for part in parts {
-        text.extend_from_slice(part);
-        text.push(b'\n');
-    }
-    text
 }
