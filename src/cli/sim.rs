@@ -138,6 +138,7 @@ The simulators are running. Ctrl-C stops them. {kept}
 
   How to use them       {url}/sim
   WeChat Pay APIv3      {url}/v3/…
+  UnionPay 5.1.0        {url}/gateway/api/…  (files: POST {url}/)
   Credentials           {url}/sim/credentials
   The payer's phone     {url}/sim/phone
   Faults and time       {url}/sim/faults

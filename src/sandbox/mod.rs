@@ -7,6 +7,8 @@ pub mod provider;
 pub mod shop;
 /// All simulated providers together.
 pub mod simulators;
+/// A provider that speaks UnionPay ACP 5.1.0.
+pub mod unionpay;
 /// The provider behind the test wallet's channel.
 pub mod wallet;
 /// A provider that speaks WeChat Pay APIv3.

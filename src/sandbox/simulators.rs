@@ -6,6 +6,7 @@ use actix_web::web;
 
 use super::provider::pages::{self, Controls};
 use super::provider::{KeyMaker, Reach, World};
+use super::unionpay::{self, UnionPay};
 use super::wechatpay::{self, WechatPay};
 use crate::crypto::rsa;
 use crate::env::Env;
@@ -17,6 +18,7 @@ use crate::store::Store;
 pub struct Simulators {
     pub world: World,
     pub wechatpay: WechatPay,
+    pub unionpay: UnionPay,
 }
 
 impl Simulators {
@@ -28,13 +30,15 @@ impl Simulators {
     /// The same with keys from elsewhere: making them takes seconds, which tests do not have.
     pub fn with_keys(store: Store, env: Env, transport: Arc<dyn Transport>, reach: Reach, keys: KeyMaker) -> Self {
         let world = World::new(store, env, transport, reach, keys);
-        Self { wechatpay: WechatPay::open(&world), world }
+        Self { wechatpay: WechatPay::open(&world), unionpay: UnionPay::open(&world), world }
     }
 
     /// Everything below `/sim`.
     pub fn routes(&self, controls: Controls) -> impl FnOnce(&mut web::ServiceConfig) {
         let (world, wechatpay) = (web::Data::new(self.world.clone()), web::Data::new(self.wechatpay.clone()));
+        let unionpay = web::Data::new(self.unionpay.clone());
         move |config| {
+            config.app_data(unionpay).configure(unionpay::routes(unionpay::PREFIX));
             config.app_data(world).app_data(wechatpay);
             config.configure(wechatpay::routes(wechatpay::PREFIX));
             config.configure(pages::routes(controls));
@@ -45,6 +49,7 @@ impl Simulators {
     pub fn root_routes(&self) -> impl FnOnce(&mut web::ServiceConfig) + use<> {
         |config| {
             config.configure(wechatpay::routes(""));
+            config.configure(unionpay::routes(""));
         }
     }
 }

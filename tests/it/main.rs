@@ -14,6 +14,7 @@ mod simulation;
 mod still;
 mod store;
 mod torture;
+mod unionpay;
 mod verify;
 mod wallet;
 mod wechatpay;

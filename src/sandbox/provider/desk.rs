@@ -96,6 +96,7 @@ impl<'d, 'a> Desk<'d, 'a> {
             let subject = order_subject(&change.order);
             self.tx.put(&SIM_AGES, &(self.now, self.dialect.name().to_owned(), subject.clone()), &())?;
             self.name(&code_name(code), &subject)?;
+            self.name(&short_name(&change.order.short_number()), &subject)?;
             return self.keep(change).map(Ok);
         };
         Ok(match known.state {
@@ -123,6 +124,14 @@ impl<'d, 'a> Desk<'d, 'a> {
     /// The order behind the provider's own number of a payment.
     pub fn order_by_transaction(&mut self, merchant: &str, transaction: &str) -> Result<Option<Order>, StoreError> {
         match self.named(&transaction_name(transaction))? {
+            Some(Subject::Order { merchant: whose, number }) if whose == merchant => self.order(merchant, &number),
+            Some(Subject::Order { .. } | Subject::Refund { .. }) | None => Ok(None),
+        }
+    }
+
+    /// The order behind its [`Order::short_number`].
+    pub fn order_by_short_number(&mut self, merchant: &str, short: &str) -> Result<Option<Order>, StoreError> {
+        match self.named(&short_name(short))? {
             Some(Subject::Order { merchant: whose, number }) if whose == merchant => self.order(merchant, &number),
             Some(Subject::Order { .. } | Subject::Refund { .. }) | None => Ok(None),
         }
@@ -431,6 +440,7 @@ impl<'d, 'a> Desk<'d, 'a> {
                 let moved = (provider.clone(), merchant.clone(), received.at, order_subject(&order));
                 self.tx.delete(&SIM_MOVES, &moved)?;
             }
+            self.tx.delete(&SIM_NAMES, &(provider.clone(), short_name(&order.short_number())))?;
             self.tx.delete(&SIM_NAMES, &(provider.clone(), code_name(order.code)))?;
             self.tx.delete(&SIM_TROUBLES, &(provider.clone(), merchant.clone(), number.clone()))?;
             self.tx.delete(&SIM_ORDERS, &(provider, merchant, number))?;
@@ -504,6 +514,10 @@ fn refund_subject(refund: &Refund) -> Subject {
 
 fn code_name(code: [u8; 16]) -> String {
     format!("code {}", data_encoding::HEXLOWER.encode(&code))
+}
+
+fn short_name(short: &str) -> String {
+    format!("short {short}")
 }
 
 fn transaction_name(transaction: &str) -> String {

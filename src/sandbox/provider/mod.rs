@@ -13,6 +13,7 @@
 //! Signatures and their windows are made and judged by the real clock ([`World::wire_now`]), so that a day that is
 //! skipped does not part the two sides.
 
+pub mod broken;
 pub mod certificate;
 pub mod desk;
 pub mod fault;

@@ -319,6 +319,11 @@ impl Order {
         })
     }
 
+    /// The order's own number in 21 digits.
+    pub fn short_number(&self) -> String {
+        short_number(&self.asked.merchant, &self.asked.number)
+    }
+
     /// A new code for the payer; the old one is dead.
     #[must_use]
     pub fn renewed(&self, code: [u8; 16], code_life: Duration, now: Timestamp) -> Self {
@@ -544,6 +549,11 @@ impl Refund {
         let refund = Self { status: RefundStatus::Processing, ends_at, ended_at: None, helped: true, ..self.clone() };
         Ok(RefundChange { refund, notices: Vec::new(), wake: Some(ends_at), released_minor: 0 })
     }
+}
+
+/// A shorter number, for providers whose numbers have 21 digits.
+pub fn short_number(merchant: &str, number: &str) -> String {
+    self::number("7", &format!("{merchant} {number}")).split_off(6)
 }
 
 /// A number of the provider's own: 28 digits, the same for the same cause.

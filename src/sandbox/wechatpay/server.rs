@@ -1,10 +1,6 @@
 //! The provider's counter: raw calls in, signed answers out. HTTP is a thin layer above [`WechatPay::serve`], so that a
 //! simulation can call it directly.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
@@ -16,6 +12,7 @@ use super::keys::{Merchant, Own, Signer};
 use super::sign::{self, Claim, Manner};
 use super::{NAME, WechatPay, skewed};
 use crate::domain::time::Duration;
+use crate::sandbox::provider::broken::Broken;
 use crate::sandbox::provider::fault::{Answering, Fault, Faults};
 use crate::store::StoreError;
 
@@ -132,21 +129,6 @@ async fn h5(request: HttpRequest, provider: web::Data<WechatPay>) -> HttpRespons
         place.extend(url::form_urlencoded::byte_serialize(back.as_bytes()));
     }
     HttpResponse::SeeOther().insert_header((header::LOCATION, place)).finish()
-}
-
-/// A body that was announced and never comes.
-struct Broken;
-
-impl MessageBody for Broken {
-    type Error = std::io::Error;
-
-    fn size(&self) -> BodySize {
-        BodySize::Sized(1024)
-    }
-
-    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<web::Bytes, Self::Error>>> {
-        Poll::Ready(Some(Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))))
-    }
 }
 
 /// What was found out before a call was carried out, as far as that went.

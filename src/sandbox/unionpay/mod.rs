@@ -1,0 +1,280 @@
+//! A provider that speaks UnionPay ACP 5.1.0, as strict as the real one and as badly behaved as it is told to be. Written
+//! from the protocol alone: it shares nothing with the adapter that calls it, so each checks the other's reading.
+//!
+//! Source of all protocol facts: the fact sheet by which both sides were written; paragraph numbers refer to it.
+
+mod bill;
+mod call;
+mod counter;
+mod keys;
+mod server;
+mod time;
+mod wire;
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::sync::OnceCell;
+
+pub use keys::MER_ID;
+pub use server::{PREFIX, routes};
+
+use self::counter::{giving_back, transaction};
+use self::keys::{Keys, Role};
+use self::wire::Fields;
+use crate::domain::method::Brand;
+use crate::domain::time::Duration;
+use crate::env::transport::{Method, OutgoingRequest, OutgoingResponse};
+use crate::lang::Text;
+use crate::sandbox::provider::certificate::pem;
+use crate::sandbox::provider::fault::Fault;
+use crate::sandbox::provider::model::Event;
+use crate::sandbox::provider::records::Letter;
+use crate::sandbox::provider::{CredentialFile, Credentials, Dialect, News, Telling, World};
+use crate::store::StoreError;
+
+/// The provider's name in tables, addresses and JSON.
+pub const NAME: &str = "unionpay";
+
+/// Gaps before each further try, five tries in all. Source: §5.
+const LADDER: [Duration; 4] =
+    [Duration::from_minutes(1), Duration::from_minutes(2), Duration::from_minutes(4), Duration::from_minutes(5)];
+/// Source: §5.
+const PATIENCE: Duration = Duration::from_seconds(10);
+
+const FAULTS: &[Fault] = &[
+    Fault::LoseNotification,
+    Fault::DoubleNotification,
+    Fault::DelayNotification,
+    Fault::ReorderNotification,
+    Fault::ForgeNotification,
+    Fault::MisstateAmount,
+    Fault::Throttle,
+    Fault::AnswerError,
+    Fault::AnswerErrorAfterDoing,
+    Fault::AnswerLate,
+    Fault::AnswerCut,
+    Fault::AnswerRubbish,
+    Fault::AnswerSlow,
+    Fault::AnswerUnsigned,
+    Fault::AnswerTampered,
+    Fault::NewKey,
+    Fault::PayAfterClose,
+    Fault::RefundStuck,
+    Fault::RefundAbnormal,
+    Fault::CardClosed,
+    Fault::BalanceShort,
+    Fault::BillRowMissing,
+    Fault::BillRowExtra,
+    Fault::BillRowAltered,
+    Fault::BillLate,
+    Fault::BillCut,
+];
+
+/// The provider; clones share it.
+#[derive(Clone)]
+pub struct UnionPay(Arc<Provider>);
+
+struct Provider {
+    world: World,
+    keys: Keys,
+    ready: OnceCell<()>,
+}
+
+/// What a merchant has to know, for accounts that are made without a person. All PEM.
+#[derive(Clone, Debug)]
+pub struct MerchantSide {
+    pub mer_id: String,
+    pub private_key: String,
+    pub certificate: String,
+    /// `acp_root.cer` and `acp_middle.cer`.
+    pub root: String,
+    pub middle: String,
+}
+
+impl UnionPay {
+    /// Puts the provider into the world. Keys are made when somebody first needs them.
+    pub fn open(world: &World) -> Self {
+        let provider = Provider { world: world.clone(), keys: Keys::new(world.clone()), ready: OnceCell::new() };
+        let provider = Self(Arc::new(provider));
+        world.add(provider.0.clone());
+        provider
+    }
+
+    /// The merchant's side; made the first time, which takes seconds.
+    pub async fn merchant(&self) -> Result<MerchantSide, StoreError> {
+        self.prepare().await?;
+        self.0.merchant_side()
+    }
+
+    async fn prepare(&self) -> Result<(), StoreError> {
+        let make = || async {
+            let provider = self.0.clone();
+            let made = tokio::task::spawn_blocking(move || provider.keys.prepare()).await;
+            made.unwrap_or(Err(StoreError::Panicked))
+        };
+        self.0.ready.get_or_try_init(make).await.map(|_| ())
+    }
+
+    fn dialect(&self) -> Arc<dyn Dialect> {
+        self.0.clone()
+    }
+}
+
+impl Provider {
+    fn merchant_side(&self) -> Result<MerchantSide, StoreError> {
+        let merchant = self.keys.signer(Role::Merchant)?;
+        Ok(MerchantSide {
+            mer_id: MER_ID.to_owned(),
+            private_key: pem("PRIVATE KEY", merchant.private.expose()),
+            certificate: merchant.pem(),
+            root: self.keys.signer(Role::Root)?.pem(),
+            middle: self.keys.signer(Role::Middle)?.pem(),
+        })
+    }
+
+    fn try_seal(&self, letter: &Letter) -> Result<Option<OutgoingRequest>, StoreError> {
+        let Ok(mut fields) = serde_json::from_str::<Fields>(&letter.text) else { return Ok(None) };
+        let role = if letter.faults.has(Fault::NewKey) { Role::NewSigner } else { Role::Signer };
+        let genuine = self.keys.signer(role)?;
+        // A forger has some key, but not this one, and shows the certificate that he found in another message.
+        let key = if letter.forged { self.keys.signer(Role::Merchant)? } else { genuine.clone() };
+        wire::seal(&mut fields, &genuine, &key);
+        let headers = vec![("content-type".to_owned(), "application/x-www-form-urlencoded;charset=UTF-8".to_owned())];
+        let body = wire::to_form(&fields).into_bytes();
+        Ok(Some(OutgoingRequest { method: Method::Post, url: letter.notify_url.clone(), headers, body }))
+    }
+}
+
+/// Fields of a message that UnionPay sends by itself, before it is signed. Only successes are told. Source: §5.
+fn notification(news: &News<'_>) -> Option<Fields> {
+    let (said, details) = match (news.event(), news.refund) {
+        (Event::Paid, _) => (transaction(news.order), &news.order.asked.details),
+        (Event::Refunded, Some(refund)) => (giving_back(refund), &refund.asked.details),
+        (
+            Event::Refunded
+            | Event::PaymentFailed
+            | Event::OrderClosed
+            | Event::OrderRevoked
+            | Event::RefundAbnormal
+            | Event::RefundClosed,
+            _,
+        ) => return None,
+    };
+    let asked: Fields = serde_json::from_str(details).unwrap_or_default();
+    let mut fields: Fields = said.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    for name in ["bizType", "accessType", "merId", "encoding"] {
+        fields.insert(name.to_owned(), asked.get(name).cloned().unwrap_or_default());
+    }
+    let amount = news.amount().minor().to_string();
+    let facts = [
+        ("version", "5.1.0"),
+        ("signMethod", "01"),
+        ("respCode", "00"),
+        ("respMsg", "success"),
+        ("exchangeRate", "0"),
+        ("txnAmt", &amount),
+        ("settleAmt", &amount),
+    ];
+    fields.extend(facts.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    Some(fields)
+}
+
+impl Dialect for Provider {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn title(&self) -> Text {
+        Text::new("银联", "UnionPay")
+    }
+
+    fn brand(&self) -> Brand {
+        Brand::UnionPay
+    }
+
+    fn ladder(&self) -> &'static [Duration] {
+        &LADDER
+    }
+
+    fn patience(&self) -> Duration {
+        PATIENCE
+    }
+
+    fn faults(&self) -> &'static [Fault] {
+        FAULTS
+    }
+
+    fn tell(&self, news: &News<'_>) -> Option<Telling> {
+        let url = match news.refund {
+            Some(refund) => refund.asked.notify_url.clone()?,
+            None => news.order.asked.notify_url.clone()?,
+        };
+        let text = serde_json::to_string(&notification(news)?).expect("plain text always serialises");
+        Some(Telling { url, text })
+    }
+
+    fn seal(&self, letter: &Letter) -> Option<OutgoingRequest> {
+        self.try_seal(letter).unwrap_or_else(|error| {
+            tracing::warn!("a simulated notification cannot be sealed: {error}");
+            None
+        })
+    }
+
+    /// Source: §5: 200, and 302 counts as well.
+    fn heard(&self, answer: &OutgoingResponse) -> bool {
+        matches!(answer.status, 200 | 302)
+    }
+
+    /// A code's text, an app's transaction number, or the address of the payer's page.
+    fn scan(&self, text: &str) -> Option<[u8; 16]> {
+        let (at, _) = ["https://qr.95516.com/00010000/", "/sim/phone/unionpay/", "tn=", ""]
+            .into_iter()
+            .find_map(|mark| text.find(mark).map(|at| (at + mark.len(), mark)))?;
+        let digits = text.get(at..)?.get(..32)?;
+        data_encoding::HEXLOWER.decode(digits.as_bytes()).ok()?.try_into().ok()
+    }
+
+    /// 19 digits that begin with 62. Source: §2, qrNo.
+    fn payer_code(&self, random: u64) -> String {
+        format!("62{:017}", random % 100_000_000_000_000_000)
+    }
+
+    fn credentials(&self) -> Result<Credentials, StoreError> {
+        self.keys.prepare()?;
+        let side = self.merchant_side()?;
+        let merchant = self.keys.signer(Role::Merchant)?;
+        let mut files = Vec::new();
+        let mut file = |name: &str, what: Text, content: Vec<u8>| {
+            files.push(CredentialFile { name: format!("{MER_ID}/{name}"), what, content });
+        };
+        if let Some(pfx) = keys::pfx(&merchant, PFX_PASSWORD) {
+            let what = Text::new("商户签名证书（密码 000000）", "merchant's signing certificate (password 000000)");
+            file("acp_sign.pfx", what, pfx);
+        }
+        let what = Text::new("商户私钥（PEM）", "merchant's private key (PEM)");
+        file("acp_sign.key", what, side.private_key.clone().into_bytes());
+        let what = Text::new("商户签名证书（PEM）", "merchant's signing certificate (PEM)");
+        file("acp_sign.cer", what, side.certificate.clone().into_bytes());
+        file("acp_root.cer", Text::new("银联根证书", "UnionPay's root certificate"), side.root.clone().into_bytes());
+        let what = Text::new("银联中级证书", "UnionPay's middle certificate");
+        file("acp_middle.cer", what, side.middle.clone().into_bytes());
+        let mut credentials = serde_json::Map::new();
+        for (name, value) in [
+            ("base_url", format!("{}{PREFIX}", self.world.public_url())),
+            ("file_url", format!("{}{PREFIX}/", self.world.public_url())),
+            ("mer_id", side.mer_id),
+            ("cert_id", merchant.cert_id.clone()),
+            ("private_key", side.private_key),
+            ("certificate", side.certificate),
+            ("root_certificate", side.root),
+            ("middle_certificate", side.middle),
+        ] {
+            credentials.insert(name.to_owned(), json!(value));
+        }
+        Ok(Credentials { json: credentials, files })
+    }
+}
+
+/// As with UnionPay's own test files. Source: §3.6.
+const PFX_PASSWORD: &str = "000000";

@@ -1,0 +1,277 @@
+//! The provider's counter: signed forms in, signed text out. Source: §1, §3 and §4 of the fact sheet.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, web};
+use askama::Template;
+
+use super::call::{self, Call, Interface, Trouble};
+use super::counter::{Around, Said, carry_out, transaction};
+use super::keys::{MER_ID, Role};
+use super::wire::{self, Fields};
+use super::{NAME, UnionPay};
+use crate::domain::time::Duration;
+use crate::sandbox::provider::broken::Broken;
+use crate::sandbox::provider::fault::{Answering, Fault, Faults};
+use crate::store::StoreError;
+
+/// Below the address of a gateway or of `coffer sim`. A simulator's own listener also serves `/gateway/api/…` at its root.
+pub const PREFIX: &str = "/sim/unionpay";
+/// Largest body of a call, in bytes.
+const BODY_MAX_BYTES: usize = 64 * 1024;
+/// An answer that is late on purpose comes after so long: more than any caller waits.
+const TOO_LATE: Duration = Duration::from_seconds(30);
+/// What a slow answer takes more.
+const SLOW: Duration = Duration::from_seconds(3);
+
+/// Adds the calls below `prefix`; the application holds a `web::Data<UnionPay>`.
+pub fn routes(prefix: &'static str) -> impl FnOnce(&mut web::ServiceConfig) {
+    move |config| {
+        let api = [
+            ("backTransReq.do", Interface::Back),
+            ("appTransReq.do", Interface::App),
+            ("queryTrans.do", Interface::Query),
+        ];
+        for (name, interface) in api {
+            let handle = move |body: web::Bytes, provider: web::Data<UnionPay>| back(body, provider, interface);
+            config.service(
+                web::resource(format!("{prefix}/gateway/api/{name}"))
+                    .app_data(web::PayloadConfig::new(BODY_MAX_BYTES))
+                    .route(web::post().to(handle)),
+            );
+        }
+        config.service(
+            web::resource(format!("{prefix}/gateway/api/frontTransReq.do"))
+                .app_data(web::PayloadConfig::new(BODY_MAX_BYTES))
+                .route(web::post().to(front)),
+        );
+        let file = move |body: web::Bytes, provider: web::Data<UnionPay>| back(body, provider, Interface::File);
+        config.route(&format!("{prefix}/"), web::post().to(file));
+        config.route(&format!("{prefix}/front/{{code}}"), web::get().to(come_back));
+    }
+}
+
+async fn back(body: web::Bytes, provider: web::Data<UnionPay>, interface: Interface) -> HttpResponse {
+    let (said, known) = provider.serve(interface, &body).await;
+    let delay = match known.how {
+        Answering::TooLate => TOO_LATE,
+        _ if known.faults.has(Fault::AnswerSlow) => SLOW,
+        _ => Duration::ZERO,
+    };
+    if delay > Duration::ZERO {
+        provider.0.world.env().sleep(delay).await;
+    }
+    let plain = |status: StatusCode, body: String| {
+        HttpResponse::build(status).content_type("text/html;charset=UTF-8").body(body)
+    };
+    match known.how {
+        Answering::ErrorAfter => plain(StatusCode::BAD_GATEWAY, "<html><h1>502 Bad Gateway</h1></html>".to_owned()),
+        Answering::Rubbish => plain(StatusCode::OK, "\u{1}\u{2}<not a message".to_owned()),
+        Answering::Cut => HttpResponse::Ok().body(Broken),
+        Answering::Properly | Answering::Throttled | Answering::ErrorInstead | Answering::TooLate => {
+            match provider.answer(&known, said) {
+                Ok(body) => plain(StatusCode::OK, body),
+                Err(error) => {
+                    tracing::warn!("a simulated answer cannot be signed: {error}");
+                    plain(StatusCode::SERVICE_UNAVAILABLE, "Service unavailable".to_owned())
+                }
+            }
+        }
+    }
+}
+
+/// The browser brings an order and goes to the payer's page.
+async fn front(body: web::Bytes, provider: web::Data<UnionPay>) -> HttpResponse {
+    let (said, _) = provider.serve(Interface::Front, &body).await;
+    let place = match said {
+        Ok(said) => said.into_iter().find(|(name, _)| *name == "payerPage").map(|(_, code)| code),
+        Err(trouble) => {
+            let text = format!("{} {}\n", trouble.code, trouble.text);
+            return HttpResponse::BadRequest().content_type("text/plain; charset=utf-8").body(text);
+        }
+    };
+    let place = format!("/sim/phone/{NAME}/{}", place.unwrap_or_default());
+    HttpResponse::SeeOther().insert_header((header::LOCATION, place)).finish()
+}
+
+/// 返回商户: the page on which the payer presses the button that posts the result to the merchant. Source: §5, front.
+#[derive(Template)]
+#[template(path = "sandbox/sim_unionpay_back.html")]
+struct ComeBack {
+    url: String,
+    fields: Fields,
+    paid: bool,
+}
+
+async fn come_back(code: web::Path<String>, provider: web::Data<UnionPay>) -> HttpResponse {
+    let missing = || HttpResponse::NotFound().finish();
+    let code = data_encoding::HEXLOWER.decode(code.as_bytes()).ok().and_then(|code| code.try_into().ok());
+    let Some(code) = code else { return missing() };
+    let found = provider.0.world.at(&provider.dialect(), move |desk| desk.order_by_code(code)).await;
+    let Ok(Some(order)) = found else { return missing() };
+    let asked: Fields = serde_json::from_str(&order.asked.details).unwrap_or_default();
+    let Some(url) = asked.get("frontUrl").cloned() else { return missing() };
+    let origin = url::Url::parse(&url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+    let paid = order.received.is_some();
+    let mut fields = Fields::new();
+    if paid {
+        fields.extend(transaction(&order).into_iter().map(|(name, value)| (name.to_owned(), value)));
+        for (name, value) in [
+            ("version", "5.1.0"),
+            ("encoding", "UTF-8"),
+            ("signMethod", "01"),
+            ("respCode", "00"),
+            ("respMsg", "success"),
+        ] {
+            fields.insert(name.to_owned(), value.to_owned());
+        }
+        fields.insert("merId".to_owned(), order.asked.merchant.clone());
+        fields.insert("accessType".to_owned(), "0".to_owned());
+        fields.insert("bizType".to_owned(), asked.get("bizType").cloned().unwrap_or_default());
+        let Ok(signer) = provider.0.keys.signer(Role::Signer) else { return missing() };
+        wire::seal(&mut fields, &signer, &signer);
+    }
+    let policy = format!("default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action {origin}");
+    let Ok(page) = (ComeBack { url, fields, paid }).render() else { return missing() };
+    HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CONTENT_SECURITY_POLICY, policy))
+        .body(page)
+}
+
+/// What was found out about a call, as far as that went.
+struct Known {
+    /// The call's fields, for the echo.
+    fields: Fields,
+    faults: Faults,
+    how: Answering,
+}
+
+impl UnionPay {
+    /// Does what one call asks for.
+    async fn serve(&self, interface: Interface, body: &[u8]) -> (Said, Known) {
+        let mut known = Known { fields: Fields::new(), faults: Faults::NONE, how: Answering::Properly };
+        let said = self.try_serve(interface, body, &mut known).await;
+        let said = said.unwrap_or_else(|error| {
+            tracing::warn!("a simulated provider could not reach its store: {error}");
+            Err(busy())
+        });
+        (said, known)
+    }
+
+    async fn try_serve(&self, interface: Interface, body: &[u8], known: &mut Known) -> Result<Said, StoreError> {
+        self.prepare().await?;
+        let Some(fields) = wire::read_form(body) else {
+            return Ok(Err(Trouble::new("10", "报文格式错误[9100004]")));
+        };
+        known.fields = fields.clone();
+        let now = self.0.world.wire_now();
+        let call = match self.check(&fields)? {
+            Ok(()) => call::read(interface, &fields, now),
+            Err(trouble) => Err(trouble),
+        };
+        let call = match call {
+            Ok(call) => call,
+            Err(trouble) => return Ok(Err(trouble)),
+        };
+        let text = |name: &str| fields.get(name).cloned().unwrap_or_default();
+        let around = Around {
+            mer_id: text("merId"),
+            code: self.0.world.env().random(),
+            notify_url: self.0.world.notify_address(&text("backUrl")),
+            front_page: format!("{}{PREFIX}/front", self.0.world.public_url()),
+            fields,
+        };
+        let dialect = self.dialect();
+        let work = self.0.world.at(&dialect, move |desk| {
+            // A file is asked for at a time of its own each time, so its troubles are counted by the day.
+            let (order, counted) = match &call {
+                Call::File { day } => (String::new(), day.to_string()),
+                Call::Consume { .. } | Call::Query(_) | Call::Reverse | Call::GiveBack { .. } => {
+                    (around.number(), around.number())
+                }
+            };
+            let (how, faults) = desk.answering(&around.mer_id, &order, &counted)?;
+            let said = if how.does_it() { carry_out(desk, &call, &around, faults)? } else { Err(refusal(how)) };
+            Ok((how, faults, said))
+        });
+        let (how, faults, said) = work.await?;
+        (known.how, known.faults) = (how, faults);
+        Ok(said)
+    }
+
+    /// Source: §2 and §3: who asks, and whether they signed it.
+    fn check(&self, fields: &Fields) -> Result<Result<(), Trouble>, StoreError> {
+        let text = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
+        for name in ["version", "encoding", "signMethod", "certId", "signature", "merId"] {
+            if text(name).is_empty() {
+                return Ok(Err(Trouble::new("13", &format!("报文交易要素缺失[{name}]"))));
+            }
+        }
+        if text("version") != "5.1.0" || !text("encoding").eq_ignore_ascii_case("utf-8") || text("signMethod") != "01" {
+            return Ok(Err(Trouble::new("10", "报文格式错误[version]")));
+        }
+        let wrong = || Ok(Err(Trouble::new("11", "验证签名失败[9100004]")));
+        let Some(merchant) = self.0.keys.merchant(text("merId"))? else { return wrong() };
+        if merchant.cert_id != text("certId") || text("merId") != MER_ID {
+            return wrong();
+        }
+        let signer = self.0.keys.signer(Role::Merchant)?;
+        if wire::is_signed(fields, signer.rsa.public()) { Ok(Ok(())) } else { wrong() }
+    }
+
+    /// The answer as it goes out: what was asked comes back, and what is said of it.
+    fn answer(&self, known: &Known, said: Said) -> Result<String, StoreError> {
+        let echoed = [
+            "version",
+            "encoding",
+            "signMethod",
+            "txnType",
+            "txnSubType",
+            "bizType",
+            "accessType",
+            "merId",
+            "orderId",
+            "txnTime",
+            "txnAmt",
+            "reqReserved",
+            "settleDate",
+        ];
+        let mut fields = Fields::new();
+        for name in echoed {
+            if let Some(value) = known.fields.get(name).filter(|value| !value.is_empty()) {
+                fields.insert(name.to_owned(), value.clone());
+            }
+        }
+        let (code, text) = match &said {
+            Ok(_) => ("00", "成功[0000000]".to_owned()),
+            Err(trouble) => (trouble.code, trouble.text.clone()),
+        };
+        for (name, value) in said.unwrap_or_default() {
+            fields.insert(name.to_owned(), value);
+        }
+        fields.insert("respCode".to_owned(), code.to_owned());
+        fields.insert("respMsg".to_owned(), text);
+        let role = if known.faults.has(Fault::NewKey) { Role::NewSigner } else { Role::Signer };
+        let signer = self.0.keys.signer(role)?;
+        wire::seal(&mut fields, &signer, &signer);
+        if known.faults.has(Fault::AnswerUnsigned) {
+            fields.remove("signature");
+        }
+        if known.faults.has(Fault::AnswerTampered) {
+            fields.insert("respMsg".to_owned(), "成功[0000001]".to_owned());
+        }
+        Ok(wire::to_raw(&fields))
+    }
+}
+
+fn refusal(how: Answering) -> Trouble {
+    if how == Answering::Throttled {
+        Trouble::new("37", "已超过最大查询次数或操作过于频繁[2040009]")
+    } else {
+        busy()
+    }
+}
+
+fn busy() -> Trouble {
+    Trouble::new("06", "系统繁忙，请稍后再试[3000006]")
+}
