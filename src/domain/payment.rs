@@ -20,6 +20,10 @@ pub const EXPIRES_IN_DEFAULT: Duration = Duration::from_minutes(30);
 pub const EXPIRES_IN_MIN: Duration = Duration::from_minutes(1);
 pub const EXPIRES_IN_MAX: Duration = Duration::from_days(7);
 
+/// How long what the shop tells about its customer is kept: as long as the last questions about a payment come, and no
+/// longer than that. Source: 个人信息保护法, article 19.
+pub const CUSTOMER_KEPT: Duration = Duration::from_days(180);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum PaymentState {
     /// No attempt has reached a channel.

@@ -40,7 +40,7 @@ pub enum Effect {
     Resend(Scope, EventId, EndpointId),
     /// Fetch the keys that a channel account's provider renews.
     Upkeep(Scope, AccountId),
-    /// Remove what has outlived its use: nonces, stored answers, sessions.
+    /// Remove what has outlived its use: nonces, stored answers, what is known about customers.
     Sweep,
 }
 

@@ -1,11 +1,14 @@
-//! Removes what has outlived its use, a bounded piece at a time: nonces, stored answers. Ends proposals that nobody decided.
+//! Removes what has outlived its use, a bounded piece at a time: nonces, stored answers, what is known about customers. Ends
+//! proposals that nobody decided.
 
 use std::ops::ControlFlow;
 
 use super::effect::{Effect, Lane, schedule, unschedule};
 use super::{Moment, approvals};
+use crate::domain::ids::{Mode, PaymentId, Scope};
+use crate::domain::payment::{CUSTOMER_KEPT, Customer};
 use crate::domain::time::{Duration, Timestamp};
-use crate::store::tables::{ANSWERS, ANSWERS_BY_EXPIRY, DUE, NONCES};
+use crate::store::tables::{ANSWERS, ANSWERS_BY_EXPIRY, CUSTOMERS_FORGOTTEN, DUE, MERCHANTS, NONCES, PAYMENTS};
 use crate::store::{Order, Read, Span, StoreError, WriteTx};
 
 /// Rows of each kind that one piece removes.
@@ -35,9 +38,40 @@ pub fn sweep(tx: &mut WriteTx<'_>, due: Timestamp, moment: Moment) -> Result<(),
         tx.delete(&ANSWERS, &(*scope, *name))?;
     }
     let proposals = approvals::expire_due(tx, moment.now, PIECE_ROWS)?;
-    let more = [nonces.len(), answers.len(), proposals].contains(&PIECE_ROWS);
+    let customers = forget_customers(tx, moment.now)?;
+    let more = customers || [nonces.len(), answers.len(), proposals].contains(&PIECE_ROWS);
     let next = if more { moment.now.plus(Duration::from_millis(1)) } else { moment.now.plus(PAUSE) };
     schedule(tx, Lane::OWN, next, Effect::Sweep)
+}
+
+/// Takes out of old payments what the shop told about its customers. Answers whether there is more to do.
+fn forget_customers(tx: &mut WriteTx<'_>, now: Timestamp) -> Result<bool, StoreError> {
+    let end = PaymentId::new(now.minus(CUSTOMER_KEPT), [0; 10]);
+    let mut room = PIECE_ROWS;
+    for (merchant, _) in tx.scan(&MERCHANTS, &Span::all(), Order::Ascending, PIECE_ROWS)? {
+        for mode in [Mode::Test, Mode::Live] {
+            let scope = Scope { merchant, mode };
+            let mut span = Span::prefix(&scope).until(&(scope, end));
+            if let Some(done) = tx.get(&CUSTOMERS_FORGOTTEN, &scope)? {
+                span = span.after(&(scope, done));
+            }
+            let rows = tx.scan(&PAYMENTS, &span, Order::Ascending, room)?;
+            room -= rows.len();
+            if let Some(((_, last), _)) = rows.last() {
+                tx.put(&CUSTOMERS_FORGOTTEN, &scope, last)?;
+            }
+            for (row, mut payment) in rows {
+                if payment.customer != Customer::default() {
+                    payment.customer = Customer::default();
+                    tx.put(&PAYMENTS, &row, &payment)?;
+                }
+            }
+            if room == 0 {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Makes sure that exactly one sweep is queued; called at start. One that is queued later than it ever is shows that the

@@ -87,6 +87,7 @@ pub const ALL_TABLES: &[TableCheck] = &[
     PROPOSALS_WAITING.check(),
     PROPOSALS_BY_EXPIRY.check(),
     PROPOSAL_BY_NUMBER.check(),
+    CUSTOMERS_FORGOTTEN.check(),
 ];
 
 // Whoever declares a table and forgets the list above is told by the compiler.

@@ -200,6 +200,9 @@ pub const PROPOSALS_BY_EXPIRY: Table<(Timestamp, Scope, ProposalId), Unit> = Tab
 /// By the number that the refund will have.
 pub const PROPOSAL_BY_NUMBER: Table<(Scope, String), ProposalId> = Table::new("proposal_by_number", 1);
 
+/// The last payment whose customer's data was taken out because its time is over.
+pub const CUSTOMERS_FORGOTTEN: Table<Scope, PaymentId> = Table::new("customers_forgotten", 1);
+
 /// The stored reply of an idempotent request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StoredAnswer {

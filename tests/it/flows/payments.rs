@@ -1,6 +1,13 @@
 //! Create, choose, change: the payment before any money moves.
 
+use coffer::domain::payment::{Customer, Payment};
+use coffer::flows::Moment;
+use coffer::flows::sweep::sweep;
+use coffer::store::Read;
+use coffer::store::tables::PAYMENTS;
+
 use super::check;
+use super::world::{SCOPE, World};
 
 #[test]
 fn a_payment_without_a_method_is_open_and_asks_no_channel() {
@@ -250,4 +257,35 @@ fn totals_add_no_foreign_currency_to_the_merchants_own() {
         books 1001 100.00, 2001 100.00
         ",
     );
+}
+
+#[test]
+fn what_is_known_about_a_customer_is_forgotten_half_a_year_later() {
+    let mut world = World::new();
+    let known = Customer {
+        ip: Some("203.0.113.9".parse().unwrap()),
+        email: Some("li@mugs.example".to_owned()),
+        openid: Some("o-1".to_owned()),
+        ..Customer::default()
+    };
+    for (name, wait) in [("p1", "100d"), ("p2", "81d")] {
+        world.step(&format!("pay {name} 100.00 by wechat"));
+        world.step(&format!("notify {name} paid 100.00 as {name}"));
+        let (id, customer) = (world.payment(name).id, known.clone());
+        let tell = move |tx: &mut coffer::store::WriteTx<'_>| {
+            let payment = Payment { customer: customer.clone(), ..tx.get(&PAYMENTS, &(SCOPE, id))?.unwrap() };
+            tx.put(&PAYMENTS, &(SCOPE, id), &payment)
+        };
+        world.store.write_blocking(tell).unwrap();
+        world.step(&format!("wait {wait}"));
+    }
+    for _ in 0..2 {
+        let now = world.now;
+        let sweep = move |tx: &mut coffer::store::WriteTx<'_>| sweep(tx, now, Moment::at(now, [1; 10]));
+        world.store.write_blocking(sweep).unwrap();
+        let (old, young) = (world.payment("p1"), world.payment("p2"));
+        assert_eq!((&old.customer, &young.customer), (&Customer::default(), &known));
+        assert_eq!((old.amount, old.state.code()), (young.amount, "paid"), "nothing else went");
+    }
+    world.assert_sound("forgetting");
 }
