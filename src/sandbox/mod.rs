@@ -1,6 +1,8 @@
 //! What integrators practise with: a simulated provider that misbehaves on request, and a small shop. Both speak to the
 //! rest of Coffer over HTTP only, as real ones do.
 
+/// A provider that speaks Alipay's gateway.
+pub mod alipay;
 /// What simulated providers have in common.
 pub mod provider;
 /// A small shop that sells mugs through the API.

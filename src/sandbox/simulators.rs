@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix_web::web;
 
+use super::alipay::{self, Alipay};
 use super::provider::pages::{self, Controls};
 use super::provider::{KeyMaker, Reach, World};
 use super::unionpay::{self, UnionPay};
@@ -19,6 +20,7 @@ pub struct Simulators {
     pub world: World,
     pub wechatpay: WechatPay,
     pub unionpay: UnionPay,
+    pub alipay: Alipay,
 }
 
 impl Simulators {
@@ -30,15 +32,22 @@ impl Simulators {
     /// The same with keys from elsewhere: making them takes seconds, which tests do not have.
     pub fn with_keys(store: Store, env: Env, transport: Arc<dyn Transport>, reach: Reach, keys: KeyMaker) -> Self {
         let world = World::new(store, env, transport, reach, keys);
-        Self { wechatpay: WechatPay::open(&world), unionpay: UnionPay::open(&world), world }
+        Self {
+            wechatpay: WechatPay::open(&world),
+            unionpay: UnionPay::open(&world),
+            alipay: Alipay::open(&world),
+            world,
+        }
     }
 
     /// Everything below `/sim`.
     pub fn routes(&self, controls: Controls) -> impl FnOnce(&mut web::ServiceConfig) {
         let (world, wechatpay) = (web::Data::new(self.world.clone()), web::Data::new(self.wechatpay.clone()));
         let unionpay = web::Data::new(self.unionpay.clone());
+        let alipay = web::Data::new(self.alipay.clone());
         move |config| {
             config.app_data(unionpay).configure(unionpay::routes(unionpay::PREFIX));
+            config.app_data(alipay).configure(alipay::routes(alipay::PREFIX));
             config.app_data(world).app_data(wechatpay);
             config.configure(wechatpay::routes(wechatpay::PREFIX));
             config.configure(pages::routes(controls));
@@ -50,6 +59,7 @@ impl Simulators {
         |config| {
             config.configure(wechatpay::routes(""));
             config.configure(unionpay::routes(""));
+            config.configure(alipay::routes(""));
         }
     }
 }

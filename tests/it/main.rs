@@ -1,4 +1,5 @@
 //! One test binary; a module per feature.
+mod alipay;
 mod api;
 mod attacks;
 mod browser;
