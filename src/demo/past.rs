@@ -342,7 +342,9 @@ impl World {
             }
             (Conduct::WrongAmount(_), _) => self.plan(soon, does(Deed::PayWrongAmount, true)),
         }
-        if let Some(wish) = visit.refund {
+        // The method that is paid with is the last one; a visit asks for its money back once.
+        let last = second.is_none() || choice == Choice::Second;
+        if let Some(wish) = visit.refund.filter(|_| last) {
             let number = format!("{}-R1", visit.order_id);
             self.plan(acts_at.plus(EXPIRES_IN).plus(wish.after), Act::Refunds(payment, wish, number));
         }
