@@ -19,7 +19,7 @@ use crate::store::{Read, StoreError, WriteTx};
 
 /// How often renewed keys are looked for. Source: WeChat Pay asks for at least every 12 hours.
 pub const UPKEEP_EVERY: Duration = Duration::from_hours(12);
-/// After a failure, and at most this often because of a message that was signed with an unknown key.
+/// After a failure.
 pub const UPKEEP_AGAIN: Duration = Duration::from_minutes(10);
 /// Characters of an account's name.
 pub const LABEL_CHARS_MAX: usize = 40;
@@ -125,20 +125,6 @@ pub fn plan_upkeep(gateway: &Gateway) -> Result<(), StoreError> {
         Ok::<_, StoreError>(())
     })?;
     gateway.reload_channels()
-}
-
-/// A message was signed with a key that is not known: the provider may have a new one. Fetches soon, and not often.
-pub async fn hurry_upkeep(gateway: &Gateway, scope: Scope, id: AccountId) -> Result<(), StoreError> {
-    let now = gateway.env.now();
-    gateway
-        .store
-        .write(move |tx| {
-            let Some(mut account) = tx.get(&ACCOUNTS, &(scope, id))? else { return Ok(()) };
-            let Some(planned) = account.upkeep_at else { return Ok(()) };
-            let soonest = account.upkept_at.map_or(now, |last| last.plus(UPKEEP_AGAIN).max(now));
-            if soonest < planned { plan(tx, &mut account, Some(soonest)) } else { Ok(()) }
-        })
-        .await
 }
 
 /// Fetches an account's keys and stores what is new, together with the plan for the next time.
