@@ -11,8 +11,8 @@ use super::BenchError;
 use super::meter::{Histogram, Stopwatch, own_cpu_micros};
 use crate::store::BareFile;
 
-/// A key of 2048 bits, as WeChat Pay's merchants sign with. Signs nothing but this measurement.
-const RSA_KEY: &[u8] = include_bytes!("rsa2048.pk8");
+/// A key of 2048 bits, as WeChat Pay's merchants sign with. Signs nothing but these measurements.
+pub const RSA_KEY: &[u8] = include_bytes!("rsa2048.pk8");
 
 /// Signs for `time`; answers microseconds of CPU for one signature.
 pub fn rsa_signature(time: Duration) -> f64 {

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use super::BenchError;
 use super::load::{self, Outcome, WARM_UP};
 use super::meter::{Cpu, Histogram, Stopwatch};
-use super::shop::{Shop, subscribe, unsubscribe};
+use super::shop::{self, subscribe, unsubscribe};
 use super::site::{self, Site};
 use crate::domain::endpoint::ENDPOINTS_MAX;
 use crate::domain::event::EventType;
@@ -47,7 +47,7 @@ pub fn run(site: &Site, time: Duration, orders: &Arc<AtomicU64>) -> Result<Outco
                 counted.record(took.as_millis().saturating_mul(1000));
             }
         };
-        let shop = Shop::open(Arc::new(heard)).await?;
+        let shop = shop::open(Arc::new(heard)).await?;
         // It answers the call and never says a word.
         let silent = TcpListener::bind("127.0.0.1:0").await.map_err(BenchError::io("opening the shop"))?;
         let silent_address = silent.local_addr().map_err(BenchError::io("opening the shop"))?;

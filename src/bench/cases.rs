@@ -4,15 +4,16 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::lifecycle::{self, Channel};
+use super::lifecycle::{self, Channel, Payer};
 use super::load::{self, Outcome, Script};
 use super::meter::{self, Part};
 use super::pages::Pages;
+use super::provider::Provider;
 use super::report::Report;
 use super::scripts::{Create, Empty, Read, SignedCreate};
 use super::serving::Serving;
 use super::site::{self, Site};
-use super::{BenchError, Plan, baseline, callbacks, own};
+use super::{BenchError, Plan, baseline, callbacks, notices, own};
 use crate::cli::config::Config;
 use crate::flows::{FlowError, Moment, payments};
 
@@ -28,12 +29,21 @@ pub enum Case {
     Read,
     Pages,
     Lifecycle,
+    Notifications,
     Callbacks,
 }
 
 impl Case {
-    pub const ALL: [Case; 7] =
-        [Case::Create, Case::CreateSigned, Case::CreateFlow, Case::Read, Case::Pages, Case::Lifecycle, Case::Callbacks];
+    pub const ALL: [Case; 8] = [
+        Case::Create,
+        Case::CreateSigned,
+        Case::CreateFlow,
+        Case::Read,
+        Case::Pages,
+        Case::Lifecycle,
+        Case::Notifications,
+        Case::Callbacks,
+    ];
 
     /// As it is named on the command line; its rows begin with it.
     pub const fn name(self) -> &'static str {
@@ -44,6 +54,7 @@ impl Case {
             Case::Read => "read",
             Case::Pages => "pages",
             Case::Lifecycle => "lifecycle",
+            Case::Notifications => "notifications",
             Case::Callbacks => "callbacks",
         }
     }
@@ -60,6 +71,7 @@ pub struct Measuring<'a> {
     gateway: Serving,
     empty: Serving,
     pages: Option<Arc<Pages>>,
+    payer: Payer,
     /// Order numbers are never used twice.
     orders: Arc<AtomicU64>,
 }
@@ -69,7 +81,11 @@ impl<'a> Measuring<'a> {
         let gateway = Serving::gateway(config, listener, &site.house)?;
         let empty = Serving::empty(&config.server)?;
         let pages = plan.cases.contains(&Case::Pages).then(|| Pages::new(site).map(Arc::new)).transpose()?;
-        Ok(Self { plan, site, gateway, empty, pages, orders: Arc::default() })
+        let payer = match plan.channel {
+            Channel::TestWallet => Payer::TestWallet(site.house.wallet.clone()),
+            Channel::WechatPay => Payer::WechatPay(Provider::open(site)?),
+        };
+        Ok(Self { plan, site, gateway, empty, pages, payer, orders: Arc::default() })
     }
 
     /// Everything once.
@@ -129,12 +145,21 @@ impl<'a> Measuring<'a> {
                     report.add("pages_cpu", outcome.each(outcome.cpu.server()));
                 }
                 Case::Lifecycle => {
-                    let channel = Channel::test_wallet(self.site);
                     let (address, shoppers) = (self.gateway.address, self.plan.connections);
-                    let outcome = lifecycle::run(self.site, channel, address, shoppers, time, &self.orders)?;
+                    let payer = self.payer.clone();
+                    let outcome = lifecycle::run(self.site, payer, address, shoppers, time, &self.orders)?;
                     report.add("lifecycle", outcome.each(outcome.cpu.server()));
                     report.add("lifecycle_rate", outcome.per_second());
                     report.add("lifecycle_p99", outcome.latency.quantile(990) as f64 / 1000.0);
+                }
+                Case::Notifications => {
+                    // The test wallet's are signed otherwise, and are part of its own lifecycle.
+                    let Payer::WechatPay(provider) = &self.payer else { continue };
+                    let (address, connections) = (self.gateway.address, self.plan.connections);
+                    let outcome = notices::run(self.site, provider, address, connections, &self.orders)?;
+                    report.add("notifications", outcome.per_second());
+                    report.add("notifications_p99", outcome.latency.quantile(990) as f64 / 1000.0);
+                    report.add("notifications_cpu", outcome.each(outcome.cpu.server()));
                 }
                 Case::Callbacks => {
                     let outcome = callbacks::run(self.site, time, &self.orders)?;

@@ -14,39 +14,73 @@ use tokio::task::JoinSet;
 use super::BenchError;
 use super::load::{self, Connection, Outcome, WARM_UP};
 use super::meter::{Histogram, Stopwatch};
-use super::shop::{Shop, subscribe, unsubscribe};
+use super::provider::Provider;
+use super::shop::{self, subscribe, unsubscribe};
 use super::site::Site;
 use crate::domain::event::EventType;
-use crate::domain::ids::{PaymentId, Scope};
+use crate::domain::ids::{AttemptId, PaymentId, Scope};
 use crate::domain::method::Method;
 use crate::sandbox::wallet::Wallet;
 use crate::sandbox::wallet::model::Simulation;
 use crate::store::tables::PAYMENTS;
 use crate::store::{Read, Store};
 
+/// What shoppers pay by.
+const METHOD: Method = Method::WechatNative;
 /// Payments under way at once: the queue works on no more of one channel account.
 const SHOPPERS_MAX: usize = 32;
 /// A callback that takes longer does not come.
 const CALLBACK_WITHIN: Duration = Duration::from_secs(30);
 
-/// A channel, and who plays the payer there.
-pub struct Channel {
-    method: Method,
-    wallet: Wallet,
+/// What the payments go through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// The simulated provider inside the gateway: its own work, the payer's included, is part of the gateway's figure.
+    TestWallet,
+    /// The real adapter, with a provider beside the gateway.
+    WechatPay,
 }
 
 impl Channel {
-    /// The simulated provider: its own work, the payer's included, is part of the gateway's figure.
-    pub fn test_wallet(site: &Site) -> Self {
-        Self { method: Method::WechatNative, wallet: site.house.wallet.clone() }
+    pub const ALL: [Channel; 2] = [Channel::TestWallet, Channel::WechatPay];
+
+    /// As it is named on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Channel::TestWallet => "test_wallet",
+            Channel::WechatPay => "wechatpay",
+        }
     }
 
-    async fn pay(&self, store: &Store, key: (Scope, PaymentId)) -> Result<(), BenchError> {
-        let payment = store.read_blocking(|tx| tx.get(&PAYMENTS, &key))?;
-        let attempt = payment.and_then(|payment| payment.current);
-        let attempt = attempt.ok_or_else(|| BenchError::Setup("a payment has no attempt".to_owned()))?;
-        let paid = self.wallet.simulate(attempt, Simulation::Paid).await;
-        paid.map_err(|error| BenchError::Setup(error.to_string()))
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|channel| channel.name() == name)
+    }
+}
+
+/// Who plays the payer.
+#[derive(Clone)]
+pub enum Payer {
+    TestWallet(Wallet),
+    WechatPay(Provider),
+}
+
+impl Payer {
+    /// Pays an attempt, and makes the channel tell the gateway at the end of `line` where it is the one to do so.
+    async fn pay(&self, line: &mut Connection, address: SocketAddr, attempt: AttemptId) -> Result<(), BenchError> {
+        match self {
+            Payer::TestWallet(wallet) => {
+                let paid = wallet.simulate(attempt, Simulation::Paid).await;
+                paid.map_err(|error| BenchError::Setup(error.to_string()))
+            }
+            Payer::WechatPay(provider) => {
+                line.request = provider.notification(address, attempt);
+                let status = line.exchange().await?;
+                if (200..300).contains(&status) {
+                    return Ok(());
+                }
+                Err(BenchError::Answer { status, body: String::from_utf8_lossy(line.body()).into_owned() })
+            }
+        }
     }
 }
 
@@ -67,7 +101,7 @@ impl Waiting {
 }
 
 struct Mall {
-    channel: Channel,
+    payer: Payer,
     store: Store,
     scope: Scope,
     bearer: String,
@@ -79,7 +113,7 @@ struct Mall {
 /// Lets shoppers pay for `time`. A payment takes from its creation until the shop was called back.
 pub fn run(
     site: &Site,
-    channel: Channel,
+    payer: Payer,
     address: SocketAddr,
     shoppers: usize,
     time: Duration,
@@ -87,7 +121,7 @@ pub fn run(
 ) -> Result<Outcome, BenchError> {
     let waiting = Arc::new(Waiting::default());
     let mall = Arc::new(Mall {
-        channel,
+        payer,
         store: site.house.gateway.store.clone(),
         scope: site.scope,
         bearer: site.bearer.clone(),
@@ -101,7 +135,7 @@ pub fn run(
                 waiting.meet(payment, None);
             }
         };
-        let shop = Shop::open(Arc::new(heard)).await?;
+        let shop = shop::open(Arc::new(heard)).await?;
         let url = format!("http://{}/callback", shop.address);
         let endpoints = subscribe(site, &[url], &[EventType::PaymentPaid]).await?;
         let watch = Stopwatch::start();
@@ -127,7 +161,7 @@ async fn shopper(mall: Arc<Mall>, watch: Stopwatch, end: Duration) -> Result<His
             "{{\"amount\":{{\"currency\":\"CNY\",\"value\":\"12.30\"}},\"order_id\":\"life-{}\",\"method\":\"{}\",\
              \"description\":\"Mug, blue, 350 ml\"}}",
             mall.orders.fetch_add(1, Relaxed),
-            mall.channel.method.code(),
+            METHOD.code(),
         );
         line.request.clear();
         write!(
@@ -143,7 +177,10 @@ async fn shopper(mall: Arc<Mall>, watch: Stopwatch, end: Duration) -> Result<His
         let Some(payment) = payment else {
             return Err(BenchError::Answer { status, body: String::from_utf8_lossy(line.body()).into_owned() });
         };
-        mall.channel.pay(&mall.store, (mall.scope, payment)).await?;
+        let stored = mall.store.read_blocking(|tx| tx.get(&PAYMENTS, &(mall.scope, payment)))?;
+        let attempt = stored.and_then(|payment| payment.current);
+        let attempt = attempt.ok_or_else(|| BenchError::Setup("a payment has no attempt".to_owned()))?;
+        mall.payer.pay(&mut line, mall.address, attempt).await?;
         let (bell, called_back) = oneshot::channel();
         mall.waiting.meet(payment, Some(bell));
         if tokio::time::timeout(CALLBACK_WITHIN, called_back).await.is_err() {

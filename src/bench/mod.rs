@@ -7,10 +7,13 @@ mod baseline;
 mod callbacks;
 mod cases;
 mod lifecycle;
+mod listener;
 mod load;
 pub mod meter;
+mod notices;
 mod own;
 mod pages;
+mod provider;
 mod report;
 mod scripts;
 pub mod serving;
@@ -23,6 +26,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use cases::Case;
+pub use lifecycle::Channel;
 pub use report::Report;
 pub use site::{OpenStore, TemporaryFolder, Tenant};
 
@@ -52,6 +56,7 @@ pub struct Plan {
     /// Paid payments that the store holds before anything is measured.
     pub payments: u64,
     pub cases: Vec<Case>,
+    pub channel: Channel,
     pub executable: PathBuf,
     /// The data file that is filled.
     pub file: PathBuf,

@@ -76,11 +76,12 @@ pub const ROWS: &[Row] = &[
     row("pages_p50", "a page of the console: half come within", Unit::Millis),
     row("pages_p99", "  99 % come within", Unit::Millis).goal(Goal::AtMost(20.0)),
     row("pages_cpu", "  CPU of the server for one", Unit::Micros),
-    row("lifecycle", "a whole payment, provider included: CPU", Unit::Micros)
-        .of("rsa_sign")
-        .goal(Goal::RatioAtMost(2.0)),
+    row("lifecycle", "a whole payment: CPU of the server", Unit::Micros).of("rsa_sign").goal(Goal::RatioAtMost(2.0)),
     row("lifecycle_rate", "  whole payments", Unit::PerSecond),
     row("lifecycle_p99", "  99 % are over within", Unit::Millis),
+    row("notifications", "notifications verified and booked", Unit::PerSecond).goal(Goal::AtLeast(2000.0)),
+    row("notifications_p99", "  99 % are answered within", Unit::Millis),
+    row("notifications_cpu", "  CPU of the server for one", Unit::Micros),
     row("callbacks", "callbacks, 1 of 20 endpoints dead", Unit::PerSecond).goal(Goal::AtLeast(3000.0)),
     row("callbacks_p99", "  99 % arrive within", Unit::Millis).goal(Goal::AtMost(1000.0)),
     row("callbacks_cpu", "  CPU of the server for one", Unit::Micros),

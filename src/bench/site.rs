@@ -1,6 +1,7 @@
 //! A house for measuring: a temporary data folder with one merchant, its keys and its first payments.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +14,6 @@ use crate::crypto::Vault;
 use crate::domain::follow::Step;
 use crate::domain::ids::{AccountId, AttemptId, KeyId, MerchantId, Mode, PaymentId, Scope};
 use crate::domain::key::Permission;
-use crate::domain::merchant::ChannelKind;
 use crate::domain::method::Method;
 use crate::domain::money::{Currency, Money};
 use crate::domain::payment::{EXPIRES_IN_DEFAULT, NextAction};
@@ -26,6 +26,8 @@ use crate::store::{Store, WriteTx};
 
 /// Payments that the store is filled with in one write.
 const FILL_BATCH: u64 = 512;
+/// What every payment costs, in fen.
+pub const PRICE_MINOR: u64 = 1230;
 /// Ids that are kept for reading.
 const KNOWN_MAX: usize = 20_000;
 
@@ -113,24 +115,16 @@ impl Site {
     /// Makes `count` paid payments with their journal and events, in the commits in which they come about: created,
     /// accepted by the channel, paid. Answers some of them, from every part of the history.
     pub fn fill(&self, count: u64, mut progress: impl FnMut(u64, u64)) -> Result<Vec<PaymentId>, BenchError> {
-        let store = &self.house.gateway.store;
-        let (scope, account) = (self.scope, self.account);
         let keep =
             usize::try_from((KNOWN_MAX as u64).div_ceil(count.div_ceil(FILL_BATCH).max(1))).unwrap_or(usize::MAX);
         let mut known = Vec::new();
         let mut done = 0;
         while done < count {
             let batch = FILL_BATCH.min(count - done);
-            let moment = Moment::new(&self.env);
-            let begun: Vec<(PaymentId, AttemptId)> = store.write_blocking(move |tx| {
-                let mut moment = moment;
-                (done..done + batch).map(|number| begin(tx, scope, account, number, &mut moment)).collect()
-            })?;
-            let shown: Vec<_> = begun.iter().map(|(_, attempt)| (*attempt, accepted(*attempt))).collect();
-            self.observe(shown, Source::FollowUp(Step::Create))?;
+            let begun = self.begin(self.account, "fill", done..done + batch)?;
             let now = self.env.now();
             let paid = begun.iter().zip(done..).map(|((_, attempt), number)| (*attempt, paid(number, now)));
-            self.observe(paid.collect(), Source::Notification)?;
+            self.observe(self.account, paid.collect(), Source::Notification)?;
             done += batch;
             known.extend(begun.into_iter().map(|(payment, _)| payment).take(keep));
             progress(done, count);
@@ -138,13 +132,54 @@ impl Site {
         Ok(known)
     }
 
-    fn observe(&self, news: Vec<(AttemptId, Observation)>, source: Source) -> Result<(), BenchError> {
-        let (scope, moment) = (self.scope, Moment::new(&self.env));
+    /// Payments whose orders an account has taken and nobody has paid.
+    pub fn begin_all(&self, account: AccountId, name: &str, numbers: Range<u64>) -> Result<Vec<AttemptId>, BenchError> {
+        let mut attempts = Vec::new();
+        for first in numbers.clone().step_by(usize::try_from(FILL_BATCH).expect("a small number")) {
+            let batch = first..numbers.end.min(first + FILL_BATCH);
+            attempts.extend(self.begin(account, name, batch)?.into_iter().map(|(_, attempt)| attempt));
+        }
+        Ok(attempts)
+    }
+
+    /// One batch of the same.
+    fn begin(
+        &self,
+        account: AccountId,
+        name: &str,
+        numbers: Range<u64>,
+    ) -> Result<Vec<(PaymentId, AttemptId)>, BenchError> {
+        let (scope, moment, name) = (self.scope, Moment::new(&self.env), name.to_owned());
         let write = move |tx: &mut WriteTx<'_>| {
             let mut moment = moment;
-            let mut one = |(id, seen): &(AttemptId, Observation)| {
-                observe(tx, scope, *id, ChannelKind::TestWallet, seen, source, &mut moment)
+            let begin = |number| {
+                let order_id = format!("{name}-{number:09}");
+                let order = NewPayment { method: Some(Method::WechatNative), ..order(order_id) };
+                let created = payments::create(tx, scope, &order, Some(account.into()), &mut moment)?;
+                let attempt = created.payment().current.expect("it was created with a method");
+                Ok::<_, FlowError>((created.payment().id, attempt))
             };
+            numbers.clone().map(begin).collect::<Result<Vec<_>, _>>()
+        };
+        let begun = self.house.gateway.store.write_blocking(write)?;
+        let shown: Vec<_> = begun.iter().map(|(_, attempt)| (*attempt, accepted(*attempt))).collect();
+        self.observe(account, shown, Source::FollowUp(Step::Create))?;
+        Ok(begun)
+    }
+
+    fn observe(
+        &self,
+        account: AccountId,
+        news: Vec<(AttemptId, Observation)>,
+        source: Source,
+    ) -> Result<(), BenchError> {
+        let (scope, moment) = (self.scope, Moment::new(&self.env));
+        let open = self.house.gateway.channels.get(account);
+        let kind = open.ok_or_else(|| BenchError::Setup(format!("the account {account} is not open")))?.account.kind;
+        let write = move |tx: &mut WriteTx<'_>| {
+            let mut moment = moment;
+            let mut one =
+                |(id, seen): &(AttemptId, Observation)| observe(tx, scope, *id, kind, seen, source, &mut moment);
             news.iter().try_for_each(&mut one)
         };
         self.house.gateway.store.write_blocking(write).map_err(|error: FlowError| error.into())
@@ -169,19 +204,6 @@ pub fn order(order_id: String) -> NewPayment {
     }
 }
 
-fn begin(
-    tx: &mut WriteTx<'_>,
-    scope: Scope,
-    account: AccountId,
-    number: u64,
-    moment: &mut Moment,
-) -> Result<(PaymentId, AttemptId), FlowError> {
-    let order = NewPayment { method: Some(Method::WechatNative), ..order(format!("fill-{number:09}")) };
-    let created = payments::create(tx, scope, &order, Some(account.into()), moment)?;
-    let attempt = created.payment().current.expect("it was created with a method");
-    Ok((created.payment().id, attempt))
-}
-
 fn accepted(attempt: AttemptId) -> Observation {
     let data = format!("weixin://wxpay/bizpayurl?pr={}", attempt.bare());
     Observation::Accepted { next_action: NextAction::QrCode { data } }
@@ -193,5 +215,5 @@ fn paid(number: u64, paid_at: Timestamp) -> Observation {
 }
 
 fn price() -> Money {
-    Money::new(1230, Currency::CNY)
+    Money::new(PRICE_MINOR, Currency::CNY)
 }

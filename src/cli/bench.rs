@@ -8,7 +8,7 @@ use super::failure::{Exit, Failure};
 use super::init;
 use super::place::{open_store, open_vault, store_file};
 use super::{Teller, Terminal, print};
-use crate::bench::{self, BenchError, Case, Fresh, Plan, TemporaryFolder, Tenant};
+use crate::bench::{self, BenchError, Case, Channel, Fresh, Plan, TemporaryFolder, Tenant};
 use crate::env::Env;
 use crate::server;
 
@@ -36,6 +36,9 @@ pub struct Arguments {
     /// Measure only these, as in "create,read"
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = case)]
     only: Vec<Case>,
+    /// What whole payments go through: "wechatpay", the adapter with a provider played beside it, or "test_wallet"
+    #[arg(long, value_name = "NAME", default_value = Channel::WechatPay.name(), value_parser = channel)]
+    channel: Channel,
     /// Make the temporary folder here: the disk that is measured [default: the system's folder for such]
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
@@ -43,6 +46,10 @@ pub struct Arguments {
 
 fn case(name: &str) -> Result<Case, String> {
     Case::parse(name).ok_or_else(|| format!("one of {}", Case::ALL.map(Case::name).join(", ")))
+}
+
+fn channel(name: &str) -> Result<Channel, String> {
+    Channel::parse(name).ok_or_else(|| format!("one of {}", Channel::ALL.map(Channel::name).join(", ")))
 }
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -65,6 +72,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         connections: usize::from(arguments.connections),
         payments: arguments.payments,
         cases: if arguments.only.is_empty() { Case::ALL.to_vec() } else { arguments.only },
+        channel: arguments.channel,
         executable,
         file: store_file(&config),
         idle: idle.path().to_owned(),
