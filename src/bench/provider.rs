@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use data_encoding::BASE64;
 use ring::aead;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::BenchError;
 use super::baseline::RSA_KEY;
@@ -37,6 +37,8 @@ pub struct Provider {
     /// The merchant's account at this provider.
     pub account: AccountId,
     signer: Arc<RsaSigner>,
+    /// The answer to an order, with the second that it was signed in.
+    taken: Arc<Mutex<(i64, Vec<u8>)>>,
     env: Env,
 }
 
@@ -80,7 +82,7 @@ impl Provider {
             Ok::<_, StoreError>(())
         })?;
         gateway.reload_channels()?;
-        let provider = Self { account, signer: Arc::new(signer), env: site.env.clone() };
+        let provider = Self { account, signer: Arc::new(signer), taken: Arc::default(), env: site.env.clone() };
         provider.listen(port)?;
         Ok(provider)
     }
@@ -91,7 +93,7 @@ impl Provider {
         let work = move || {
             load::on_client_thread(async move {
                 let port = tokio::net::TcpListener::from_std(port).map_err(BenchError::io("opening the provider"))?;
-                let _listener = Listener::on(port, Arc::new(move |head, body| provider.answer(head, body)))?;
+                let _listener = Listener::on(port, Arc::new(move |head, _| provider.answer(head)))?;
                 std::future::pending::<Result<(), BenchError>>().await
             })
         };
@@ -100,17 +102,26 @@ impl Provider {
     }
 
     /// An order is taken; everything else is a question about one, and none was paid without our telling.
-    fn answer(&self, head: &str, body: &[u8]) -> Option<Vec<u8>> {
+    fn answer(&self, head: &str) -> Option<Vec<u8>> {
         let mut words = head.split(' ');
         let (verb, target) = (words.next()?, words.next()?);
-        let answer = if verb == "POST" {
-            let order: Value = serde_json::from_slice(body).ok()?;
-            json!({ "code_url": format!("weixin://wxpay/bizpayurl?pr={}", order["out_trade_no"].as_str()?) })
-        } else {
-            let number = target.split('?').next()?.rsplit('/').next()?;
-            json!({ "appid": APP_ID, "mchid": MCH_ID, "out_trade_no": number, "trade_state": "NOTPAY" })
-        };
+        if verb == "POST" {
+            return Some(self.taken());
+        }
+        let number = target.split('?').next()?.rsplit('/').next()?;
+        let answer = json!({ "appid": APP_ID, "mchid": MCH_ID, "out_trade_no": number, "trade_state": "NOTPAY" });
         Some(self.signed("HTTP/1.1 200 OK", answer.to_string().as_bytes()))
+    }
+
+    /// The same code for every order, signed once a second: the machine is there for the gateway.
+    fn taken(&self) -> Vec<u8> {
+        let second = self.env.now().as_seconds();
+        let mut last = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.0 != second {
+            let answer = json!({ "code_url": "weixin://wxpay/bizpayurl?pr=bench" });
+            *last = (second, self.signed("HTTP/1.1 200 OK", answer.to_string().as_bytes()));
+        }
+        last.1.clone()
     }
 
     /// The request that tells the gateway at `address` that an order was paid.
