@@ -113,6 +113,7 @@ pub fn build(config: &Config, env: Env, vault: Arc<Vault>, store: Store) -> Resu
     let reach = Reach {
         public_url: gateway.settings.public_url.clone(),
         own_url: Some(gateway.settings.own_url.clone()),
+        at_root: false,
         policy: gateway.settings.sandbox.clone(),
     };
     let simulators = Simulators::open(gateway.store.clone(), gateway.env.clone(), gateway.transport.clone(), reach);

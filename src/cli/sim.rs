@@ -65,7 +65,7 @@ pub fn run(data: Option<PathBuf>, options: &Options) -> Result<(), Failure> {
     };
     let env = Env::system();
     let transport = HttpTransport::system(&[]).map_err(|error| failed(&error))?;
-    let reach = Reach { public_url: public_url.clone(), own_url: None, policy: policy() };
+    let reach = Reach { public_url: public_url.clone(), own_url: None, at_root: true, policy: policy() };
     let simulators = Simulators::open(store.clone(), env.clone(), Arc::new(transport), reach);
     print("Making the keys of both sides…\n");
     for dialect in simulators.world.dialects() {
@@ -138,6 +138,7 @@ The simulators are running. Ctrl-C stops them. {kept}
 
   How to use them       {url}/sim
   WeChat Pay APIv3      {url}/v3/…
+  Alipay                {url}/gateway.do, {url}/v3/alipay/…
   UnionPay 5.1.0        {url}/gateway/api/…  (files: POST {url}/)
   Credentials           {url}/sim/credentials
   The payer's phone     {url}/sim/phone

@@ -171,6 +171,12 @@ pub fn generate() -> Secret {
     Secret::new(key.to_pkcs8_der().expect("a fresh key can be written").as_bytes())
 }
 
+/// The same key as PKCS#1 DER, as some SDKs want it.
+pub fn to_pkcs1(private_der: &[u8]) -> Result<Secret, BadKey> {
+    let der = read_private(private_der)?.to_pkcs1_der().map_err(|_| BadKey::Unreadable)?;
+    Ok(Secret::new(der.as_bytes()))
+}
+
 /// Opens what [`RsaVerifier::encrypt_oaep_sha1`] closed. `None` for everything else.
 pub fn decrypt_oaep_sha1(private_der: &[u8], sealed: &[u8]) -> Option<Secret> {
     let key = read_private(private_der).ok()?;

@@ -57,9 +57,10 @@ impl Simulators {
     /// What a simulator's own listener serves at its root, where a provider's host has its calls. Goes with [`Simulators::routes`].
     pub fn root_routes(&self) -> impl FnOnce(&mut web::ServiceConfig) + use<> {
         |config| {
+            // Before WeChat Pay's, whose calls all begin with `/v3/` too.
+            config.configure(alipay::routes(""));
             config.configure(wechatpay::routes(""));
             config.configure(unionpay::routes(""));
-            config.configure(alipay::routes(""));
         }
     }
 }

@@ -41,7 +41,8 @@ impl Product {
             Product::BarCode => &["FACE_TO_FACE_PAYMENT"],
             Product::Create => &["FACE_TO_FACE_PAYMENT", "JSAPI_PAY"],
             Product::Page => &["FAST_INSTANT_TRADE_PAY"],
-            Product::Wap => &["QUICK_WAP_WAY"],
+            // The second is what older documents and SDKs say.
+            Product::Wap => &["QUICK_WAP_WAY", "QUICK_WAP_PAY"],
             Product::App => &["QUICK_MSECURITY_PAY"],
         }
     }
@@ -247,7 +248,7 @@ fn trade(product: Product, mut biz: Map<String, Value>, pid: &str) -> Result<Tra
 
 fn shown_code(biz: &Map<String, Value>) -> Result<String, Wrong> {
     match needed(biz, "scene", 32)? {
-        "bar_code" | "security_code" => {}
+        "bar_code" | "wave_code" | "security_code" => {}
         _ => return Err(parameter("scene", "取值不正确")),
     }
     let code = needed(biz, "auth_code", 64)?;

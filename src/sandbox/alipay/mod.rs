@@ -13,12 +13,13 @@ mod form;
 mod gate;
 mod keys;
 mod server;
+mod v3;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use data_encoding::HEXLOWER;
 use ring::hmac;
@@ -36,8 +37,9 @@ use crate::env::transport::{Method, OutgoingRequest, OutgoingResponse};
 use crate::lang::Text;
 use crate::sandbox::provider::certificate::pem;
 use crate::sandbox::provider::fault::{Fault, Faults};
+use crate::sandbox::provider::handout::KeyForms;
 use crate::sandbox::provider::records::Letter;
-use crate::sandbox::provider::{CredentialFile, Credentials, Dialect, News, Telling, World};
+use crate::sandbox::provider::{CredentialFile, Credentials, Dialect, News, Recipe, Taking, Telling, World};
 use crate::store::StoreError;
 
 /// The provider's name in tables, addresses and JSON.
@@ -93,6 +95,8 @@ const FAULTS: &[Fault] = &[
 pub struct Alipay(Arc<Provider>);
 
 struct Provider {
+    /// Itself, to be called by the phone as by anybody else.
+    own: Weak<Provider>,
     world: World,
     keys: Keys,
     ready: OnceCell<()>,
@@ -119,8 +123,13 @@ pub struct MerchantSide {
 impl Alipay {
     /// Puts the provider into the world. Keys are made when somebody first needs them.
     pub fn open(world: &World) -> Self {
-        let provider = Provider { world: world.clone(), keys: Keys::new(world.clone()), ready: OnceCell::new() };
-        let provider = Self(Arc::new(provider));
+        let provider = Arc::new_cyclic(|own| Provider {
+            own: own.clone(),
+            world: world.clone(),
+            keys: Keys::new(world.clone()),
+            ready: OnceCell::new(),
+        });
+        let provider = Self(provider);
         world.add(provider.0.clone());
         provider
     }
@@ -273,6 +282,18 @@ impl Dialect for Provider {
         })
     }
 
+    /// The text that App payments are handed over with is a signed call. Source: §10.4.
+    fn take<'a>(&'a self, text: &'a str) -> Taking<'a> {
+        Box::pin(async move {
+            if !text.contains(&format!("method={}", call::Product::App.method())) {
+                return None;
+            }
+            let answer =
+                Alipay(self.own.upgrade()?).serve(Incoming { query: text.as_bytes(), body: &[], base: "" }).await;
+            self.scan(answer.location.as_deref()?)
+        })
+    }
+
     /// 18 digits that begin with 25 to 30. Source: §10.5.
     fn payer_code(&self, random: u64) -> String {
         format!("28{:016}", random % 10_000_000_000_000_000)
@@ -280,18 +301,27 @@ impl Dialect for Provider {
 
     fn credentials(&self) -> Result<Credentials, StoreError> {
         self.keys.prepare()?;
+        let (alipay, root) = (self.keys.signer(Whose::Alipay)?, self.keys.signer(Whose::Root)?);
         let (mut merchants, mut files) = (Vec::new(), Vec::new());
         for mode in Mode::ALL {
             let side = self.merchant_side(mode)?;
+            let own = self.keys.signer(Whose::App(mode))?;
+            let forms = KeyForms::of(&own.private);
+            let public_pem = pem("PUBLIC KEY", &alipay.rsa.public().to_spki());
             let mut file = |name: &str, what: Text, content: &str| {
                 let name = format!("{}/{name}", side.app_id);
                 files.push(CredentialFile { name, what, content: content.as_bytes().to_vec() });
             };
-            file("app_private_key.pem", Text::new("应用私钥", "application's private key"), &side.private_key);
+            file("app_private_key.pem", Text::new("应用私钥", "application's private key"), &forms.pkcs8);
+            let what = Text::new("同上，PKCS#1，非 Java 语言用", "the same as PKCS#1, for other languages than Java");
+            file("app_private_key_pkcs1.pem", what, &forms.pkcs1);
+            let what = Text::new("同上，无头尾，密钥工具的样子", "the same without header, as the key tool writes it");
+            file("app_private_key.txt", what, &forms.pkcs8_bare);
             match mode {
                 Mode::Key => {
                     let what = Text::new("支付宝公钥", "Alipay's public key");
                     file("alipay_public_key.txt", what, &side.alipay_public_key);
+                    file("alipay_public_key.pem", Text::new("同上，PEM", "the same as PEM"), &public_pem);
                 }
                 Mode::Certificate => {
                     let what = Text::new("应用公钥证书", "application's certificate");
@@ -302,22 +332,62 @@ impl Dialect for Provider {
                     file("alipayRootCert.crt", what, &side.root_certificates);
                 }
             }
+            let about = match mode {
+                Mode::Key => Text::new("密钥模式的商户", "A merchant in key mode"),
+                Mode::Certificate => Text::new("证书模式的商户", "A merchant in certificate mode"),
+            };
             let by_certificate = |text: &str| (mode == Mode::Certificate).then(|| text.to_owned());
-            merchants.push(json!({
+            let told = json!({
+                "about": { "zh": about.zh, "en": about.en },
                 "mode": mode,
                 "app_id": side.app_id,
                 "seller_id": side.seller_id,
-                "private_key": side.private_key,
-                "alipay_public_key": (mode == Mode::Key).then_some(side.alipay_public_key),
+                "alipay_public_key": side.alipay_public_key,
+                "alipay_public_key_pem": public_pem,
                 "app_certificate": by_certificate(&side.app_certificate),
+                "app_cert_sn": by_certificate(&own.sn),
                 "alipay_certificate": by_certificate(&side.alipay_certificate),
+                "alipay_cert_sn": by_certificate(&alipay.sn),
                 "root_certificates": by_certificate(&side.root_certificates),
+                "alipay_root_cert_sn": by_certificate(&root.sn),
+                "encrypt_key": side.content_key,
                 "content_key": side.content_key,
-            }));
+            });
+            let mut told = told.as_object().cloned().unwrap_or_default();
+            forms.tell(&mut told);
+            merchants.push(Value::Object(told));
         }
+        let host = self.world.host(PREFIX);
         let mut json = serde_json::Map::new();
-        json.insert("base_url".to_owned(), json!(format!("{}{PREFIX}/gateway.do", self.world.public_url())));
+        json.insert("base_url".to_owned(), json!(format!("{host}/gateway.do")));
+        json.insert("v3_url".to_owned(), json!(host));
         json.insert("merchants".to_owned(), Value::Array(merchants));
-        Ok(Credentials { json, files })
+        Ok(Credentials { json, files, recipes: recipes(&host) })
     }
+}
+
+/// Source: the SDKs' own code.
+fn recipes(host: &str) -> Vec<Recipe> {
+    let recipe = |sdk, code: String| Recipe { sdk, code };
+    let key = "keyType: 'PKCS8'";
+    vec![
+        recipe(
+            "Node · alipay-sdk",
+            format!("new AlipaySdk({{…, {key}, gateway: '{host}/gateway.do', endpoint: '{host}'}})"),
+        ),
+        recipe("Java · alipay-sdk-java", format!("config.setServerUrl(\"{host}/gateway.do\")")),
+        recipe(
+            "Python · alipay-sdk-python",
+            "# coffer sim --listen 127.0.0.1:80
+config.server_url = 'http://127.0.0.1/gateway.do'
+# private_key_pkcs1"
+                .to_owned(),
+        ),
+        recipe("Python · python-alipay-sdk", format!("alipay._gateway = '{host}/gateway.do'")),
+        recipe("PHP · alipay-sdk-php", format!("$aop->gatewayUrl = '{host}/gateway.do'")),
+        recipe(
+            "Easy SDK",
+            format!("config.protocol = 'http'; config.gatewayHost = '{}'", host.trim_start_matches("http://")),
+        ),
+    ]
 }

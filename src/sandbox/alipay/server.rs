@@ -1,10 +1,6 @@
 //! The provider's gateway: raw calls in, signed answers out. HTTP is a thin layer above [`Alipay::serve`], so that a
 //! simulation can call it directly.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use data_encoding::HEXLOWER;
@@ -17,8 +13,9 @@ use super::form::Parameters;
 use super::gate::{self, Expected, Manner};
 use super::keys::{Merchant, Mode, Whose};
 use super::view::{self, Details};
-use super::{Alipay, NAME};
+use super::{Alipay, NAME, v3};
 use crate::domain::time::Duration;
+use crate::sandbox::provider::broken::Broken;
 use crate::sandbox::provider::fault::{Answering, Fault, Faults};
 use crate::sandbox::provider::model::TradeState;
 use crate::store::StoreError;
@@ -26,7 +23,7 @@ use crate::store::StoreError;
 /// Below the address of a gateway or of `coffer sim`. A simulator's own listener also serves `/gateway.do` at its root.
 pub const PREFIX: &str = "/sim/alipay";
 /// Largest body of a call, in bytes.
-const BODY_MAX_BYTES: usize = 64 * 1024;
+pub(super) const BODY_MAX_BYTES: usize = 64 * 1024;
 /// An answer that is late on purpose comes after so long: more than any caller waits.
 const TOO_LATE: Duration = Duration::from_seconds(30);
 /// What a slow answer takes more.
@@ -46,6 +43,7 @@ pub struct Incoming<'a> {
 pub struct Outgoing {
     pub status: u16,
     pub content_type: &'static str,
+    pub headers: Vec<(&'static str, String)>,
     /// Where the payer's browser goes.
     pub location: Option<String>,
     pub body: Vec<u8>,
@@ -67,6 +65,7 @@ pub fn routes(prefix: &'static str) -> impl FnOnce(&mut web::ServiceConfig) {
                 .route(web::get().to(handle))
                 .route(web::post().to(handle)),
         );
+        config.configure(v3::routes(prefix));
         config.route(&format!("{prefix}/bill"), web::get().to(bill));
         config.route(&format!("{prefix}/return/{{code}}"), web::get().to(back));
     }
@@ -84,12 +83,19 @@ async fn handle(
     };
     let incoming = Incoming { query: request.query_string().as_bytes(), body: &body, base: &base };
     let answer = provider.serve(incoming).await;
+    respond(&provider, answer).await
+}
+
+pub(super) async fn respond(provider: &Alipay, answer: Outgoing) -> HttpResponse {
     if answer.delay > Duration::ZERO {
         provider.0.world.env().sleep(answer.delay).await;
     }
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
     response.insert_header((header::CONTENT_TYPE, answer.content_type));
+    for (name, value) in answer.headers {
+        response.insert_header((name, value));
+    }
     if let Some(location) = answer.location {
         response.insert_header((header::LOCATION, location));
     }
@@ -115,31 +121,28 @@ async fn back(code: web::Path<String>, provider: web::Data<Alipay>) -> HttpRespo
     }
 }
 
-/// A body that was announced and never comes.
-struct Broken;
-
-impl MessageBody for Broken {
-    type Error = std::io::Error;
-
-    fn size(&self) -> BodySize {
-        BodySize::Sized(1024)
-    }
-
-    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<web::Bytes, Self::Error>>> {
-        Poll::Ready(Some(Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))))
-    }
-}
-
 /// What was found out about a call before it was answered, as far as that went.
 #[derive(Default)]
-struct Known {
+pub(super) struct Known {
     parameters: Parameters,
-    method: String,
+    pub method: String,
     /// Once its signature was verified; answers are signed from then on.
-    merchant: Option<Merchant>,
-    encrypted: bool,
-    faults: Faults,
+    pub merchant: Option<Merchant>,
+    pub encrypted: bool,
+    pub faults: Faults,
     how: Option<Answering>,
+}
+
+/// A call whose sender is known.
+pub(super) struct Admitted<'a> {
+    pub app_id: String,
+    pub merchant: Merchant,
+    pub method: &'a str,
+    /// Plain.
+    pub content: &'a str,
+    pub notify_url: Option<&'a str>,
+    pub return_url: Option<&'a str>,
+    pub base: &'a str,
 }
 
 impl From<StoreError> for Wrong {
@@ -157,13 +160,22 @@ impl Alipay {
             Ok(()) => self.try_serve(&incoming, &mut known).await,
             Err(error) => Err(error.into()),
         };
+        Self::as_it_goes(said, &known, |said| self.tell(said, &known))
+    }
+
+    /// What is said, as the faults let it arrive.
+    pub(super) fn as_it_goes(
+        said: Result<Reply, Wrong>,
+        known: &Known,
+        tell: impl FnOnce(Result<Reply, Wrong>) -> Outgoing,
+    ) -> Outgoing {
         let delay = if known.faults.has(Fault::AnswerSlow) { SLOW } else { Duration::ZERO };
         let outgoing = match known.how.unwrap_or(Answering::Properly) {
-            Answering::Properly => self.tell(said, &known),
-            Answering::TooLate => Outgoing { delay: TOO_LATE, ..self.tell(said, &known) },
-            Answering::Cut => Outgoing { cut: true, ..self.tell(said, &known) },
-            Answering::Throttled => self.tell(Err(too_often()), &known),
-            Answering::ErrorInstead => self.tell(Err(unavailable()), &known),
+            Answering::Properly => tell(said),
+            Answering::TooLate => Outgoing { delay: TOO_LATE, ..tell(said) },
+            Answering::Cut => Outgoing { cut: true, ..tell(said) },
+            Answering::Throttled => tell(Err(too_often())),
+            Answering::ErrorInstead => tell(Err(unavailable())),
             Answering::ErrorAfter => bare(502, "<html><body><h1>502 Bad Gateway</h1></body></html>"),
             Answering::Rubbish => bare(200, "\u{1}\u{2}<not json"),
         };
@@ -185,19 +197,37 @@ impl Alipay {
         known.merchant = Some(merchant.clone());
         let (content, encrypted) = gate::content(parameters, &merchant)?;
         known.encrypted = encrypted;
-        let call = Call::read(&known.method, &content, &merchant.pid)?;
+        let method = known.method.clone();
+        let parameters = known.parameters.clone();
+        let admitted = Admitted {
+            app_id,
+            merchant,
+            method: &method,
+            content: &content,
+            notify_url: parameters.get("notify_url"),
+            return_url: parameters.get("return_url"),
+            base: incoming.base,
+        };
+        self.carry(admitted, known).await
+    }
+
+    /// Does what is asked for.
+    pub(super) async fn carry(&self, admitted: Admitted<'_>, known: &mut Known) -> Result<Reply, Wrong> {
+        let Admitted { app_id, merchant, method, content, notify_url, return_url, base } = admitted;
+        let provider = &self.0;
+        let call = Call::read(method, content, &merchant.pid)?;
         let around = Around {
             app_id,
             code: provider.world.env().random(),
-            base: incoming.base.to_owned(),
-            wire_now: now,
-            notify_url: parameters.get("notify_url").and_then(|url| provider.world.notify_address(url)),
-            return_url: parameters.get("return_url").map(str::to_owned),
+            base: base.to_owned(),
+            wire_now: provider.world.wire_now(),
+            notify_url: notify_url.and_then(|url| provider.world.notify_address(url)),
+            return_url: return_url.map(str::to_owned),
             certificates: provider.certificates()?,
             token_key: provider.token_key()?,
             merchant,
         };
-        if parameters.get("notify_url").is_some() && around.notify_url.is_none() {
+        if notify_url.is_some() && around.notify_url.is_none() {
             return Err(invalid("isv.invalid-parameter").saying("notify_url 不能访问"));
         }
         let dialect = self.dialect();
@@ -308,8 +338,8 @@ fn node_name(method: &str) -> String {
 }
 
 /// An answer without a signature, as from a proxy.
-fn bare(status: u16, body: &str) -> Outgoing {
+pub(super) fn bare(status: u16, body: &str) -> Outgoing {
     let body = body.as_bytes().to_vec();
     let content_type = "text/html; charset=utf-8";
-    Outgoing { status, content_type, location: None, body, delay: Duration::ZERO, cut: false }
+    Outgoing { status, content_type, headers: Vec::new(), location: None, body, delay: Duration::ZERO, cut: false }
 }

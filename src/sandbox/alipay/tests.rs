@@ -1,5 +1,7 @@
 //! The gateway through raw calls, signed here independently: what the provider refuses, and with which words.
 
+mod sdks;
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
@@ -61,7 +63,7 @@ async fn town(mode: Mode) -> Town {
         Secret::new(der_in(KEYS[place % KEYS.len()]).unwrap())
     };
     let policy = TargetPolicy { allow_loopback: true, https_only: false, ..TargetPolicy::default() };
-    let reach = Reach { public_url: "http://sim.test".to_owned(), own_url: None, policy };
+    let reach = Reach { public_url: "http://sim.test".to_owned(), own_url: None, at_root: false, policy };
     let world = World::new(store, Env::system(), shop.clone(), reach, Arc::new(make));
     let provider = Alipay::open(&world);
     let side = provider.merchant(mode).await.unwrap();

@@ -17,6 +17,7 @@ pub mod broken;
 pub mod certificate;
 pub mod desk;
 pub mod fault;
+pub mod handout;
 pub mod messenger;
 pub mod model;
 pub mod pages;
@@ -25,6 +26,7 @@ pub mod records;
 #[cfg(test)]
 mod tests;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
@@ -74,6 +76,10 @@ pub trait Dialect: Send + Sync + 'static {
     /// What is in a code that a phone scans or a person pastes; `None`: not one of this provider's.
     fn scan(&self, text: &str) -> Option<[u8; 16]>;
 
+    /// Makes the order that a shop's app hands to the wallet's app as signed text, and answers its code. `None`: no such
+    /// text, or the provider refuses it.
+    fn take<'a>(&'a self, text: &'a str) -> Taking<'a>;
+
     /// A code for the payer to show, made of the given randomness.
     fn payer_code(&self, random: u64) -> String;
 
@@ -83,6 +89,9 @@ pub trait Dialect: Send + Sync + 'static {
     /// The brand on the phone, one of `Brand::code`.
     fn brand(&self) -> crate::domain::method::Brand;
 }
+
+/// See [`Dialect::take`].
+pub type Taking<'a> = Pin<Box<dyn Future<Output = Option<[u8; 16]>> + Send + 'a>>;
 
 /// Something happened to an order, or to a refund of it.
 pub struct News<'a> {
@@ -122,6 +131,14 @@ pub struct Telling {
 pub struct Credentials {
     pub json: serde_json::Map<String, serde_json::Value>,
     pub files: Vec<CredentialFile>,
+    pub recipes: Vec<Recipe>,
+}
+
+/// How a public SDK is pointed at the simulator.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    pub sdk: &'static str,
+    pub code: String,
 }
 
 #[derive(Clone, Debug)]
@@ -155,6 +172,8 @@ pub struct Reach {
     pub public_url: String,
     /// Inside a gateway: this server is notified and nobody else, by the address at which it reaches itself.
     pub own_url: Option<String>,
+    /// The providers' calls are served at the root too, as on their own hosts.
+    pub at_root: bool,
     pub policy: TargetPolicy,
 }
 
@@ -188,6 +207,12 @@ impl World {
     /// As phones and merchants reach this server, without a slash at the end.
     pub fn public_url(&self) -> &str {
         &self.0.reach.public_url
+    }
+
+    /// What a merchant's SDK takes for the provider's host. `prefix` is where the provider is served among others.
+    pub fn host(&self, prefix: &str) -> String {
+        let prefix = if self.0.reach.at_root { "" } else { prefix };
+        format!("{}{prefix}", self.public_url())
     }
 
     /// The real time, for signatures and their windows; what a provider signs itself carries `skewed` time.
@@ -227,6 +252,23 @@ impl World {
     /// How the provider misbehaves from now on, in answers, bills and signatures, and about new orders.
     pub async fn set_faults(&self, provider: &'static str, faults: Faults) -> Result<(), StoreError> {
         self.0.store.write(move |tx| tx.put(&SIM_BOARD, &provider.to_owned(), &Board { faults })).await
+    }
+
+    /// The provider's order that a text leads to: a code's content, a payment page's address, or what a shop's app hands to
+    /// the wallet's.
+    pub async fn find(&self, text: &str) -> Result<Option<(Arc<dyn Dialect>, [u8; 16])>, StoreError> {
+        for dialect in self.dialects() {
+            let Some(code) = dialect.scan(text) else { continue };
+            if self.at(&dialect, move |desk| desk.order_by_code(code)).await?.is_some() {
+                return Ok(Some((dialect, code)));
+            }
+        }
+        for dialect in self.dialects() {
+            if let Some(code) = dialect.take(text).await {
+                return Ok(Some((dialect, code)));
+            }
+        }
+        Ok(None)
     }
 
     /// What the payer does on the phone page; `None` when there is no such page.

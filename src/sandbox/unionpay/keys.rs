@@ -158,19 +158,3 @@ fn serial(spki: &[u8]) -> [u8; 5] {
     let (head, _) = hash.as_ref().split_first_chunk::<4>().expect("SHA-256 has 32 bytes");
     [0x10, head[0], head[1], head[2], head[3]]
 }
-
-/// The key in a file as CFCA hands it out: triple DES, a MAC with SHA-1. Source: §3.6.
-pub fn pfx(signer: &Signer, password: &str) -> Option<Vec<u8>> {
-    use p12_keystore::{Certificate, EncryptionAlgorithm, KeyStore, KeyStoreEntry, MacAlgorithm, PrivateKey};
-    let key = PrivateKey::from_der(signer.private.expose()).ok()?;
-    let certificate = Certificate::from_der(&signer.certificate).ok()?;
-    let chain = p12_keystore::PrivateKeyChain::new(&[1_u8][..], key, [certificate]);
-    let mut store = KeyStore::new();
-    store.add_entry("merchant", KeyStoreEntry::PrivateKeyChain(chain));
-    store
-        .writer(password)
-        .encryption_algorithm(EncryptionAlgorithm::PbeWithShaAnd3KeyTripleDesCbc)
-        .mac_algorithm(MacAlgorithm::HmacSha1)
-        .write()
-        .ok()
-}

@@ -28,9 +28,10 @@ use crate::env::transport::{Method, OutgoingRequest, OutgoingResponse};
 use crate::lang::Text;
 use crate::sandbox::provider::certificate::pem;
 use crate::sandbox::provider::fault::Fault;
+use crate::sandbox::provider::handout::KeyForms;
 use crate::sandbox::provider::model::Event;
 use crate::sandbox::provider::records::Letter;
-use crate::sandbox::provider::{CredentialFile, Credentials, Dialect, News, Telling, World};
+use crate::sandbox::provider::{CredentialFile, Credentials, Dialect, News, Recipe, Taking, Telling, World, handout};
 use crate::store::StoreError;
 
 /// The provider's name in tables, addresses and JSON.
@@ -235,6 +236,11 @@ impl Dialect for Provider {
         data_encoding::HEXLOWER.decode(digits.as_bytes()).ok()?.try_into().ok()
     }
 
+    /// Apps hand over a number that [`Dialect::scan`] reads.
+    fn take<'a>(&'a self, _text: &'a str) -> Taking<'a> {
+        Box::pin(std::future::ready(None))
+    }
+
     /// 19 digits that begin with 62. Source: §2, qrNo.
     fn payer_code(&self, random: u64) -> String {
         format!("62{:017}", random % 100_000_000_000_000_000)
@@ -243,37 +249,92 @@ impl Dialect for Provider {
     fn credentials(&self) -> Result<Credentials, StoreError> {
         self.keys.prepare()?;
         let side = self.merchant_side()?;
-        let merchant = self.keys.signer(Role::Merchant)?;
+        let (merchant, signer) = (self.keys.signer(Role::Merchant)?, self.keys.signer(Role::Signer)?);
+        let forms = KeyForms::of(&merchant.private);
+        let host = self.world.host(PREFIX);
+        let properties = properties(&host, &side.mer_id);
         let mut files = Vec::new();
-        let mut file = |name: &str, what: Text, content: Vec<u8>| {
-            files.push(CredentialFile { name: format!("{MER_ID}/{name}"), what, content });
+        let mut file = |name: &str, what: Text, content: &[u8]| {
+            files.push(CredentialFile { name: format!("{MER_ID}/{name}"), what, content: content.to_vec() });
         };
-        if let Some(pfx) = keys::pfx(&merchant, PFX_PASSWORD) {
-            let what = Text::new("商户签名证书（密码 000000）", "merchant's signing certificate (password 000000)");
-            file("acp_sign.pfx", what, pfx);
-        }
-        let what = Text::new("商户私钥（PEM）", "merchant's private key (PEM)");
-        file("acp_sign.key", what, side.private_key.clone().into_bytes());
+        let what = Text::new("官方 SDK 的配置文件", "configuration of the official SDKs");
+        file("acp_sdk.properties", what, properties.as_bytes());
+        let pfx = handout::pkcs12(&merchant.private, &merchant.certificate, PFX_PASSWORD).unwrap_or_default();
+        let what = Text::new("商户签名证书（密码 000000）", "merchant's signing certificate (password 000000)");
+        file("acp_sign.pfx", what, &pfx);
+        file("acp_sign.key", Text::new("商户私钥（PEM）", "merchant's private key (PEM)"), forms.pkcs8.as_bytes());
         let what = Text::new("商户签名证书（PEM）", "merchant's signing certificate (PEM)");
-        file("acp_sign.cer", what, side.certificate.clone().into_bytes());
-        file("acp_root.cer", Text::new("银联根证书", "UnionPay's root certificate"), side.root.clone().into_bytes());
+        file("acp_sign.cer", what, side.certificate.as_bytes());
+        let what = Text::new("银联根证书", "UnionPay's root certificate");
+        file("acp_root.cer", what, side.root.as_bytes());
         let what = Text::new("银联中级证书", "UnionPay's middle certificate");
-        file("acp_middle.cer", what, side.middle.clone().into_bytes());
-        let mut credentials = serde_json::Map::new();
-        for (name, value) in [
-            ("base_url", format!("{}{PREFIX}", self.world.public_url())),
-            ("file_url", format!("{}{PREFIX}/", self.world.public_url())),
-            ("mer_id", side.mer_id),
-            ("cert_id", merchant.cert_id.clone()),
-            ("private_key", side.private_key),
-            ("certificate", side.certificate),
-            ("root_certificate", side.root),
-            ("middle_certificate", side.middle),
+        file("acp_middle.cer", what, side.middle.as_bytes());
+        let about = Text::new("一个商户", "A merchant");
+        let told = json!({
+            "about": { "zh": about.zh, "en": about.en },
+            "mer_id": side.mer_id,
+            "cert_id": merchant.cert_id,
+            "certificate": side.certificate,
+            "pfx_base64": data_encoding::BASE64.encode(&pfx),
+            "pfx_password": PFX_PASSWORD,
+            "root_certificate": side.root,
+            "middle_certificate": side.middle,
+            "verify_certificate": signer.pem(),
+        });
+        let mut told = told.as_object().cloned().unwrap_or_default();
+        forms.tell(&mut told);
+        let mut json = told.clone();
+        json.remove("about");
+        json.insert("merchants".to_owned(), json!([told]));
+        for (name, place) in [
+            ("base_url", ""),
+            ("front_trans_url", "/gateway/api/frontTransReq.do"),
+            ("back_trans_url", "/gateway/api/backTransReq.do"),
+            ("app_trans_url", "/gateway/api/appTransReq.do"),
+            ("single_query_url", "/gateway/api/queryTrans.do"),
+            ("file_url", "/"),
         ] {
-            credentials.insert(name.to_owned(), json!(value));
+            json.insert(name.to_owned(), json!(format!("{host}{place}")));
         }
-        Ok(Credentials { json: credentials, files })
+        let recipes = vec![
+            Recipe { sdk: "acpsdk（Java、PHP、.NET）", code: properties },
+            Recipe {
+                sdk: "Go · smartwalle/unionpay, Node · node-unionpay-sdk",
+                code: format!("https://gateway.test.95516.com  →  {host}"),
+            },
+        ];
+        Ok(Credentials { json, files, recipes })
     }
+}
+
+/// The file that UnionPay's own SDKs read their addresses and certificates from. Source: `acp_sdk.properties` of the
+/// development kit.
+fn properties(host: &str, mer_id: &str) -> String {
+    let mut text = String::new();
+    for (name, place) in [
+        ("frontTransUrl", "frontTransReq.do"),
+        ("backTransUrl", "backTransReq.do"),
+        ("singleQueryUrl", "queryTrans.do"),
+        ("appTransUrl", "appTransReq.do"),
+    ] {
+        text += &format!("acpsdk.{name}={host}/gateway/api/{place}\n");
+    }
+    text += &format!("acpsdk.fileTransUrl={host}/\n");
+    for (name, value) in [
+        ("version", "5.1.0"),
+        ("signMethod", "01"),
+        ("ifValidateCNName", "true"),
+        ("ifValidateRemoteCert", "false"),
+        ("signCert.path", "acp_sign.pfx"),
+        ("signCert.pwd", PFX_PASSWORD),
+        ("signCert.type", "PKCS12"),
+        ("rootCert.path", "acp_root.cer"),
+        ("middleCert.path", "acp_middle.cer"),
+        ("merId", mer_id),
+    ] {
+        text += &format!("acpsdk.{name}={value}\n");
+    }
+    text
 }
 
 /// As with UnionPay's own test files. Source: §3.6.

@@ -85,12 +85,21 @@ async fn front(body: web::Bytes, provider: web::Data<UnionPay>) -> HttpResponse 
     let place = match said {
         Ok(said) => said.into_iter().find(|(name, _)| *name == "payerPage").map(|(_, code)| code),
         Err(trouble) => {
-            let text = format!("{} {}\n", trouble.code, trouble.text);
-            return HttpResponse::BadRequest().content_type("text/plain; charset=utf-8").body(text);
+            let page = Refused { code: trouble.code, text: trouble.text }.render().unwrap_or_default();
+            return HttpResponse::BadRequest().content_type("text/html; charset=utf-8").body(page);
         }
     };
-    let place = format!("/sim/phone/{NAME}/{}", place.unwrap_or_default());
+    // With its host: some SDKs post the form themselves and lead the browser to what they were answered.
+    let place = format!("{}/sim/phone/{NAME}/{}", provider.0.world.public_url(), place.unwrap_or_default());
     HttpResponse::SeeOther().insert_header((header::LOCATION, place)).finish()
+}
+
+/// The page that tells the payer why there is nothing to pay.
+#[derive(Template)]
+#[template(path = "sandbox/sim_unionpay_refused.html")]
+struct Refused {
+    code: &'static str,
+    text: String,
 }
 
 /// 返回商户: the page on which the payer presses the button that posts the result to the merchant. Source: §5, front.

@@ -35,8 +35,9 @@ use crate::env::transport::{Method, OutgoingRequest, OutgoingResponse};
 use crate::lang::Text;
 use crate::sandbox::provider::certificate::pem;
 use crate::sandbox::provider::fault::{Fault, Faults};
+use crate::sandbox::provider::handout::KeyForms;
 use crate::sandbox::provider::records::Letter;
-use crate::sandbox::provider::{CredentialFile, Credentials, Dialect, News, Telling, World};
+use crate::sandbox::provider::{CredentialFile, Credentials, Dialect, News, Recipe, Taking, Telling, World, handout};
 use crate::store::StoreError;
 
 /// The provider's name in tables, addresses and JSON.
@@ -322,6 +323,11 @@ impl Dialect for Provider {
         })
     }
 
+    /// Apps hand over a number that [`Dialect::scan`] reads.
+    fn take<'a>(&'a self, _text: &'a str) -> Taking<'a> {
+        Box::pin(std::future::ready(None))
+    }
+
     /// 18 digits that begin with 10 to 15. Source: §10.
     fn payer_code(&self, random: u64) -> String {
         format!("13{:016}", random % 10_000_000_000_000_000)
@@ -332,39 +338,74 @@ impl Dialect for Provider {
         let (mut merchants, mut files) = (Vec::new(), Vec::new());
         for mode in Mode::ALL {
             let side = self.merchant_side(mode)?;
-            let mut file = |name: &str, what: Text, content: &str| {
-                let name = format!("{}/{name}", side.mchid);
-                files.push(CredentialFile { name, what, content: content.as_bytes().to_vec() });
+            let own = self.keys.merchant_signer(mode.mchid())?;
+            let forms = KeyForms::of(&own.private);
+            let mut file = |name: &str, what: Text, content: &[u8]| {
+                files.push(CredentialFile { name: format!("{}/{name}", side.mchid), what, content: content.to_vec() });
             };
-            file("apiclient_key.pem", Text::new("商户 API 私钥", "merchant's private key"), &side.private_key);
-            file("apiclient_cert.pem", Text::new("商户 API 证书", "merchant's certificate"), &side.certificate);
-            file("pub_key.pem", Text::new("微信支付公钥", "WeChat Pay public key"), &side.public_key);
+            let what = Text::new("商户 API 私钥", "merchant's private key");
+            file("apiclient_key.pem", what, forms.pkcs8.as_bytes());
+            let what = Text::new("商户 API 证书", "merchant's certificate");
+            file("apiclient_cert.pem", what, side.certificate.as_bytes());
+            if let Some(p12) = handout::pkcs12(&own.private, &own.certificate, &side.mchid) {
+                let what = Text::new("同上，密码为商户号", "both in one; the password is the merchant number");
+                file("apiclient_cert.p12", what, &p12);
+            }
+            let what = Text::new("微信支付公钥", "WeChat Pay public key");
+            file("pub_key.pem", what, side.public_key.as_bytes());
             if let Some((serial, certificate)) = &side.platform_certificate {
-                let name = format!("wechatpay_{serial}.pem");
-                file(&name, Text::new("微信支付平台证书", "platform certificate"), certificate);
+                let what = Text::new("微信支付平台证书", "platform certificate");
+                file(&format!("wechatpay_{serial}.pem"), what, certificate.as_bytes());
             }
             let about = match mode {
                 Mode::PublicKey => Text::new("公钥模式的商户", "A merchant in public-key mode"),
                 Mode::Certificate => Text::new("平台证书模式的商户", "A merchant with platform certificates"),
             };
-            merchants.push(json!({
+            let told = json!({
                 "about": { "zh": about.zh, "en": about.en },
                 "mode": mode,
                 "mchid": side.mchid,
+                "appid": side.appids.first(),
                 "appids": side.appids,
                 "serial_no": side.serial,
-                "private_key": side.private_key,
                 "certificate": side.certificate,
                 "api_v3_key": side.api_v3_key,
                 "public_key_id": side.public_key_id,
                 "public_key": side.public_key,
                 "platform_certificate_serial": side.platform_certificate.as_ref().map(|(serial, _)| serial),
                 "platform_certificate": side.platform_certificate.as_ref().map(|(_, certificate)| certificate),
-            }));
+            });
+            let mut told = told.as_object().cloned().unwrap_or_default();
+            forms.tell(&mut told);
+            merchants.push(Value::Object(told));
         }
+        let host = self.world.host(PREFIX);
         let mut json = serde_json::Map::new();
-        json.insert("base_url".to_owned(), json!(format!("{}{PREFIX}", self.world.public_url())));
+        json.insert("base_url".to_owned(), json!(host));
         json.insert("merchants".to_owned(), Value::Array(merchants));
-        Ok(Credentials { json, files })
+        Ok(Credentials { json, files, recipes: recipes(&host) })
     }
+}
+
+/// Source: the SDKs' own code.
+fn recipes(host: &str) -> Vec<Recipe> {
+    let recipe = |sdk, code: String| Recipe { sdk, code };
+    vec![
+        recipe("PHP · wechatpay/wechatpay", format!("Builder::factory([…, 'base_uri' => '{host}/'])")),
+        recipe("Node · wechatpay-axios-plugin", format!("new Wechatpay({{…, baseURL: '{host}'}})")),
+        recipe(
+            "Node · wechatpay-node-v3",
+            format!(
+                "class Here extends PayRequest {{\n  to(url) {{ return url.replace('https://api.mch.weixin.qq.com', '{host}') }}\n  \
+                 get(url, headers) {{ return super.get(this.to(url), headers) }}\n  \
+                 post(url, body, headers) {{ return super.post(this.to(url), body, headers) }}\n}}\n\
+                 pay.createHttp(new Here())"
+            ),
+        ),
+        recipe("Python · wechatpayv3", format!("wxpay._core._gate_way = '{host}'")),
+        recipe(
+            "Java · wechatpay-java, Go · wechatpay-go",
+            format!("https://api.mch.weixin.qq.com  →  {host}\n(OkHttp Interceptor, http.RoundTripper)"),
+        ),
+    ]
 }

@@ -1,5 +1,7 @@
 //! The counter through raw calls, signed here independently: what the provider refuses, and with which words.
 
+mod sdks;
+
 use std::sync::Mutex;
 
 use serde_json::{Value, json};
@@ -82,7 +84,7 @@ async fn town(mode: Mode) -> Town {
         Secret::new(der_in(KEYS[place % KEYS.len()]).unwrap())
     };
     let policy = TargetPolicy { allow_loopback: true, https_only: false, ..TargetPolicy::default() };
-    let reach = Reach { public_url: "http://sim.test".to_owned(), own_url: None, policy };
+    let reach = Reach { public_url: "http://sim.test".to_owned(), own_url: None, at_root: false, policy };
     let world = World::new(store, Env::system(), shop.clone(), reach, Arc::new(make));
     let provider = WechatPay::open(&world);
     let side = provider.merchant(mode).await.unwrap();
@@ -464,7 +466,7 @@ fn what_a_phone_scans_is_found_in_any_wrapping() {
     let asked = super::call::Asked { method: "GET", path: "/v3/none", query: "", body: b"" };
     assert_eq!(Call::read(&asked, "1", &merchant).unwrap_err().status, 404);
     let store = Store::open_memory(StoreOptions::default()).unwrap();
-    let reach = Reach { public_url: String::new(), own_url: None, policy: TargetPolicy::default() };
+    let reach = Reach { public_url: String::new(), own_url: None, at_root: false, policy: TargetPolicy::default() };
     let world = World::new(store, Env::system(), Arc::new(Shop::default()), reach, Arc::new(|| unreachable!()));
     let provider = WechatPay::open(&world).0;
     let code = "000102030405060708090a0b0c0d0e0f";

@@ -72,7 +72,7 @@ pub async fn town(contract: Contract) -> Town {
     let next = AtomicUsize::new(0);
     let make = move || Secret::new(der_in(KEYS[next.fetch_add(1, Ordering::SeqCst) % KEYS.len()]).unwrap());
     let store = Store::open_memory(StoreOptions::default()).unwrap();
-    let reach = Reach { public_url: base.clone(), own_url: None, policy: policy.clone() };
+    let reach = Reach { public_url: base.clone(), own_url: None, at_root: false, policy: policy.clone() };
     let simulators = Simulators::with_keys(store, Env::system(), transport.clone(), reach, Arc::new(make));
     let letters = Letters::default();
     let (served, heard) = (simulators.clone(), letters.clone());

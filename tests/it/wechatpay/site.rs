@@ -84,7 +84,8 @@ impl Site {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let policy = TargetPolicy { https_only: false, allow_loopback: true, ..TargetPolicy::default() };
         let transport = Arc::new(HttpTransport::system(&[]).unwrap());
-        let reach = Reach { public_url: base.clone(), own_url: Some(base.clone()), policy: policy.clone() };
+        let reach =
+            Reach { public_url: base.clone(), own_url: Some(base.clone()), at_root: false, policy: policy.clone() };
         let store = Store::open_memory(StoreOptions::default()).unwrap();
         let given = AtomicUsize::new(0);
         let keys = move || Secret::new(der_in(KEYS[given.fetch_add(1, Ordering::SeqCst) % KEYS.len()]).unwrap());

@@ -144,16 +144,17 @@ async fn pay(request: HttpRequest, body: web::Bytes, world: web::Data<World>) ->
         Err((status, message)) => return refused(status, &message),
     };
     let Some(deed) = Deed::parse(&body.r#do) else { return refused(400, "no such deed") };
-    for dialect in world.dialects() {
-        let Some(code) = dialect.scan(&body.code) else { continue };
-        match world.act(&dialect, code, deed).await {
-            Ok(Some(Ok(order))) => return HttpResponse::Ok().json(view(&order)),
-            Ok(Some(Err(why))) => return refused(409, reason(why)),
-            Ok(None) => {}
-            Err(error) => return unavailable(&error),
-        }
+    let done = match world.find(body.code.trim()).await {
+        Ok(Some((dialect, code))) => world.act(&dialect, code, deed).await,
+        Ok(None) => Ok(None),
+        Err(error) => Err(error),
+    };
+    match done {
+        Ok(Some(Ok(order))) => HttpResponse::Ok().json(view(&order)),
+        Ok(Some(Err(why))) => refused(409, reason(why)),
+        Ok(None) => refused(404, "no order has this code"),
+        Err(error) => unavailable(&error),
     }
-    refused(404, "no order has this code")
 }
 
 async fn payer_code(request: HttpRequest, body: web::Bytes, world: web::Data<World>) -> HttpResponse {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{busy, missing, read_page, respond};
 use crate::lang::Text;
-use crate::sandbox::provider::{CredentialFile, Credentials, World};
+use crate::sandbox::provider::{CredentialFile, Credentials, Recipe, World};
 use crate::store::StoreError;
 use crate::web::Page;
 
@@ -17,6 +17,9 @@ pub(super) fn routes(scope: &mut web::ServiceConfig) {
         .route("/credentials", web::get().to(credentials))
         .route("/credentials/{provider}/{folder}/{file}", web::get().to(file));
 }
+
+/// What is longer is a key or a certificate.
+const FACT_CHARS_MAX: usize = 80;
 
 #[derive(Template)]
 #[template(path = "sandbox/sim_home.html")]
@@ -34,6 +37,7 @@ struct Provider {
     base_url: String,
     merchants: Vec<Merchant>,
     files: Vec<CredentialFile>,
+    recipes: Vec<Recipe>,
 }
 
 struct Merchant {
@@ -56,7 +60,8 @@ impl Provider {
             let about = |lang| merchant.get("about").and_then(|about| about.get(lang)).and_then(Value::as_str);
             let fields = merchant.as_object().cloned().unwrap_or_default();
             // Keys and certificates are files; here stand the short facts.
-            let short = |(name, value): (String, Value)| text(&value).filter(|v| !v.contains('\n')).map(|v| (name, v));
+            let is_short = |text: &String| text.chars().count() <= FACT_CHARS_MAX && !text.contains('\n');
+            let short = |(name, value): (String, Value)| text(&value).filter(is_short).map(|value| (name, value));
             let about = ["zh", "en"].map(|lang| about(lang).unwrap_or_default().to_owned());
             Merchant { about, facts: fields.into_iter().filter_map(short).collect() }
         };
@@ -68,6 +73,7 @@ impl Provider {
             base_url: given.json.get("base_url").and_then(Value::as_str).unwrap_or_default().to_owned(),
             merchants: merchants.iter().map(merchant).collect(),
             files: given.files,
+            recipes: given.recipes,
         }
     }
 }
@@ -114,6 +120,16 @@ async fn credentials(request: HttpRequest, world: web::Data<World>) -> HttpRespo
     };
     let base = format!("{}{}/credentials", world.public_url(), super::PATH);
     let mut all = Map::new();
+    let own = |place: &str| format!("{}{}{place}", world.public_url(), super::PATH);
+    let simulator = json!({
+        "page_url": own(""),
+        "phone_url": own("/phone"),
+        "pay_url": own("/api/pay"),
+        "payer_codes_url": own("/api/payer-codes"),
+        "faults_url": own("/api/faults/{provider}"),
+        "clock_url": own("/api/clock"),
+    });
+    all.insert("simulator".to_owned(), simulator);
     for (name, _, _, mut credentials) in given {
         let urls =
             credentials.files.iter().map(|file| (file.name.clone(), json!(format!("{base}/{name}/{}", file.name))));

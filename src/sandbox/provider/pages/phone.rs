@@ -225,15 +225,11 @@ async fn show_first(request: &HttpRequest, world: &World, not_found: bool) -> Ht
 async fn scan(request: HttpRequest, body: web::Bytes, world: web::Data<World>) -> HttpResponse {
     let text = url::form_urlencoded::parse(&body).find(|(name, _)| name == "code").map(|(_, value)| value.into_owned());
     let text = text.unwrap_or_default();
-    for dialect in world.dialects() {
-        let Some(code) = dialect.scan(text.trim()) else { continue };
-        match world.at(&dialect, move |desk| desk.order_by_code(code)).await {
-            Ok(Some(_)) => return see(&place(dialect.as_ref(), code)),
-            Ok(None) => {}
-            Err(error) => return busy(&read_page(&request, &world).await, &error),
-        }
+    match world.find(text.trim()).await {
+        Ok(Some((dialect, code))) => see(&place(dialect.as_ref(), code)),
+        Ok(None) => show_first(&request, &world, true).await,
+        Err(error) => busy(&read_page(&request, &world).await, &error),
     }
-    show_first(&request, &world, true).await
 }
 
 async fn show_code(

@@ -1,0 +1,60 @@
+//! What a developer is handed of a simulated merchant: keys in every form that SDKs ask for.
+
+use p12_keystore::{
+    Certificate, EncryptionAlgorithm, KeyStore, KeyStoreEntry, MacAlgorithm, PrivateKey, PrivateKeyChain,
+};
+use serde_json::{Map, Value, json};
+
+use super::certificate::pem;
+use crate::crypto::Secret;
+use crate::crypto::rsa::to_pkcs1;
+
+/// A private key in the forms that SDKs read. Java takes PKCS#8, others only PKCS#1, and some want no header and footer.
+pub struct KeyForms {
+    /// PEM.
+    pub pkcs8: String,
+    /// PEM.
+    pub pkcs1: String,
+    pub pkcs8_bare: String,
+    pub pkcs1_bare: String,
+}
+
+impl KeyForms {
+    /// `private` is PKCS#8 DER.
+    pub fn of(private: &Secret) -> Self {
+        let pkcs1 = to_pkcs1(private.expose()).expect("a key that was stored whole");
+        Self {
+            pkcs8: pem("PRIVATE KEY", private.expose()),
+            pkcs1: pem("RSA PRIVATE KEY", pkcs1.expose()),
+            pkcs8_bare: data_encoding::BASE64.encode(private.expose()),
+            pkcs1_bare: data_encoding::BASE64.encode(pkcs1.expose()),
+        }
+    }
+
+    /// As members of a merchant's JSON.
+    pub fn tell(&self, merchant: &mut Map<String, Value>) {
+        for (name, form) in [
+            ("private_key", &self.pkcs8),
+            ("private_key_pkcs1", &self.pkcs1),
+            ("private_key_base64", &self.pkcs8_bare),
+            ("private_key_pkcs1_base64", &self.pkcs1_bare),
+        ] {
+            merchant.insert(name.to_owned(), json!(form));
+        }
+    }
+}
+
+/// Key and certificate in one file as providers hand it out: triple DES, a MAC with SHA-1. `private` is PKCS#8 DER.
+pub fn pkcs12(private: &Secret, certificate: &[u8], password: &str) -> Option<Vec<u8>> {
+    let key = PrivateKey::from_der(private.expose()).ok()?;
+    let certificate = Certificate::from_der(certificate).ok()?;
+    let mut store = KeyStore::new();
+    let chain = PrivateKeyChain::new(&[1_u8][..], key, [certificate]);
+    store.add_entry("merchant", KeyStoreEntry::PrivateKeyChain(chain));
+    store
+        .writer(password)
+        .encryption_algorithm(EncryptionAlgorithm::PbeWithShaAnd3KeyTripleDesCbc)
+        .mac_algorithm(MacAlgorithm::HmacSha1)
+        .write()
+        .ok()
+}
