@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use crate::api::rate::Rate;
 use crate::api::{Api, ApiSettings};
+use crate::cases::Cases;
 use crate::cli::config::Config;
 use crate::console::{self, Console};
 use crate::crypto::Vault;
@@ -39,6 +40,8 @@ pub struct House {
     pub simulators: Simulators,
     /// Whether the simulators' boards are there for everybody who reaches this server.
     pub controls: Controls,
+    /// Runs of acceptance cases.
+    pub cases: Cases,
     pub console: Console,
     pub api: Arc<Api>,
 }
@@ -105,11 +108,12 @@ pub fn build(config: &Config, env: Env, vault: Arc<Vault>, store: Store) -> Resu
         Gateway::build(store, env, vault, Arc::new(transport), settings, render).map_err(BuildError::Gateway)?;
     let runner = Runner::new(gateway.clone()).map_err(BuildError::Store)?;
     let wallet = Wallet::open(&gateway).map_err(BuildError::Gateway)?;
-    let console = Console::new(gateway.clone(), config.server.trusted_proxies.clone())
-        .expect("the public address was read from an address");
     let rate = Rate { per_second: config.limits.api_per_second, burst: config.limits.api_burst };
     let rules = ApiSettings { rate, trusted_proxies: config.server.trusted_proxies.clone() };
     let api = Api::new(gateway.clone(), wallet.clone(), rules).map_err(BuildError::Gateway)?;
+    let cases = api.cases.clone();
+    let console = Console::new(gateway.clone(), cases.clone(), config.server.trusted_proxies.clone())
+        .expect("the public address was read from an address");
     let reach = Reach {
         public_url: gateway.settings.public_url.clone(),
         own_url: Some(gateway.settings.own_url.clone()),
@@ -120,7 +124,7 @@ pub fn build(config: &Config, env: Env, vault: Arc<Vault>, store: Store) -> Resu
     // Boards that move clocks and hand out keys are for a demo on one's own machine.
     let own_machine = config.callbacks.allow_loopback && config.server.listen.ip().is_loopback();
     let controls = if own_machine { Controls::Open } else { Controls::Closed };
-    Ok(House { gateway, runner, wallet, simulators, controls, console, api })
+    Ok(House { gateway, runner, wallet, simulators, controls, cases, console, api })
 }
 
 fn settings(config: &Config) -> Settings {

@@ -10,6 +10,8 @@ pub mod audit;
 pub mod bench;
 /// Messages to merchants: signature, retry schedule, circuit breaker, what is kept of an attempt and its explanation.
 pub mod callbacks;
+/// Acceptance cases: what shows whether a shop's integration holds.
+pub mod cases;
 /// The page that the customer pays on.
 pub mod cashier;
 /// The providers: one narrow trait, a folder each.

@@ -108,6 +108,10 @@ error_codes! { // variant, code, status, title (zh, en), help (zh, en)
         "只能在测试模式使用" "Only available in test mode",
         "模拟类接口只接受测试密钥。"
         "Simulations accept test keys only.";
+    CaseRunNotFound "case_run_not_found" 404,
+        "没有这次运行" "There is no such run",
+        "编号有误，或已被更新的报告取代：只保留最近 20 次。"
+        "The id is wrong, or newer reports took its place: the last twenty are kept.";
     PaymentNotFound "payment_not_found" 404,
         "没有这笔支付" "There is no such payment",
         "请核对编号，并确认密钥属于同一商户和同一模式（test / live）。"
@@ -192,6 +196,10 @@ error_codes! { // variant, code, status, title (zh, en), help (zh, en)
         "现在不能这样模拟" "This cannot be simulated now",
         "测试钱包里没有等待付款的订单：支付可能已经结束，或渠道还没有应答。"
         "The test wallet has no order that waits for its payer: the payment may have ended, or the channel has not answered yet.";
+    CasesRunning "cases_running" 409,
+        "验收用例正在运行" "The cases are running already",
+        "同一商户同一时间只运行一次。请等它结束，用 GET /v1/test/cases 查看进度。"
+        "A merchant has one run at a time. Wait for its end; GET /v1/test/cases shows how far it is.";
     BodyTooLarge "body_too_large" 413,
         "请求体过大" "The body is too large",
         "请求体上限为 64 kB。"

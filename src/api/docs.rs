@@ -122,6 +122,7 @@ const SAMPLE_TAIL: &str = "01JD3Q9W8XK2V5N7R4T6Y0ABCD";
 /// A command that can be pasted into a shell.
 fn curl(endpoint: &Endpoint, base_url: &str) -> String {
     let prefix = match endpoint.group {
+        Group::Test if endpoint.path.starts_with("/v1/test/cases") => "run",
         Group::Payments | Group::Test | Group::Books | Group::Account => "pay",
         Group::Refunds if endpoint.path.starts_with("/v1/payments") => "pay",
         Group::Refunds => "re",

@@ -14,7 +14,7 @@ use utoipa::openapi::schema::Schema;
 use super::error::{ErrorCode, Problem};
 use super::fields::FieldDoc;
 use super::service::{Api, Call, Reply, refuse, serve};
-use super::{account, books, docs, events, payments, refunds, simulate, webhooks};
+use super::{account, books, cases, docs, events, payments, refunds, simulate, webhooks};
 use crate::domain::key::Permission;
 use crate::lang::Text;
 
@@ -127,7 +127,7 @@ impl Group {
 }
 
 /// The table. The busiest come first, because paths are tried in this order.
-pub const ENDPOINTS: [&[Endpoint]; 7] = [
+pub const ENDPOINTS: [&[Endpoint]; 8] = [
     payments::ENDPOINTS,
     refunds::ENDPOINTS,
     events::ENDPOINTS,
@@ -135,6 +135,7 @@ pub const ENDPOINTS: [&[Endpoint]; 7] = [
     books::ENDPOINTS,
     webhooks::ENDPOINTS,
     simulate::ENDPOINTS,
+    cases::ENDPOINTS,
 ];
 
 /// All endpoints in the table's order.

@@ -4,6 +4,7 @@ mod account;
 mod auth;
 mod books;
 mod card_number;
+mod cases;
 mod codes;
 mod commit;
 mod docs;

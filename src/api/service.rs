@@ -22,6 +22,7 @@ use super::keys::{Credential, KeyDirectory};
 use super::rate::{AddressLimit, Rate, Verdict};
 use super::signature::{ReplyKey, SignatureKey, sign_reply};
 use crate::audit::{self, log::Stamp};
+use crate::cases::Cases;
 use crate::crypto::{OpenError, Place};
 use crate::domain::event::Actor;
 use crate::domain::ids::Scope;
@@ -56,6 +57,8 @@ pub struct Api {
     pub gateway: Gateway,
     /// The simulated provider of test mode.
     pub(super) wallet: Wallet,
+    /// Runs of acceptance cases.
+    pub cases: Cases,
     pub(super) keys: Arc<KeyDirectory>,
     pub(super) settings: ApiSettings,
     pub(super) failures: AddressLimit,
@@ -75,7 +78,8 @@ impl Api {
         let rate_policy = HeaderValue::from_str(&settings.rate.policy()).expect("the policy is ASCII");
         let failures = AddressLimit::new(FAILURES);
         let docs = Docs::new(&gateway.settings.public_url);
-        Ok(Arc::new(Api { gateway, wallet, keys, settings, failures, public_url, reply_key, docs, rate_policy }))
+        let cases = Cases::new(gateway.clone(), Arc::new(wallet.clone()));
+        Ok(Arc::new(Api { gateway, wallet, cases, keys, settings, failures, public_url, reply_key, docs, rate_policy }))
     }
 }
 

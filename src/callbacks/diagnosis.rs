@@ -27,7 +27,7 @@ pub fn diagnose(transcript: &Transcript, lang: Lang) -> String {
 
 fn answer(status: u16, transcript: &Transcript) -> Text {
     match status {
-        200..=299 if is_html(transcript) => Text::new(
+        200..=299 if is_web_page(transcript) => Text::new(
             "已送达，但对方返回的是网页而不是接口应答。请确认地址指向回调程序，而不是首页或登录页。",
             "Delivered, but the answer is a web page. Make sure the address leads to your callback handler, not to a home or login page.",
         ),
@@ -126,7 +126,8 @@ fn with_status(sentence: &str, status: u16, lang: Lang) -> String {
     }
 }
 
-fn is_html(transcript: &Transcript) -> bool {
+/// The reply is a page for people, whatever its status says.
+pub fn is_web_page(transcript: &Transcript) -> bool {
     let typed =
         transcript.reply_header("content-type").is_some_and(|t| t.to_ascii_lowercase().starts_with("text/html"));
     // Plain PHP says text/html whatever it prints, so a type alone proves nothing.

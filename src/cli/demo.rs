@@ -26,7 +26,7 @@ use crate::server::{self, ListenError};
 use crate::signals::logging;
 
 /// The data folder of a demo, where nothing else is said.
-const DATA_DIR: &str = "coffer-demo";
+pub(super) const DATA_DIR: &str = "coffer-demo";
 
 /// The longest past that is told, in days.
 const HISTORY_DAYS_MAX: i64 = 730;

@@ -3,6 +3,7 @@
 mod admin;
 mod backup;
 mod bench;
+mod cases;
 pub mod config;
 mod demo;
 mod doctor;
@@ -92,6 +93,8 @@ enum Command {
     Key(KeyCommand),
     /// Measure how fast Coffer is on this machine
     Bench(bench::Arguments),
+    /// Try a shop's integration: payments, refunds, troubles and forged callbacks in test mode, with a report
+    Cases(cases::Options),
     /// Torture the gateway in a simulated world: crashes, lost answers, forgeries, from seeds that replay
     Simulate(simulate::Arguments),
     /// Print the effective configuration and where each value comes from
@@ -144,6 +147,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Backup { file } => Operation::backup(file)?.run(&inputs.load()?.config),
         Command::Restore { file } => backup::restore(&inputs.load()?.config, &file, &mut Terminal::default()),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Cases(options) => cases::run(&inputs, &options),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Config => {
             print(&inputs.load()?.to_toml());

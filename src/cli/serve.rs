@@ -107,6 +107,10 @@ async fn serve(
         let (world, stopping) = (house.simulators.world.clone(), stop_queue.subscribe());
         async move { world.run(stopping).await }
     });
+    let acceptance = tokio::spawn({
+        let (cases, stopping) = (house.cases.clone(), stop_queue.subscribe());
+        async move { cases.run(stopping).await }
+    });
     let hourly = tokio::spawn({
         let (notary, env) = (notary.clone(), house.gateway.env.clone());
         async move {
@@ -136,7 +140,10 @@ async fn serve(
     }
     stop_queue.send_replace(true);
     // Calls under way get their answers recorded; whatever does not finish is still a row and is done after the next start.
-    if tokio::time::timeout(QUEUE_DRAIN_MAX, async { (queue.await, provider.await, simulated.await) }).await.is_err() {
+    if tokio::time::timeout(QUEUE_DRAIN_MAX, async { (acceptance.await, queue.await, provider.await, simulated.await) })
+        .await
+        .is_err()
+    {
         tracing::warn!("some effects did not finish in time; they are repeated after the next start");
     }
     served.map_err(|error| Failure::of(Exit::Failed, &error))?;

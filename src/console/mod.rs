@@ -87,6 +87,7 @@ use url::Url;
 use self::auth::attempts::Throttle;
 use self::auth::password::Hasher;
 use self::auth::session::CookieKind;
+use crate::cases::Cases;
 use crate::crypto::Vault;
 use crate::env::Env;
 use crate::flows::gateway::Gateway;
@@ -100,6 +101,7 @@ pub struct Console(Arc<Inner>);
 
 struct Inner {
     gateway: Gateway,
+    cases: Cases,
     hasher: Hasher,
     throttle: Mutex<Throttle>,
     exports: Arc<Semaphore>,
@@ -110,11 +112,12 @@ struct Inner {
 
 impl Console {
     /// Forms must come from the gateway's public address, and links that are copied begin with it.
-    pub fn new(gateway: Gateway, trusted_proxies: Vec<IpNet>) -> Result<Self, url::ParseError> {
+    pub fn new(gateway: Gateway, cases: Cases, trusted_proxies: Vec<IpNet>) -> Result<Self, url::ParseError> {
         let public_url = Url::parse(&gateway.settings.public_url)?;
         Ok(Self(Arc::new(Inner {
             hasher: Hasher::new(gateway.env.entropy.clone()),
             gateway,
+            cases,
             throttle: Mutex::default(),
             exports: Arc::new(Semaphore::new(export::EXPORTS_MAX)),
             own_origins: origins_of(&public_url),
@@ -125,6 +128,11 @@ impl Console {
 
     pub fn gateway(&self) -> &Gateway {
         &self.0.gateway
+    }
+
+    /// Runs of acceptance cases.
+    pub fn cases(&self) -> &Cases {
+        &self.0.cases
     }
 
     pub fn store(&self) -> &Store {

@@ -177,6 +177,8 @@ id_types! {
     EffectId = "eff",
     /// Something that waits for a second person.
     ProposalId = "ppl",
+    /// One run of acceptance cases.
+    RunId = "run",
 }
 
 /// Test money and real money never meet: a mode is part of every key.

@@ -162,7 +162,7 @@ fn open_secret(gateway: &Gateway, place: &Place<'_>, sealed: &Sealed) -> Result<
 }
 
 /// The secrets that sign for an endpoint at `now`: its own or the merchant's default, and during a rotation the one before.
-fn secrets(
+pub fn secrets(
     gateway: &Gateway,
     tx: &impl Read,
     scope: Scope,

@@ -88,6 +88,7 @@ pub const ALL_TABLES: &[TableCheck] = &[
     PROPOSALS_BY_EXPIRY.check(),
     PROPOSAL_BY_NUMBER.check(),
     CUSTOMERS_FORGOTTEN.check(),
+    ACCEPTANCE_RUNS.check(),
 ];
 
 // Whoever declares a table and forgets the list above is told by the compiler.

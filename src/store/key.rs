@@ -43,7 +43,7 @@ macro_rules! id_keys {
         }
     )*};
 }
-id_keys!(MerchantId PaymentId AttemptId RefundId EventId EndpointId KeyId AccountId CaseId UserId RequestId EffectId ProposalId);
+id_keys!(MerchantId PaymentId AttemptId RefundId EventId EndpointId KeyId AccountId CaseId UserId RequestId EffectId ProposalId RunId);
 
 impl<const N: usize> Key for [u8; N] {
     fn encode(&self, out: &mut Vec<u8>) {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Table;
 use crate::audit::AuditRecord;
+use crate::cases::run::Run;
 use crate::console::auth::records::{Session, SetupToken, User};
 use crate::console::verification::Verification;
 use crate::crypto::{KeyCheck, Sealed};
@@ -13,8 +14,8 @@ use crate::domain::approval::{ApprovalRule, Proposal};
 use crate::domain::case::{Case, CaseLine};
 use crate::domain::endpoint::{Delivery, DeliveryAttempt, Endpoint};
 use crate::domain::ids::{
-    AccountId, AttemptId, CaseId, EndpointId, EventId, KeyId, MerchantId, PaymentId, ProposalId, RefundId, Scope,
-    UserId,
+    AccountId, AttemptId, CaseId, EndpointId, EventId, KeyId, MerchantId, PaymentId, ProposalId, RefundId, RunId,
+    Scope, UserId,
 };
 use crate::domain::key::ApiKey;
 use crate::domain::merchant::{CallbackDefaults, ChannelAccount, Merchant};
@@ -202,6 +203,9 @@ pub const PROPOSAL_BY_NUMBER: Table<(Scope, String), ProposalId> = Table::new("p
 
 /// The last payment whose customer's data was taken out because its time is over.
 pub const CUSTOMERS_FORGOTTEN: Table<Scope, PaymentId> = Table::new("customers_forgotten", 1);
+
+/// Runs of acceptance cases with their reports, in test mode.
+pub const ACCEPTANCE_RUNS: Table<(Scope, RunId), Run> = Table::new("acceptance_runs", 1);
 
 /// The stored reply of an idempotent request.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -3,6 +3,7 @@ mod alipay;
 mod api;
 mod attacks;
 mod browser;
+mod cases;
 mod cashier;
 mod cli;
 mod console;

@@ -11,8 +11,8 @@ use super::value::Setting;
 /// What every variable begins with.
 pub const ENV_PREFIX: &str = "COFFER_";
 
-/// Variables that say where the configuration is, instead of being part of it.
-const WHERE: [&str; 2] = ["COFFER_DATA", "COFFER_CONFIG"];
+/// Variables that say where the configuration is, or where a shop reaches a server, instead of being part of it.
+const WHERE: [&str; 4] = ["COFFER_DATA", "COFFER_CONFIG", "COFFER_URL", "COFFER_KEY"];
 
 /// A container cluster sets such variables for every service named "coffer".
 const FROM_CLUSTER: [&str; 2] = ["COFFER_SERVICE_", "COFFER_PORT"];

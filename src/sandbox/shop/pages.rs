@@ -14,7 +14,7 @@ use crate::web::{ErrorPage, Icon, Page, Trouble};
 /// Largest form, in bytes.
 const FORM_MAX_BYTES: usize = 1024;
 /// Largest callback that is read, in bytes.
-const CALLBACK_MAX_BYTES: usize = 64 * 1024;
+const CALLBACK_MAX_BYTES: usize = 128 * 1024;
 /// Pieces that one order may have.
 const PIECES_MAX: u32 = 9;
 /// How soon a page that waits for money looks again, in seconds.

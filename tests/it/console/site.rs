@@ -9,6 +9,7 @@ use actix_web::cookie::Cookie;
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{App, test};
+use coffer::cases::Cases;
 use coffer::channels::{Observation, PaidFacts};
 use coffer::console::Console;
 use coffer::console::auth::password::{Hasher, Password, PasswordHash};
@@ -31,6 +32,7 @@ use coffer::flows::Moment;
 use coffer::flows::gateway::{Gateway, Settings};
 use coffer::flows::observe::{Source, observe};
 use coffer::flows::payments::{self, NewPayment};
+use coffer::sandbox::wallet::Wallet;
 use coffer::store::tables::{ACCOUNT_SCOPES, ACCOUNTS, MERCHANTS};
 use coffer::store::{Store, StoreError, StoreOptions};
 
@@ -80,7 +82,9 @@ impl Site {
             };
             let render = Arc::new(|_: &Gateway, _, _: &_| b"{}".to_vec());
             let gateway = Gateway::build(store, env, vault, Arc::new(NoNetwork), settings, render).unwrap();
-            Console::new(gateway, vec!["10.0.0.0/8".parse().unwrap()]).unwrap()
+            let wallet = Arc::new(Wallet::open(&gateway).unwrap());
+            let cases = Cases::new(gateway.clone(), wallet);
+            Console::new(gateway, cases, vec!["10.0.0.0/8".parse().unwrap()]).unwrap()
         })
         .await
         .unwrap();
