@@ -137,10 +137,11 @@ impl Cases {
 
     /// The newest runs first, at most [`RUNS_KEPT`].
     pub async fn newest(&self, scope: Scope) -> Result<Vec<Run>, StoreError> {
-        let span = Span::prefix(&scope);
-        let rows = self.0.gateway.store.read(move |tx| tx.scan(&ACCEPTANCE_RUNS, &span, Order::Descending, RUNS_KEPT));
-        let rows: Result<Vec<((Scope, RunId), Run)>, StoreError> = rows.await;
-        Ok(rows?.into_iter().map(|(_, run)| self.as_it_is(scope, run)).collect())
+        let read = self.0.gateway.store.read(move |tx| {
+            let rows = tx.scan(&ACCEPTANCE_RUNS, &Span::prefix(&scope), Order::Descending, RUNS_KEPT)?;
+            Ok::<_, StoreError>(rows.into_iter().map(|(_, run)| run).collect::<Vec<_>>())
+        });
+        Ok(read.await?.into_iter().map(|run| self.as_it_is(scope, run)).collect())
     }
 
     /// What a process left behind that is gone was interrupted.
