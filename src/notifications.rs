@@ -47,6 +47,7 @@ async fn receive(
         }
         Err(error) => {
             tracing::warn!(account = %open.account.id, "a notification was not believed: {error}");
+            gateway.note_unread(&open.account, &error).await;
             false
         }
     };

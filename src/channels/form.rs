@@ -291,21 +291,15 @@ pub fn check(
                 public_key: text("public_key"),
             };
             match wechatpay::check::check(&entered, now) {
-                Ok(mut credentials) => {
+                Ok(credentials) => {
                     let old = old.and_then(|old| wechatpay::Credentials::read(old.expose()).ok());
-                    if let Some(old) = old {
-                        if old.mch_id != credentials.mch_id {
-                            return Err(vec![Wrong { field: "mch_id", text: OTHER }]);
+                    match old {
+                        Some(old) if old.mch_id != credentials.mch_id => {
+                            Err(vec![Wrong { field: "mch_id", text: OTHER }])
                         }
-                        for (id, key) in old.public_keys {
-                            credentials.public_keys.entry(id).or_insert(key);
-                        }
-                        credentials.platform_certificates = old.platform_certificates;
-                        if old.api_v3_key != credentials.api_v3_key {
-                            credentials.previous_api_v3_key = Some(old.api_v3_key);
-                        }
+                        Some(old) => Ok(credentials.replacing(&old).to_secret()),
+                        None => Ok(credentials.to_secret()),
                     }
-                    Ok(credentials.to_secret())
                 }
                 Err(problems) => Err(problems.iter().map(|p| Wrong { field: p.field.code(), text: p.text }).collect()),
             }

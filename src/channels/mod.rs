@@ -280,6 +280,8 @@ pub struct Acknowledgement {
 pub enum ChannelError {
     /// Signature, certificate or encryption do not check out: the message proves nothing.
     NotGenuine { detail: String },
+    /// Signed with a key that is not known here: a forgery, or the provider has a new key that upkeep would bring.
+    UnknownKey { id: String },
     /// A wrong signature that the provider sends on purpose, to see whether it is refused. The real message follows.
     Probe,
     /// The order does not fit this provider's rules, so nothing was sent. The detail says what to change.
@@ -296,6 +298,9 @@ impl fmt::Display for ChannelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ChannelError::NotGenuine { detail } => write!(f, "the message is not genuine: {}", OneLine(detail)),
+            ChannelError::UnknownKey { id } => {
+                write!(f, "the message is signed with the key {}, which is not known here", OneLine(id))
+            }
             ChannelError::Probe => f.write_str("the provider tests whether wrong signatures are refused"),
             ChannelError::Unfit { detail } => write!(f, "the order does not fit the channel: {detail}"),
             ChannelError::Malformed { detail } => write!(f, "the message was not understood: {}", OneLine(detail)),

@@ -5,8 +5,8 @@
 use super::FlowError;
 use super::effect::{Effect, Lane, schedule, unschedule};
 use super::gateway::Gateway;
-use crate::channels::Sealing;
 use crate::channels::registry::{CREDENTIALS_FIELD, credentials_row};
+use crate::channels::{ChannelError, Sealing};
 use crate::crypto::{Place, Sealed, Secret};
 use crate::domain::ids::{AccountId, Mode, Scope};
 use crate::domain::merchant::{ChannelAccount, ChannelKind, Share};
@@ -19,7 +19,7 @@ use crate::store::{Read, StoreError, WriteTx};
 
 /// How often renewed keys are looked for. Source: WeChat Pay asks for at least every 12 hours.
 pub const UPKEEP_EVERY: Duration = Duration::from_hours(12);
-/// After a failure.
+/// After a failure or a change, and at most this often because of a message that was signed with an unknown key.
 pub const UPKEEP_AGAIN: Duration = Duration::from_minutes(10);
 /// Characters of an account's name.
 pub const LABEL_CHARS_MAX: usize = 40;
@@ -127,6 +127,15 @@ pub fn plan_upkeep(gateway: &Gateway) -> Result<(), StoreError> {
     gateway.reload_channels()
 }
 
+/// A message was signed with a key that is not known here, so the provider may have a new one: fetches soon, but anybody can
+/// send such messages, so not often. Accounts that fetch nothing are left alone.
+pub fn hurry_upkeep(tx: &mut WriteTx<'_>, scope: Scope, id: AccountId, now: Timestamp) -> Result<(), StoreError> {
+    let Some(mut account) = tx.get(&ACCOUNTS, &(scope, id))? else { return Ok(()) };
+    let Some(planned) = account.upkeep_at else { return Ok(()) };
+    let soonest = account.upkept_at.map_or(now, |last| last.plus(UPKEEP_AGAIN).max(now));
+    if soonest < planned { plan(tx, &mut account, Some(soonest)) } else { Ok(()) }
+}
+
 /// Fetches an account's keys and stores what is new, together with the plan for the next time.
 pub(super) async fn upkeep(gateway: &Gateway, scope: Scope, id: AccountId, at: Timestamp) -> Result<(), FlowError> {
     let fetched = match gateway.channels.get(id) {
@@ -152,7 +161,9 @@ pub(super) async fn upkeep(gateway: &Gateway, scope: Scope, id: AccountId, at: T
     let now = gateway.env.now();
     let (next, done, renewed) = match fetched {
         None => (None, false, None),
-        Some(Ok(renewed)) => (Some(now.plus(UPKEEP_EVERY)), true, renewed),
+        // What is new may show that there is more: Alipay names its new certificate before it can be asked for.
+        Some(Ok(Some(renewed))) => (Some(now.plus(UPKEEP_AGAIN)), true, Some(renewed)),
+        Some(Ok(None)) => (Some(now.plus(UPKEEP_EVERY)), true, None),
         Some(Err(why)) => {
             tracing::warn!(account = %id, "the provider's keys could not be fetched: {why}");
             (Some(now.plus(UPKEEP_AGAIN)), false, None)
@@ -183,11 +194,81 @@ pub(super) async fn upkeep(gateway: &Gateway, scope: Scope, id: AccountId, at: T
 }
 
 impl Gateway {
+    /// Does what a message asks for that could not be read, beside not believing it.
+    pub async fn note_unread(&self, account: &ChannelAccount, error: &ChannelError) {
+        match error {
+            ChannelError::UnknownKey { .. } => {
+                let (scope, id, now) = (account.scope, account.id, self.env.now());
+                if let Err(error) = self.store.write(move |tx| hurry_upkeep(tx, scope, id, now)).await {
+                    tracing::error!(account = %id, "fetching the provider's keys could not be planned: {error}");
+                }
+            }
+            ChannelError::NotGenuine { .. }
+            | ChannelError::Probe
+            | ChannelError::Unfit { .. }
+            | ChannelError::Malformed { .. }
+            | ChannelError::Unsupported
+            | ChannelError::Credentials { .. } => {}
+        }
+    }
+
     /// Where an account of this mode may reach its provider: the simulators are this machine.
     pub fn provider_policy(&self, mode: Mode) -> &TargetPolicy {
         match mode {
             Mode::Test => &self.settings.sandbox,
             Mode::Live => &self.settings.channels,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::{MasterKey, Vault};
+    use crate::domain::ids::MerchantId;
+    use crate::env::SystemEntropy;
+    use crate::store::tables::DUE;
+    use crate::store::{Order, Span, Store, StoreOptions};
+
+    const SCOPE: Scope = Scope { merchant: MerchantId::from_bytes([1; 16]), mode: Mode::Live };
+    const ID: AccountId = AccountId::from_bytes([2; 16]);
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    /// An account whose keys were fetched at [`NOW`] and are to be fetched again after [`UPKEEP_EVERY`].
+    fn kept() -> Store {
+        let store = Store::open_memory(StoreOptions::default()).unwrap();
+        let vault = Vault::new(&MasterKey::from_bytes([7; 32]));
+        let place = Place { table: ACCOUNTS.name(), row: b"", field: CREDENTIALS_FIELD };
+        let sealed = vault.seal(&place, b"", &SystemEntropy);
+        let terms = Terms { label: "shop".to_owned(), active: true, share: Share::WHOLE };
+        store
+            .write_blocking(move |tx| {
+                add(tx, (SCOPE, ID), ChannelKind::WechatPay, &terms, sealed.clone(), NOW)?;
+                let mut account = tx.get(&ACCOUNTS, &(SCOPE, ID))?.expect("it was just added");
+                account.upkept_at = Some(NOW);
+                plan(tx, &mut account, Some(NOW.plus(UPKEEP_EVERY)))
+            })
+            .unwrap();
+        store
+    }
+
+    fn hurried(store: &Store, now: Timestamp) -> Vec<Timestamp> {
+        store.write_blocking(move |tx| hurry_upkeep(tx, SCOPE, ID, now)).unwrap();
+        let due = store.read_blocking(|tx| tx.scan(&DUE, &Span::all(), Order::Ascending, 9)).unwrap();
+        due.into_iter().map(|((_, at, _), ())| at).collect()
+    }
+
+    #[test]
+    fn an_unknown_key_is_fetched_soon_and_never_more_often_than_after_a_failure() {
+        let store = kept();
+        let soon = NOW.plus(UPKEEP_AGAIN);
+        assert_eq!(hurried(&store, NOW.plus(Duration::from_seconds(1))), [soon]);
+        assert_eq!(
+            hurried(&store, NOW.plus(Duration::from_seconds(2))),
+            [soon],
+            "a flood of forgeries plans nothing more"
+        );
+        let late = NOW.plus(Duration::from_hours(3));
+        assert_eq!(hurried(&kept(), late), [late], "at once when the last time is long ago");
     }
 }

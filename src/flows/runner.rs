@@ -593,10 +593,13 @@ async fn call(gateway: &Gateway, open: &OpenAccount, order: &ChannelOrder) -> Ob
     let clock = gateway.env.clock.as_ref();
     let started_ms = clock.monotonic_ms();
     let observation = match gateway.transport.send(request, policy, Limits::default()).await {
-        Ok(response) => {
-            let read = open.channel.read_response(order, &response, gateway.env.now());
-            read.unwrap_or_else(|error| Observation::Unknown { detail: error.to_string() })
-        }
+        Ok(response) => match open.channel.read_response(order, &response, gateway.env.now()) {
+            Ok(observation) => observation,
+            Err(error) => {
+                gateway.note_unread(&open.account, &error).await;
+                Observation::Unknown { detail: error.to_string() }
+            }
+        },
         Err(error) => Observation::Unknown { detail: error.sentence(crate::lang::Lang::En) },
     };
     let took = Duration::from_millis(clock.monotonic_ms().saturating_sub(started_ms));

@@ -3,6 +3,7 @@
 use super::credentials::{self, Credentials, Trust};
 use super::sign;
 use crate::channels::ChannelError;
+use crate::channels::text::shortened;
 use crate::crypto::rsa::{Digest, RsaSigner, RsaVerifier};
 use crate::crypto::{Certificate, ContentKey};
 use crate::domain::time::Timestamp;
@@ -70,8 +71,8 @@ impl Keys {
             Trusted::Key(_) => wrong("the signature is wrong".to_owned()),
             Trusted::Certificates { alipay, .. } => {
                 let mut named = alipay.iter().filter(|one| sn.is_none_or(|sn| sn == one.sn)).peekable();
-                if named.peek().is_none() {
-                    return wrong("signed with a certificate that is not known here yet".to_owned());
+                if let (None, Some(sn)) = (named.peek(), sn) {
+                    return Err(ChannelError::UnknownKey { id: shortened(sn) });
                 }
                 match named.find(|one| holds(&one.key)) {
                     Some(one) if one.certificate.is_valid_at(now) => Ok(()),

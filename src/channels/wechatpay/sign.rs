@@ -54,10 +54,10 @@ impl From<BadSignature> for ChannelError {
     fn from(bad: BadSignature) -> Self {
         let detail = match bad {
             BadSignature::Probe => return ChannelError::Probe,
+            BadSignature::UnknownKey { id } => return ChannelError::UnknownKey { id },
             BadSignature::Missing(part) => format!("{part} is missing or unreadable"),
             BadSignature::Algorithm => "it is signed with an algorithm that is not ours".to_owned(),
             BadSignature::Stale => "its time is five minutes or more away from ours".to_owned(),
-            BadSignature::UnknownKey { id } => format!("signed with the key {id}, which we do not know"),
             BadSignature::ExpiredKey { id } => format!("signed with the certificate {id}, which is not valid now"),
             BadSignature::Wrong => "the signature is wrong".to_owned(),
         };

@@ -148,7 +148,7 @@ async fn alipays_new_certificate_is_followed_without_the_merchant() {
     town.faults(&[Fault::NewKey]).await;
     let second = town.attempt();
     let heard = town.ask(&Order::Create(town.create(second, QR))).await;
-    assert!(matches!(heard, Err(ChannelError::NotGenuine { .. })), "{heard:?}");
+    assert!(matches!(heard, Err(ChannelError::UnknownKey { .. })), "{heard:?}");
     // Noticed, then fetched.
     for _ in 0..2 {
         let request = town.channel.upkeep(&town.sealing()).unwrap();

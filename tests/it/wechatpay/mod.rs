@@ -239,7 +239,7 @@ async fn platform_certificates_are_fetched_rotated_and_mixed_with_the_public_key
         channel.read_upkeep(&response, Env::system().now())
     };
     let first = site.ask(&Order::Create(site.create(Method::WechatNative))).await;
-    assert!(matches!(first, Err(ChannelError::NotGenuine { .. })), "nothing is known yet: {first:?}");
+    assert!(matches!(first, Err(ChannelError::UnknownKey { .. })), "nothing is known yet: {first:?}");
     let record = upkeep().await.unwrap().expect("the first certificate");
     site.reopen(&record);
     let before = site.paid().await;
@@ -252,7 +252,7 @@ async fn platform_certificates_are_fetched_rotated_and_mixed_with_the_public_key
         let answer = site.ask(&Order::Create(create.clone())).await;
         (create, answer)
     };
-    assert!(matches!(unknown, Err(ChannelError::NotGenuine { .. })), "{unknown:?}");
+    assert!(matches!(unknown, Err(ChannelError::UnknownKey { .. })), "{unknown:?}");
     let record = upkeep().await.unwrap().expect("both certificates");
     site.reopen(&record);
     let Ok(Observation::Accepted { next_action }) = site.ask(&Order::Create(create)).await else { panic!("known now") };
