@@ -44,6 +44,8 @@ pub struct House {
     pub cases: Cases,
     pub console: Console,
     pub api: Arc<Api>,
+    /// Whose word about a customer's address counts.
+    pub proxies: crate::cashier::Proxies,
 }
 
 impl House {
@@ -124,7 +126,8 @@ pub fn build(config: &Config, env: Env, vault: Arc<Vault>, store: Store) -> Resu
     // Boards that move clocks and hand out keys are for a demo on one's own machine.
     let own_machine = config.callbacks.allow_loopback && config.server.listen.ip().is_loopback();
     let controls = if own_machine { Controls::Open } else { Controls::Closed };
-    Ok(House { gateway, runner, wallet, simulators, controls, cases, console, api })
+    let proxies = crate::cashier::Proxies(config.server.trusted_proxies.clone());
+    Ok(House { gateway, runner, wallet, simulators, controls, cases, console, api, proxies })
 }
 
 fn settings(config: &Config) -> Settings {
@@ -176,6 +179,7 @@ pub fn routes(house: &House, config: &mut web::ServiceConfig) {
         .app_data(web::Data::new(house.runner.clone()))
         .app_data(web::Data::new(house.wallet.clone()))
         .configure(crate::web::asset_routes)
+        .app_data(web::Data::new(house.proxies.clone()))
         .configure(crate::cashier::routes)
         .configure(crate::notifications::routes)
         .configure(wallet::routes)

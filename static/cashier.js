@@ -5,6 +5,8 @@
   const main = () => document.getElementById("main");
   const two = (n) => String(n).padStart(2, "0");
   let source, poll, leaving, swapping;
+  // A page goes on by itself when it was opened, not when it changed: two devices would take the payment in turn.
+  let opened = true;
 
   // Time left, from the exact end that the server wrote. At the end the server is asked: only it knows.
   function tick() {
@@ -72,13 +74,47 @@
     poll ??= setInterval(ask, 4000);
   }
 
+  // WeChat's own sheet. What it answers proves nothing: the server asks the channel.
+  function openSheet(button) {
+    const { appId, timeStamp, nonceStr, signType, paySign } = button.dataset;
+    const order = { appId, timeStamp, nonceStr, package: button.dataset.package, signType, paySign };
+    const said = (what) => {
+      for (const note of document.querySelectorAll("[data-bridge-said]")) note.hidden = note.dataset.bridgeSaid !== what;
+    };
+    if (!window.WeixinJSBridge) return said("fail");
+    said("");
+    window.WeixinJSBridge.invoke("getBrandWCPayRequest", order, (answer) => {
+      if (answer.err_msg === "get_brand_wcpay_request:ok") location.assign(`${main().dataset.url}/return`);
+      else said(answer.err_msg === "get_brand_wcpay_request:cancel" ? "cancel" : "fail");
+    });
+  }
+
+  function goOn() {
+    const start = opened && document.querySelector("[data-begin]");
+    if (start?.requestSubmit) start.requestSubmit();
+    else if (start) start.submit ? start.submit() : start.click();
+    const button = document.querySelector("[data-bridge]");
+    if (button) {
+      button.hidden = false;
+      button.onclick = () => openSheet(button);
+      if (opened && button.dataset.bridge === "true") {
+        if (window.WeixinJSBridge) openSheet(button);
+        else document.addEventListener("WeixinJSBridgeReady", () => openSheet(button), { once: true });
+      }
+    }
+    opened = false;
+  }
+
   function begin() {
     rest();
     clearTimeout(leaving);
     const page = main();
     // What was wished for once is not wished for again when somebody comes back here.
-    if (location.search && !page.dataset.query && page.dataset.url) history.replaceState(null, "", page.dataset.url);
+    if (location.search && location.search !== page.dataset.query && page.dataset.url) {
+      history.replaceState(null, "", page.dataset.url + page.dataset.query);
+    }
     tick();
+    goOn();
     if (page.dataset.forward) {
       leaving = setTimeout(() => location.assign(page.dataset.forward), Number(page.dataset.after) * 1000);
       return;

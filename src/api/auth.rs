@@ -1,6 +1,6 @@
 //! Who is asking: a bearer token or a signature, from an allowed address, within the key's rate.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::HttpRequest;
@@ -14,7 +14,7 @@ use super::rate::Verdict;
 use super::service::{Api, rate_headers};
 use super::signature::{Message, is_signed, verify};
 use crate::domain::time::Timestamp;
-use crate::env::client_address::client_address;
+use crate::web::client_of;
 
 /// A proven caller.
 #[derive(Clone)]
@@ -31,7 +31,7 @@ pub struct Caller {
 
 /// Proof first, over the raw bytes; then the key's own rules.
 pub fn authenticate(api: &Api, request: &HttpRequest, body: &[u8], now: Timestamp) -> Result<Caller, Problem> {
-    let client = client(api, request);
+    let client = client_of(request, &api.settings.trusted_proxies);
     let now_ms = api.gateway.env.clock.monotonic_ms();
     let (key, nonce) = prove(api, request, body, now).map_err(|problem| {
         let verdict = api.failures.take(client, now_ms);
@@ -54,19 +54,6 @@ pub fn authenticate(api: &Api, request: &HttpRequest, body: &[u8], now: Timestam
 
 fn too_many(verdict: Verdict) -> Problem {
     Problem::new(ErrorCode::RateLimited).retry_after_s(verdict.seconds)
-}
-
-/// The socket's peer, or who a trusted proxy says it stands for.
-fn client(api: &Api, request: &HttpRequest) -> IpAddr {
-    // Only a request that came by no socket has no peer.
-    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
-    let trusted = &api.settings.trusted_proxies;
-    if trusted.is_empty() {
-        return peer.to_canonical();
-    }
-    let values: Vec<&str> =
-        request.headers().get_all("x-forwarded-for").map(|value| value.to_str().unwrap_or("?")).collect();
-    client_address(peer, values.into_iter(), trusted)
 }
 
 type Nonce = (NonceRow, Arc<str>);

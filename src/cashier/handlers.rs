@@ -4,40 +4,44 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
-use super::device::Device;
+use super::introduction::{self, Exchanges};
 use super::live;
-use super::page::{Bill, CashierPage, Links, Lost, LostPage, form_target};
-use super::stage::{Stage, Wish};
+use super::page::{Bill, CashierPage, Extras, Links, Lost, LostPage, form_target};
+use super::stage::{Stage, Visit, Wish};
+use super::visitor::{Visitor, address_of, begun_cookie, is_reachable, payer_ip};
 use crate::domain::event::Actor;
-use crate::domain::ids::{PaymentId, Scope};
+use crate::domain::ids::{Mode, PaymentId, Scope};
 use crate::domain::merchant::Merchant;
 use crate::domain::method::{Flow, Method};
-use crate::domain::payment::{Attempt, Ending, Payment};
+use crate::domain::payment::{Attempt, Ending, Payment, Route};
 use crate::domain::time::{Duration, Timestamp};
 use crate::flows::gateway::Gateway;
+use crate::flows::payments::Chooser;
 use crate::flows::{FlowError, Moment, payments, record, timeline};
 use crate::lang::Lang;
 use crate::store::StoreError;
-use crate::web::{Page, csp_with_form_target};
+use crate::web::{Page, QrCode, csp_with_form_target};
 
 /// How long choosing a way to pay waits for the channel before it shows that it is still being prepared.
 const CHANNEL_WAIT: Duration = Duration::from_seconds(6);
 /// The channel is not asked again for a customer when something was learned or tried so recently.
 const ASK_EVERY: Duration = Duration::from_seconds(3);
-/// The longest query of this page that is understood. What is longer is no wish of ours.
-const QUERY_MAX_BYTES: usize = 256;
 const RETRY_AFTER_SECONDS: u32 = 3;
 
 /// Adds the cashier. Called once in each worker.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .app_data(web::Data::new(live::Streams::default()))
+        .app_data(web::Data::new(Exchanges::default()))
         .route("/c/{token}", crate::web::reading().to(show))
         .route("/c/{token}/method", web::post().to(choose))
         .route("/c/{token}/cancel", web::post().to(cancel))
         .route("/c/{token}/return", crate::web::reading().to(come_back))
         // UnionPay's page sends the browser back with a form. It is not read.
         .route("/c/{token}/return", web::post().to(come_back))
+        .route("/c/{token}/code.png", crate::web::reading().to(picture))
+        .route("/c/{token}/wechat", web::get().to(introduction::leave))
+        .route("/c/{token}/wechat/back", web::get().to(introduction::come_back))
         .route("/c/{token}/status", crate::web::reading().to(status))
         .route("/c/{token}/events", web::get().to(live::events));
 }
@@ -67,10 +71,22 @@ pub(super) async fn see(gateway: &Gateway, token: &str) -> Result<Option<Seen>, 
 }
 
 impl Seen {
-    pub fn stage(&self, gateway: &Gateway, device: Device, wish: Wish, now: Timestamp) -> Stage {
-        let offers: Vec<Method> =
-            gateway.channels.offers(self.scope, Some(self.payment.amount)).iter().map(|offer| offer.method).collect();
-        Stage::of(&self.payment, self.attempt.as_ref(), &offers, device, wish, now)
+    pub fn stage(&self, gateway: &Gateway, visitor: &Visitor, now: Timestamp) -> Stage {
+        let offers = gateway.channels.offers(self.scope, Some(self.payment.amount));
+        let known = self.payment.customer.openid.is_some();
+        let introduce = !known && self.introducer(gateway).is_some();
+        // An order inside WeChat names its payer. Where nobody can tell who that is, there is none.
+        let possible = |method: &Method| *method != Method::WechatJsapi || known || introduce;
+        let offers: Vec<Method> = offers.iter().map(|offer| offer.method).filter(possible).collect();
+        let visit = Visit {
+            device: visitor.device(self.scope.mode),
+            wish: visitor.wish,
+            mine: self.attempt.as_ref().is_some_and(|attempt| visitor.began(gateway, attempt.id)),
+            introduce,
+            // In test mode the code is shown with a word about it.
+            reachable: self.scope.mode == Mode::Test || is_reachable(&gateway.settings.public_url),
+        };
+        Stage::of(&self.payment, self.attempt.as_ref(), &offers, visit, now)
     }
 
     /// Differs whenever the page would look different.
@@ -79,39 +95,44 @@ impl Seen {
         let trouble = u8::from(matches!(stage, Stage::Preparing { trouble: true, .. }));
         format!("{}.{version}.{}.{trouble}", stage.code(), attempts.len())
     }
-}
 
-/// What the address wishes for. Anything else in it is ignored, whatever it claims.
-pub(super) fn wish_of(request: &HttpRequest) -> Wish {
-    let query = request.query_string();
-    let mut wish = Wish::default();
-    if query.len() > QUERY_MAX_BYTES {
-        return wish;
+    /// Whether the cashier can begin this way to pay at all. The others begin in the shop's app or at its till.
+    pub fn may_begin(&self, method: Method) -> bool {
+        let begins = match method.flow() {
+            Flow::QrCode | Flow::Redirect => true,
+            Flow::JsApi => method == Method::WechatJsapi,
+            Flow::App | Flow::BarCode => false,
+        };
+        begins && self.payment.method.is_none_or(|fixed| fixed == method)
     }
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        let on = value == "1";
-        match name.as_ref() {
-            "choose" => wish.choose = on,
-            "returned" => wish.returned = on,
-            "go" => wish.forward = on,
-            "unavailable" => wish.unavailable = on,
-            _ => {}
-        }
-    }
-    wish
 }
 
 impl Wish {
-    /// The query that makes this wish again, for live status.
-    fn query(self) -> &'static str {
-        // Only this one changes the face without changing the payment.
-        if self.choose { "?choose=1" } else { "" }
+    /// What stays in the address from page to page.
+    pub(super) fn kept_query(self) -> String {
+        self.pretend.map_or_else(String::new, |word| format!("?as={word}"))
     }
-}
 
-pub(super) fn device_of(request: &HttpRequest) -> Device {
-    let agent = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-    Device::read(agent.unwrap_or(""))
+    /// The query that makes this wish again, for live status.
+    fn query(self) -> String {
+        // Only this one changes the face without changing the payment.
+        if self.choose { self.with("choose=1") } else { self.kept_query() }
+    }
+
+    /// What stays, and this.
+    fn with(self, query: &str) -> String {
+        match (self.pretend, query) {
+            (_, "") => self.kept_query(),
+            (None, query) => format!("?{query}"),
+            (Some(word), query) => format!("?{query}&as={word}"),
+        }
+    }
+
+    /// Back to the page.
+    pub(super) fn back_to(self, token: &str, query: &str) -> HttpResponse {
+        let place = format!("/c/{token}{}", self.with(query));
+        HttpResponse::SeeOther().insert_header((header::LOCATION, place)).finish()
+    }
 }
 
 async fn show(request: HttpRequest, gateway: web::Data<Gateway>, token: web::Path<String>) -> HttpResponse {
@@ -119,24 +140,54 @@ async fn show(request: HttpRequest, gateway: web::Data<Gateway>, token: web::Pat
     let page = Page::read(&request, now);
     let seen = match see(&gateway, &token).await {
         Ok(Some(seen)) => seen,
-        Ok(None) => return lost(page, Lost::NoSuchLink),
+        Ok(None) => return lost_page(page, Lost::NoSuchLink),
         Err(error) => return trouble(page, &error),
     };
     let spoken = seen.payment.customer.locale.as_deref().and_then(Lang::from_tag);
     let page = spoken.map_or_else(|| page.clone(), |lang| page.clone().prefer(&request, lang));
     let page = page.in_zone(&seen.merchant.zone);
-    let (device, wish) = (device_of(&request), wish_of(&request));
-    let stage = seen.stage(&gateway, device, wish, now);
+    let visitor = Visitor::of(&request);
+    let stage = seen.stage(&gateway, &visitor, now);
     let mark = seen.mark(&stage);
     let bill = Bill::of(&seen.merchant, &seen.payment, seen.scope.mode);
-    let links = Links::of(format!("/c/{token}"), wish.query().to_owned(), &seen.payment);
-    let policy = form_target(&stage).and_then(csp_with_form_target);
-    let body = CashierPage::new(page.clone(), bill, links, stage, device.phone, mark);
+    let links = Links::of(format!("/c/{token}"), visitor.wish.query(), visitor.wish.kept_query(), &seen.payment);
+    let device = visitor.device(seen.scope.mode);
+    let extras = Extras {
+        device,
+        address: gateway.checkout_url(seen.scope, seen.payment.id),
+        reachable: is_reachable(&gateway.settings.public_url),
+        stand_in: seen.stand_in(&gateway, &stage),
+    };
+    let policy = form_target(&stage, &extras).and_then(csp_with_form_target);
+    let body = CashierPage::new(page.clone(), bill, links, stage, extras, mark);
     let mut response = page.respond(StatusCode::OK, &body);
     if let Some(policy) = policy {
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     response
+}
+
+impl Seen {
+    /// In test mode, the page that plays WeChat for those who are not in it.
+    fn stand_in(&self, gateway: &Gateway, stage: &Stage) -> Option<String> {
+        let Stage::Bridge { .. } = stage else { return None };
+        let open = gateway.channels.get(self.attempt.as_ref()?.account)?;
+        if self.scope.mode == Mode::Live {
+            return None;
+        }
+        open.channel.introduction()?.stand_in()
+    }
+}
+
+/// The code on the page as a picture: WeChat reads pictures that are pressed long, and nothing else.
+async fn picture(request: HttpRequest, gateway: web::Data<Gateway>, token: web::Path<String>) -> HttpResponse {
+    let Ok(Some(seen)) = see(&gateway, &token).await else { return HttpResponse::NotFound().finish() };
+    let stage = seen.stage(&gateway, &Visitor::of(&request), gateway.env.now());
+    let Stage::Scan { data, .. } = stage else { return HttpResponse::NotFound().finish() };
+    match QrCode::draw(&data, "") {
+        Ok(code) => HttpResponse::Ok().content_type("image/png").body(code.to_png()),
+        Err(_) => HttpResponse::NotFound().finish(),
+    }
 }
 
 #[derive(Deserialize)]
@@ -154,41 +205,69 @@ async fn choose(
     let page = Page::read(&request, gateway.env.now());
     let seen = match see(&gateway, &token).await {
         Ok(Some(seen)) => seen,
-        Ok(None) => return lost(page, Lost::NoSuchLink),
+        Ok(None) => return lost_page(page, Lost::NoSuchLink),
         Err(error) => return trouble(page, &error),
     };
-    let (scope, id) = (seen.scope, seen.payment.id);
-    let fits = |method: &Method| {
-        matches!(method.flow(), Flow::QrCode | Flow::Redirect)
-            && seen.payment.method.is_none_or(|fixed| fixed == *method)
+    let wish = Visitor::of(&request).wish;
+    let Some(method) = Method::parse(&choice.method).filter(|method| seen.may_begin(*method)) else {
+        return wish.back_to(&token, "unavailable=1");
     };
-    let method = Method::parse(&choice.method).filter(fits);
-    let found = method.and_then(|method| {
-        let route = gateway.route(scope, method, seen.payment.amount)?;
-        Some((method, route))
-    });
-    let Some((method, route)) = found else { return see_other(&token, "?unavailable=1") };
+    if method.flow() == Flow::JsApi && seen.payment.customer.openid.is_none() {
+        // A form may not lead to WeChat, so the page does.
+        let known = seen.introducer(&gateway).map_or("unavailable=1", |_| "introduce=1");
+        return wish.back_to(&token, known);
+    }
+    let Some(route) = gateway.route(seen.scope, method, seen.payment.amount) else {
+        return wish.back_to(&token, "unavailable=1");
+    };
+    // WeChat compares the address with the one that opens its page; nobody else asks for it.
+    let told = seen.payment.customer.ip;
+    let ip = if method == Method::WechatH5 { payer_ip(told, address_of(&request)) } else { None };
+    let beginning = Beginning { method, route, chooser: Chooser { ip, openid: None } };
+    begin(&gateway, &seen, &token, page, wish, beginning).await
+}
+
+/// What is about to begin.
+pub(super) struct Beginning {
+    pub method: Method,
+    pub route: Route,
+    pub chooser: Chooser,
+}
+
+/// Begins an attempt, waits a moment for the channel, and goes back to the page; the browser keeps that it was the one.
+pub(super) async fn begin(
+    gateway: &Gateway,
+    seen: &Seen,
+    token: &str,
+    page: Page,
+    wish: Wish,
+    beginning: Beginning,
+) -> HttpResponse {
+    let (scope, id) = (seen.scope, seen.payment.id);
     // Watched before it is written, so that no answer falls between.
     let mut watch = gateway.changes.watch(id);
     let moment = Moment::new(&gateway.env);
-    let begun = gateway
-        .store
-        .write(move |tx| payments::choose_method(tx, scope, id, method, route, &mut moment.clone()).map(drop))
-        .await;
-    match begun {
-        Ok(()) => {}
+    let begun = gateway.store.write(move |tx| {
+        let Beginning { method, route, chooser } = &beginning;
+        payments::choose_method_as(tx, scope, id, *method, *route, chooser, &mut moment.clone())
+            .map(|attempt| attempt.id)
+    });
+    let attempt = match begun.await {
+        Ok(attempt) => attempt,
         // Ended, paid or tried too often meanwhile: the page says which.
-        Err(FlowError::Refused(_)) => return see_other(&token, ""),
+        Err(FlowError::Refused(_)) => return wish.back_to(token, ""),
         Err(error) => return trouble(page, &error),
-    }
+    };
     let ready = async {
-        while preparing(&gateway, scope, id).await {
+        while preparing(gateway, scope, id).await {
             watch.changed().await;
         }
     };
     // Not ready in time is no error: the page shows that it is being prepared, and goes on looking.
     drop(tokio::time::timeout(CHANNEL_WAIT.to_std(), ready).await);
-    see_other(&token, "?go=1")
+    let mut response = wish.back_to(token, "go=1");
+    drop(response.add_cookie(&begun_cookie(gateway, attempt, format!("/c/{token}"))));
+    response
 }
 
 /// The channel has not answered the current attempt.
@@ -205,7 +284,7 @@ async fn preparing(gateway: &Gateway, scope: Scope, id: PaymentId) -> bool {
 /// The customer gives up. The channel is told; the page shows what really happened.
 async fn cancel(request: HttpRequest, gateway: web::Data<Gateway>, token: web::Path<String>) -> HttpResponse {
     let page = Page::read(&request, gateway.env.now());
-    let Some((scope, id)) = gateway.read_checkout_token(&token) else { return lost(page, Lost::NoSuchLink) };
+    let Some((scope, id)) = gateway.read_checkout_token(&token) else { return lost_page(page, Lost::NoSuchLink) };
     let moment = Moment::new(&gateway.env);
     let ended = gateway
         .store
@@ -214,7 +293,7 @@ async fn cancel(request: HttpRequest, gateway: web::Data<Gateway>, token: web::P
         })
         .await;
     match ended {
-        Ok(()) | Err(FlowError::Refused(_)) => see_other(&token, ""),
+        Ok(()) | Err(FlowError::Refused(_)) => Visitor::of(&request).wish.back_to(&token, ""),
         Err(error) => trouble(page, &error),
     }
 }
@@ -223,10 +302,10 @@ async fn cancel(request: HttpRequest, gateway: web::Data<Gateway>, token: web::P
 /// page shows what is stored.
 async fn come_back(request: HttpRequest, gateway: web::Data<Gateway>, token: web::Path<String>) -> HttpResponse {
     let page = Page::read(&request, gateway.env.now());
-    let Some((scope, id)) = gateway.read_checkout_token(&token) else { return lost(page, Lost::NoSuchLink) };
+    let Some((scope, id)) = gateway.read_checkout_token(&token) else { return lost_page(page, Lost::NoSuchLink) };
     let moment = Moment::new(&gateway.env);
     match gateway.store.write(move |tx| ask_unless_just_asked(tx, scope, id, moment)).await {
-        Ok(()) | Err(FlowError::Refused(_)) => see_other(&token, "?returned=1"),
+        Ok(()) | Err(FlowError::Refused(_)) => Visitor::of(&request).wish.back_to(&token, "returned=1"),
         Err(error) => trouble(page, &error),
     }
 }
@@ -261,16 +340,16 @@ pub(super) struct Status {
 }
 
 impl Status {
-    pub async fn read(gateway: &Gateway, token: &str, device: Device, wish: Wish) -> Result<Option<Status>, FlowError> {
+    pub async fn read(gateway: &Gateway, token: &str, visitor: &Visitor) -> Result<Option<Status>, FlowError> {
         let Some(seen) = see(gateway, token).await? else { return Ok(None) };
-        let stage = seen.stage(gateway, device, wish, gateway.env.now());
+        let stage = seen.stage(gateway, visitor, gateway.env.now());
         let mark = seen.mark(&stage);
         Ok(Some(Status { mark, status: seen.payment.state.code(), done: !stage.is_waiting() }))
     }
 }
 
 async fn status(request: HttpRequest, gateway: web::Data<Gateway>, token: web::Path<String>) -> HttpResponse {
-    match Status::read(&gateway, &token, device_of(&request), wish_of(&request)).await {
+    match Status::read(&gateway, &token, &Visitor::of(&request)).await {
         Ok(Some(status)) => HttpResponse::Ok().json(status),
         Ok(None) => HttpResponse::NotFound().finish(),
         Err(error) => {
@@ -280,11 +359,7 @@ async fn status(request: HttpRequest, gateway: web::Data<Gateway>, token: web::P
     }
 }
 
-fn see_other(token: &str, query: &str) -> HttpResponse {
-    HttpResponse::SeeOther().insert_header((header::LOCATION, format!("/c/{token}{query}"))).finish()
-}
-
-fn lost(page: Page, lost: Lost) -> HttpResponse {
+pub(super) fn lost_page(page: Page, lost: Lost) -> HttpResponse {
     let status = match lost {
         Lost::NoSuchLink => StatusCode::NOT_FOUND,
         Lost::Busy => StatusCode::SERVICE_UNAVAILABLE,
@@ -297,13 +372,13 @@ fn lost(page: Page, lost: Lost) -> HttpResponse {
     response
 }
 
-fn trouble(page: Page, error: &FlowError) -> HttpResponse {
+pub(super) fn trouble(page: Page, error: &FlowError) -> HttpResponse {
     match error {
-        FlowError::Refused(_) => lost(page, Lost::NoSuchLink),
-        FlowError::Store(StoreError::Busy) => lost(page, Lost::Busy),
+        FlowError::Refused(_) => lost_page(page, Lost::NoSuchLink),
+        FlowError::Store(StoreError::Busy) => lost_page(page, Lost::Busy),
         FlowError::Store(_) | FlowError::Books(_) => {
             tracing::error!("the cashier could not answer: {error}");
-            lost(page, Lost::Broken)
+            lost_page(page, Lost::Broken)
         }
     }
 }

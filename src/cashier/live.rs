@@ -8,9 +8,8 @@ use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::device::Device;
-use super::handlers::{Status, device_of, wish_of};
-use super::stage::Wish;
+use super::handlers::Status;
+use super::visitor::Visitor;
 use crate::domain::ids::PaymentId;
 use crate::domain::time::Duration;
 use crate::flows::gateway::Gateway;
@@ -55,8 +54,7 @@ pub(super) async fn events(
         gateway: gateway.get_ref().clone(),
         token: token.into_inner(),
         payment: id,
-        device: device_of(&request),
-        wish: wish_of(&request),
+        visitor: Visitor::of(&request),
         sender,
         _place: place,
     };
@@ -88,8 +86,7 @@ struct Watcher {
     gateway: Gateway,
     token: String,
     payment: PaymentId,
-    device: Device,
-    wish: Wish,
+    visitor: Visitor,
     sender: mpsc::Sender<Result<Bytes, Infallible>>,
     _place: OwnedSemaphorePermit,
 }
@@ -101,7 +98,7 @@ impl Watcher {
         let mut next = format!("retry: {RETRY_MS}\n");
         loop {
             // An error ends the stream: the browser comes again, and falls back to asking.
-            let Ok(Some(status)) = Status::read(&self.gateway, &self.token, self.device, self.wish).await else {
+            let Ok(Some(status)) = Status::read(&self.gateway, &self.token, &self.visitor).await else {
                 return;
             };
             if status.mark == told {

@@ -2,10 +2,12 @@
 
 use askama::Template;
 
+use super::device::Device;
 use super::stage::{Note, Stage, is_web_address};
 use super::wallet::Wallet;
 use crate::domain::ids::Mode;
 use crate::domain::merchant::Merchant;
+use crate::domain::method::Brand;
 use crate::domain::money::Money;
 use crate::domain::payment::Payment;
 use crate::domain::time::Timestamp;
@@ -29,10 +31,23 @@ pub(super) struct CashierPage {
     qr: Option<QrCode>,
     /// The simulated phone, in test mode.
     test_phone: Option<String>,
-    /// The page is on a phone, which cannot scan itself.
-    phone: bool,
+    /// The wallets that one code serves, and that code.
+    served: Vec<Wallet>,
+    one_for_all: Option<QrCode>,
+    extras: Extras,
     /// Changes whenever the page would look different.
     mark: String,
+}
+
+/// What else the page has to know about where it is shown.
+pub(super) struct Extras {
+    pub device: Device,
+    /// The page's whole address, as a code shows it.
+    pub address: String,
+    /// Phones can open that address.
+    pub reachable: bool,
+    /// Plays WeChat's own sheet in test mode.
+    pub stand_in: Option<String>,
 }
 
 /// What is paid, and to whom.
@@ -51,6 +66,8 @@ pub(super) struct Links {
     here: String,
     /// The query that live status repeats, so that it describes the very page that asks.
     query: String,
+    /// What forms add to their address, so that it stays.
+    kept: String,
     /// After success.
     shop: Option<String>,
     /// Without success.
@@ -82,22 +99,25 @@ impl Bill {
 }
 
 impl Links {
-    pub fn of(here: String, query: String, payment: &Payment) -> Links {
+    pub fn of(here: String, query: String, kept: String, payment: &Payment) -> Links {
         let web = |address: &Option<String>| address.clone().filter(|address| is_web_address(address));
         let shop = web(&payment.return_url);
         let back = web(&payment.cancel_url).or_else(|| shop.clone());
-        Links { here, query, shop, back, can_change: payment.method.is_none() }
+        Links { here, query, kept, shop, back, can_change: payment.method.is_none() }
     }
 }
 
 impl CashierPage {
-    pub fn new(page: Page, bill: Bill, links: Links, stage: Stage, phone: bool, mark: String) -> CashierPage {
+    pub fn new(page: Page, bill: Bill, links: Links, stage: Stage, extras: Extras, mark: String) -> CashierPage {
         let lang = page.lang;
         let wallet = match &stage {
             Stage::Preparing { method, .. }
+            | Stage::Begin { method, .. }
+            | Stage::Elsewhere { method, .. }
             | Stage::Scan { method, .. }
             | Stage::Leave { method, .. }
             | Stage::Post { method, .. }
+            | Stage::Bridge { method, .. }
             | Stage::InApp { method }
             | Stage::Paid { method: Some(method), .. } => Some(Wallet::of(*method, lang)),
             Stage::Choose { .. }
@@ -120,7 +140,53 @@ impl CashierPage {
             qr = QrCode::draw(data, label).inspect_err(|why| tracing::error!("no code to show: {why}")).ok();
             test_phone = Some(data.clone()).filter(|data| bill.test && is_web_address(data));
         }
-        CashierPage { page, bill, links, stage, wallet, rows, qr, test_phone, phone, mark }
+        let mut served = Vec::new();
+        let mut one_for_all = None;
+        if let Stage::Choose { scanners: brands, .. } | Stage::Elsewhere { scanners: brands, .. } = &stage
+            && !brands.is_empty()
+        {
+            served.extend(brands.iter().map(|brand| Wallet::of_brand(*brand, lang)));
+            let label = lang.t("用手机扫码付款", "Scan with your phone to pay");
+            one_for_all = QrCode::draw(&extras.address, label).ok();
+        }
+        CashierPage { page, bill, links, stage, wallet, rows, qr, test_phone, served, one_for_all, extras, mark }
+    }
+
+    /// The wallets of the one code in a row: "A, B or C".
+    fn served_names(&self) -> String {
+        let names: Vec<&str> = self.served.iter().map(|wallet| wallet.name).collect();
+        match (self.page.zh(), names.split_last()) {
+            (true, _) => names.join("、"),
+            (false, Some((last, others))) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+            (false, _) => names.join(""),
+        }
+    }
+
+    /// WeChat on a phone reads a code in the page that is pressed long.
+    fn reads_pressed_codes(&self) -> bool {
+        let wechat = Some(Brand::WeChat);
+        let shows = matches!(&self.stage, Stage::Scan { method, .. } if Some(method.brand()) == wechat);
+        shows && self.extras.device.phone && self.extras.device.inside == wechat
+    }
+
+    /// Devices to try the page on, in test mode.
+    fn pretended(&self) -> Vec<(&'static str, &'static str)> {
+        let t = |zh, en| self.page.lang.t(zh, en);
+        let name = |word| match word {
+            "wechat" => t("微信", "WeChat"),
+            "alipay" => t("支付宝", "Alipay"),
+            "unionpay" => t("云闪付", "UnionPay"),
+            _ => t("手机浏览器", "A phone's browser"),
+        };
+        Device::PRETENDED.into_iter().map(|word| (word, name(word))).collect()
+    }
+
+    /// One parameter of WeChat's sheet.
+    fn param(&self, name: &str) -> &str {
+        match &self.stage {
+            Stage::Bridge { params, .. } => params.get(name).map_or("", String::as_str),
+            _ => "",
+        }
     }
 
     /// Name of the wallet in a sentence.
@@ -132,10 +198,13 @@ impl CashierPage {
     fn can_cancel(&self) -> bool {
         match self.stage {
             Stage::Choose { .. }
+            | Stage::Begin { .. }
+            | Stage::Elsewhere { .. }
             | Stage::Preparing { .. }
             | Stage::Scan { .. }
             | Stage::Leave { .. }
             | Stage::Post { .. }
+            | Stage::Bridge { .. }
             | Stage::InApp { .. } => true,
             Stage::Ending { .. }
             | Stage::Held
@@ -149,7 +218,7 @@ impl CashierPage {
 
     /// The wallet was opened or a code shown, so the money may be on its way.
     fn may_have_paid(&self) -> bool {
-        self.can_cancel() && !matches!(self.stage, Stage::Choose { .. } | Stage::Preparing { .. })
+        self.can_cancel() && !matches!(self.stage, Stage::Choose { .. } | Stage::Begin { .. } | Stage::Preparing { .. })
     }
 
     /// Another way to pay can be chosen.
@@ -192,6 +261,10 @@ pub(super) enum Lost {
 }
 
 /// Where this face's form leads, when that is not to us.
-pub(super) fn form_target(stage: &Stage) -> Option<&str> {
-    if let Stage::Post { url, .. } = stage { Some(url) } else { None }
+pub(super) fn form_target<'a>(stage: &'a Stage, extras: &'a Extras) -> Option<&'a str> {
+    match stage {
+        Stage::Post { url, .. } => Some(url),
+        Stage::Bridge { .. } => extras.stand_in.as_deref(),
+        _ => None,
+    }
 }

@@ -19,6 +19,18 @@ pub struct Wallet {
 }
 
 impl Wallet {
+    /// The wallet itself, whatever the way.
+    pub fn of_brand(brand: Brand, lang: Lang) -> Wallet {
+        Self::of(
+            match brand {
+                Brand::WeChat => Method::WechatNative,
+                Brand::Alipay => Method::AlipayQr,
+                Brand::UnionPay => Method::UnionpayQr,
+            },
+            lang,
+        )
+    }
+
     pub fn of(method: Method, lang: Lang) -> Wallet {
         let brand = method.brand();
         let (class, glyph) = match brand {
@@ -38,6 +50,7 @@ impl Wallet {
             (Flow::Redirect, Brand::WeChat) => lang.t("打开微信付款", "Opens WeChat"),
             (Flow::Redirect, Brand::Alipay) => lang.t("打开支付宝付款", "Opens Alipay"),
             (Flow::Redirect, Brand::UnionPay) => lang.t("用银行卡在银联页面付款", "Pay by bank card at UnionPay"),
+            (Flow::JsApi, Brand::WeChat) => lang.t("在微信里直接付款", "Pay here in WeChat"),
             (Flow::App | Flow::JsApi, _) => lang.t("在应用里付款", "Pay in the app"),
             (Flow::BarCode, _) => lang.t("出示付款码", "Show your payment code"),
         };

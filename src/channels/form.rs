@@ -115,6 +115,15 @@ const WECHAT_PAY: &[Field] = &[
         Text::new("在微信里的网页收款时需要。", "For pages inside WeChat."),
     ),
     optional(
+        "official_account_secret",
+        Shape::Secret,
+        Text::new("公众号 AppSecret", "Official account app secret"),
+        Text::new(
+            "填了，顾客用微信打开收银台就能直接付款。公众平台 → 设置与开发 → 基本配置；还要把本收银台的域名加进公众号的“网页授权域名”，把 收银台地址/c/ 加进商户平台的“JSAPI 支付授权目录”，把本机 IP 加进公众号的 IP 白名单。",
+            "With it customers pay at once when the cashier is opened in WeChat. Official accounts platform → settings → basic configuration. Also add this cashier's domain to the account's web authorization domains, ADDRESS/c/ to the merchant platform's JSAPI directories, and this server's IP to the account's allow-list.",
+        ),
+    ),
+    optional(
         "mini_program_app_id",
         Shape::Line,
         Text::new("小程序 AppID", "Mini program app id"),
@@ -280,6 +289,7 @@ pub fn check(
                 mch_id: text("mch_id"),
                 app_id: text("app_id"),
                 official_account_app_id: text("official_account_app_id"),
+                official_account_secret: text("official_account_secret"),
                 mini_program_app_id: text("mini_program_app_id"),
                 app_app_id: text("app_app_id"),
                 merchant_key: text("merchant_key"),
@@ -409,6 +419,9 @@ pub fn facts(kind: ChannelKind, credentials: &Secret) -> Vec<Fact> {
             };
             facts.push(plain(Text::new("商户号", "Merchant number"), record.mch_id));
             facts.push(plain(Text::new("AppID", "App id"), record.app_ids.default));
+            if let Some(app_id) = record.app_ids.official_account.filter(|_| record.official_account_secret.is_some()) {
+                facts.push(plain(Text::new("微信内直接付款", "Pays inside WeChat"), app_id));
+            }
             facts.extend(key_fact(KEY, &record.merchant_key));
             let label = Text::new("商户证书", "Merchant certificate");
             let certificate = record.merchant_certificate.as_deref();

@@ -46,6 +46,9 @@ pub trait Channel: Send + Sync {
     /// Reads a message that the provider sent by itself, after checking its signature over the raw bytes.
     fn read_notification(&self, message: &Inbound<'_>, now: Timestamp) -> Result<VerifiedNotification, ChannelError>;
 
+    /// How a customer's browser is asked who it belongs to, where the account can: for orders that name their payer.
+    fn introduction(&self) -> Option<&dyn Introduction>;
+
     /// What an account has to fetch now and then: keys that the provider replaces by itself. `None`: nothing.
     fn upkeep(&self, sealing: &Sealing) -> Option<OutgoingRequest>;
 
@@ -74,6 +77,23 @@ pub trait Channel: Send + Sync {
 
     /// What the provider wants to hear: that the message is safely stored, or that it should come again.
     fn acknowledge(&self, stored: bool) -> Acknowledgement;
+}
+
+/// Finding out who a customer is towards the merchant (openid): the browser goes to the provider, comes back with a code,
+/// and the code is exchanged.
+pub trait Introduction {
+    /// Where the browser goes; it comes back to `return_to` with `code` and `state` in the address. `state` is letters and
+    /// digits, 128 at most.
+    fn address(&self, return_to: &str, state: &str) -> String;
+
+    /// Exchanges the code that the browser brought.
+    fn request(&self, code: &str) -> Result<OutgoingRequest, ChannelError>;
+
+    /// The customer's name towards the merchant.
+    fn read(&self, response: &OutgoingResponse) -> Result<String, ChannelError>;
+
+    /// A page that plays the wallet for those who have none: simulators have one.
+    fn stand_in(&self) -> Option<String>;
 }
 
 /// What a provider accepts, as data, so that callers see it before they ask.

@@ -40,10 +40,13 @@ fn open(
         // Play money never pays a live order, whatever is stored.
         (ChannelKind::TestWallet, Mode::Live) => Err(ChannelError::Unsupported),
         (ChannelKind::WechatPay, Mode::Test) => {
-            let simulator = format!("{own_url}{}", wechatpay::SIMULATOR_PATH);
-            wechatpay::open(credentials, base_url.unwrap_or(&simulator))
+            let [simulator, front] = [own_url, public_url].map(|url| format!("{url}{}", wechatpay::SIMULATOR_PATH));
+            let [own, public] = [&simulator, &front].map(|url| base_url.unwrap_or(url));
+            wechatpay::open(credentials, wechatpay::Hosts::simulated(own, public))
         }
-        (ChannelKind::WechatPay, Mode::Live) => wechatpay::open(credentials, base_url.unwrap_or(wechatpay::HOST)),
+        (ChannelKind::WechatPay, Mode::Live) => {
+            wechatpay::open(credentials, base_url.map_or_else(wechatpay::Hosts::real, wechatpay::Hosts::at))
+        }
         (ChannelKind::Alipay, mode) => alipay::open(credentials, mode, base_url, own_url),
     }
 }
@@ -172,6 +175,19 @@ impl Registry {
     /// Draws one of the active accounts that take this amount by this method, by their weights. Those that kept failing
     /// rest meanwhile, unless there is no other. `lot` is random.
     pub fn choose(&self, scope: Scope, method: Method, amount: Money, now: Timestamp, lot: u32) -> Option<Route> {
+        self.choose_where(scope, method, amount, now, lot, |_| true)
+    }
+
+    /// The same among those accounts that `can` do what else is needed.
+    pub fn choose_where(
+        &self,
+        scope: Scope,
+        method: Method,
+        amount: Money,
+        now: Timestamp,
+        lot: u32,
+        can: impl Fn(&OpenAccount) -> bool,
+    ) -> Option<Route> {
         let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
         let fits = |open: &&Arc<OpenAccount>| {
             let account = &open.account;
@@ -179,6 +195,7 @@ impl Registry {
                 && account.active
                 && account.share.takes(amount.minor())
                 && terms_for(open, method, Some(amount)).is_some()
+                && can(open)
         };
         let fitting: Vec<&ChannelAccount> = accounts.values().filter(fits).map(|open| &open.account).collect();
         let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);

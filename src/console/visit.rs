@@ -1,7 +1,7 @@
 //! From a request to the person and the page: everything that has to be true before a page runs is checked here, once.
 
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::pin::Pin;
 
 use actix_web::http::{Method, StatusCode, header};
@@ -21,11 +21,11 @@ use crate::audit::{Action, Actor, Detail, INSTALLATION};
 use crate::domain::ids::{MerchantId, RequestId, Scope};
 use crate::domain::merchant::Merchant;
 use crate::domain::time::Timestamp;
-use crate::env::client_address::{client_address, rate_network};
+use crate::env::client_address::rate_network;
 use crate::flows::{FlowError, Refusal};
 use crate::store::tables::{CASES_OPEN, ENDPOINTS_FAILING, MERCHANTS, PROPOSALS_WAITING};
 use crate::store::{Order, Read, Span, StoreError};
-use crate::web::{COUNT_MAX, Counts, ErrorPage, Frame, MerchantChoice, Page, Room, Trouble};
+use crate::web::{COUNT_MAX, Counts, ErrorPage, Frame, MerchantChoice, Page, Room, Trouble, client_of};
 
 /// Characters of the place to return to after a login.
 const NEXT_CHARS_MAX: usize = 500;
@@ -157,11 +157,7 @@ impl Visit {
             Fields::default()
         };
         let header_text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-        let forwarded: Vec<&str> =
-            request.headers().get_all("x-forwarded-for").map(|value| value.to_str().unwrap_or("")).collect();
-        // Without a peer (a test that calls the service directly) nobody is known.
-        let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-        let ip = client_address(peer, forwarded.into_iter(), &console.0.trusted_proxies);
+        let ip = client_of(&request, &console.0.trusted_proxies);
         let device = device_of(header_text(header::USER_AGENT).unwrap_or(""));
         let token = request.cookie(console.cookie_kind().name()).and_then(|cookie| Token::parse(cookie.value()));
         let token = token.unwrap_or_else(|| Token::generate(console.env().entropy.as_ref()));

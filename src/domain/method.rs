@@ -4,12 +4,24 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::time::Duration;
+
 /// Whose wallet or network moves the money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Brand {
     WeChat,
     Alipay,
     UnionPay,
+}
+
+impl Flow {
+    /// The customer brings something along that the channel is told once: the digits of a code, or a name in the wallet.
+    pub const fn takes_something_along(self) -> bool {
+        match self {
+            Flow::BarCode | Flow::JsApi => true,
+            Flow::QrCode | Flow::Redirect | Flow::App => false,
+        }
+    }
 }
 
 impl Brand {
@@ -87,9 +99,19 @@ methods! {
     UnionpayQr "unionpay_qr" UnionPay QrCode "云闪付扫码" "UnionPay QR";
     UnionpayApp "unionpay_app" UnionPay App "云闪付 App" "UnionPay in app";
     UnionpayBarcode "unionpay_barcode" UnionPay BarCode "云闪付付款码" "UnionPay payment code";
+    AlipayMini "alipay_mini" Alipay JsApi "支付宝小程序" "Alipay mini program";
+    UnionpayWap "unionpay_wap" UnionPay Redirect "银联手机网页" "UnionPay mobile web";
 }
 
+/// How long the page of an H5 payment can be opened. Source: WeChat Pay API v3, "H5下单", h5_url.
+const H5_OPENS: Duration = Duration::from_minutes(5);
+
 impl Method {
+    /// How long what the customer was given for it can be used, where that is shorter than the order lives.
+    pub fn opens_for(self) -> Option<Duration> {
+        (self == Method::WechatH5).then_some(H5_OPENS)
+    }
+
     pub fn parse(code: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|m| m.code() == code)
     }

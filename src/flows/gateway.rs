@@ -22,6 +22,9 @@ use crate::store::{Read, Store, StoreError};
 /// Bytes of the code that proves that a link was made here.
 const TOKEN_CODE_BYTES: usize = 9;
 
+/// Bytes of a code over something that a browser keeps for us.
+const SEAL_BYTES: usize = 16;
+
 /// Makes the JSON that a callback carries. It is the API's own object, so the API brings the function.
 pub type RenderEvent = Arc<dyn Fn(&Gateway, Scope, &Event) -> Vec<u8> + Send + Sync>;
 
@@ -160,6 +163,18 @@ impl Gateway {
         };
         let merchant = MerchantId::from_bytes(named[16..32].try_into().ok()?);
         Some((Scope { merchant, mode }, PaymentId::from_bytes(named[..16].try_into().ok()?)))
+    }
+
+    /// A code, of letters and digits, over something that is given to a browser and comes back from it. `purpose` keeps the
+    /// uses apart.
+    pub fn seal(&self, purpose: &str, about: &[u8]) -> String {
+        let code = hmac::sign(&self.link_key, &[purpose.as_bytes(), &[0], about].concat());
+        data_encoding::HEXLOWER.encode(&code.as_ref()[..SEAL_BYTES])
+    }
+
+    /// Whether [`Self::seal`] made this code.
+    pub fn sealed(&self, purpose: &str, about: &[u8], code: &str) -> bool {
+        bool::from(subtle::ConstantTimeEq::ct_eq(code.as_bytes(), self.seal(purpose, about).as_bytes()))
     }
 
     pub fn checkout_url(&self, scope: Scope, payment: PaymentId) -> String {

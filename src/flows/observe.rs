@@ -119,7 +119,7 @@ pub fn observe(
     };
     if let Some(state) = before.next(event) {
         attempt.state = state;
-        if attempt.method.flow() == Flow::BarCode {
+        if attempt.method.flow().takes_something_along() {
             tx.delete(&SHOWN_CODES, &(scope, id))?;
         }
         // The ladder begins when the code is shown.
@@ -254,7 +254,7 @@ fn paid(
     source: Source,
     moment: &mut Moment,
 ) -> Result<(), FlowError> {
-    if attempt.state == AttemptState::Created && attempt.method.flow() == Flow::BarCode {
+    if attempt.state == AttemptState::Created && attempt.method.flow().takes_something_along() {
         tx.delete(&SHOWN_CODES, &(scope, attempt.id))?;
     }
     attempt.state = AttemptState::Paid;

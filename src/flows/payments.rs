@@ -1,6 +1,7 @@
 //! A payment from its creation to its end without money: create, choose a method, change, cancel, expire.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::effect::{Effect, Lane, schedule, unschedule};
 use super::record::{self, count, day_of, emit_payment, save_attempt, save_payment};
@@ -118,6 +119,15 @@ pub fn create(
     Ok(Created::New(payment))
 }
 
+/// Who chose a way to pay, as far as the way asks for it.
+#[derive(Clone, Default)]
+pub struct Chooser {
+    /// Where the customer's browser is seen to be.
+    pub ip: Option<IpAddr>,
+    /// Who a wallet said that the customer is: told to the channel with this attempt and kept no longer.
+    pub openid: Option<String>,
+}
+
 /// Starts an attempt with a method, or answers the live one that has it already. Another live attempt is closed: the
 /// customer changed the wallet.
 pub fn choose_method(
@@ -126,6 +136,20 @@ pub fn choose_method(
     id: PaymentId,
     method: Method,
     route: Route,
+    moment: &mut Moment,
+) -> Result<Attempt, FlowError> {
+    choose_method_as(tx, scope, id, method, route, &Chooser::default(), moment)
+}
+
+/// The same for somebody who is known. A name in the wallet always starts an attempt of its own: the live one may be
+/// another person's.
+pub fn choose_method_as(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    id: PaymentId,
+    method: Method,
+    route: Route,
+    chooser: &Chooser,
     moment: &mut Moment,
 ) -> Result<Attempt, FlowError> {
     let mut payment = record::payment(tx, scope, id)?;
@@ -137,11 +161,20 @@ pub fn choose_method(
     }
     if let Some(current) = payment.current {
         let attempt = record::attempt(tx, scope, current)?;
-        if attempt.method == method && attempt.state.is_live() && matches!(attempt.step, Step::Create | Step::Ask) {
+        let opens = method.opens_for().is_none_or(|life| moment.now < attempt.created_at.plus(life));
+        let same = attempt.method == method && chooser.openid.is_none() && opens;
+        if same && attempt.state.is_live() && matches!(attempt.step, Step::Create | Step::Ask) {
             return Ok(attempt);
         }
     }
-    start_attempt(tx, scope, &mut payment, method, route, moment)
+    if let Some(ip) = chooser.ip {
+        payment.customer.ip = Some(ip);
+    }
+    let attempt = start_attempt(tx, scope, &mut payment, method, route, moment)?;
+    if let Some(openid) = chooser.openid.as_ref().filter(|_| method.flow() == Flow::JsApi) {
+        tx.put(&SHOWN_CODES, &(scope, attempt.id), openid)?;
+    }
+    Ok(attempt)
 }
 
 fn start_attempt(

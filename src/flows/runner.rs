@@ -23,6 +23,7 @@ use crate::channels::{
 use crate::domain::follow::{RefundStep, Step};
 use crate::domain::ids::{AttemptId, Mode, RefundId, Scope};
 use crate::domain::merchant::ChannelKind;
+use crate::domain::method::Flow;
 use crate::domain::payment::{Attempt, Payment};
 use crate::domain::refund::Refund;
 use crate::domain::time::{Duration, Timestamp};
@@ -467,11 +468,11 @@ fn planned_later(tx: &impl Read, now: Timestamp) -> Result<Vec<Effect>, StoreErr
 /// Asks or tells the channel what the attempt's step calls for, and commits the answer.
 async fn follow_attempt(gateway: &Gateway, scope: Scope, id: AttemptId, at: Timestamp) -> Result<(), FlowError> {
     // On this thread, here and below: a few point reads are shorter than handing over to another.
-    let (attempt, payment, shown_code) = gateway.store.read_blocking(|tx| {
+    let (attempt, payment, brought) = gateway.store.read_blocking(|tx| {
         let attempt = record::attempt(tx, scope, id)?;
         let payment = record::payment(tx, scope, attempt.payment)?;
-        let shown_code = tx.get(&SHOWN_CODES, &(scope, id))?;
-        Ok::<_, FlowError>((attempt, payment, shown_code))
+        let brought = tx.get(&SHOWN_CODES, &(scope, id))?;
+        Ok::<_, FlowError>((attempt, payment, brought))
     })?;
     if attempt.follow_up != Some(at) {
         let lane = Lane::account(attempt.account);
@@ -480,7 +481,7 @@ async fn follow_attempt(gateway: &Gateway, scope: Scope, id: AttemptId, at: Time
     }
     let account = gateway.channels.get(attempt.account);
     let observation = match &account {
-        Some(open) => call(gateway, open, &attempt_order(gateway, scope, &attempt, &payment, shown_code)).await,
+        Some(open) => call(gateway, open, &attempt_order(gateway, scope, &attempt, &payment, brought)).await,
         None => Observation::Unknown { detail: "the channel account cannot be used".to_owned() },
     };
     let kind = account.map_or(ChannelKind::TestWallet, |open| open.account.kind);
@@ -516,8 +517,13 @@ fn attempt_order(
     scope: Scope,
     attempt: &Attempt,
     payment: &Payment,
-    shown_code: Option<String>,
+    brought: Option<String>,
 ) -> ChannelOrder {
+    let (auth_code, openid) = match attempt.method.flow() {
+        Flow::JsApi => (None, brought.or_else(|| payment.customer.openid.clone())),
+        Flow::BarCode => (brought, None),
+        Flow::QrCode | Flow::Redirect | Flow::App => (None, None),
+    };
     match attempt.step {
         Step::Create => ChannelOrder::Create(CreateOrder {
             attempt: attempt.id,
@@ -530,8 +536,8 @@ fn attempt_order(
             // Through the cashier, which asks the channel: coming back from a wallet proves nothing.
             return_url: format!("{}/return", gateway.checkout_url(scope, payment.id)),
             customer_ip: payment.customer.ip,
-            openid: payment.customer.openid.clone(),
-            auth_code: shown_code,
+            openid,
+            auth_code,
         }),
         Step::Ask | Step::AskBeforeClose | Step::AskAfterClose | Step::AskLate | Step::Hold => {
             ChannelOrder::Query(order_ref(attempt))

@@ -50,7 +50,8 @@ pub const PAYMENT_BY_ORDER: Table<(Scope, String), PaymentId> = Table::new("paym
 pub const PAYMENTS_BY_STATE: Table<(Scope, u8, PaymentId), Unit> = Table::new("payments_by_state", 1);
 pub const PAYMENT_BY_TRANSACTION: Table<(Scope, String), PaymentId> = Table::new("payment_by_transaction", 1);
 pub const ATTEMPTS: Table<(Scope, AttemptId), Attempt> = Table::new("attempts", 1);
-/// Codes that customers showed (付款码), until the channel has heard of them: good for one charge and about a minute.
+/// What customers brought along for one attempt, until the channel has heard of it: the digits of a code that was shown
+/// (付款码), or who a wallet said they are (openid).
 pub const SHOWN_CODES: Table<(Scope, AttemptId), String> = Table::new("shown_codes", 1);
 /// The number counts the payment's rows from 0; each holds `LINES_PER_ROW` lines but the last.
 pub const TIMELINE: Table<(Scope, PaymentId, u32), Lines> = Table::new("timeline", 2);

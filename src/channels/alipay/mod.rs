@@ -1,7 +1,6 @@
 //! Adapter for Alipay (支付宝), version 2 of its gateway, for merchants with a contract of their own.
 //!
-//! QR code, web page, phone page, app and payment code; queries, closing, reversal, refunds, bills. Not here: mini
-//! programs (`alipay.trade.create`), because there is no payment method for them yet.
+//! QR code, web page, phone page, app, mini program and payment code; queries, closing, reversal, refunds, bills.
 
 mod answer;
 mod bill;
@@ -26,8 +25,8 @@ use self::credentials::Credentials;
 use self::keys::Keys;
 use super::statement::{Promise, StatementAnswer, StatementError, StatementId, StatementKind, StatementLine, Totals};
 use super::{
-    Acknowledgement, Channel, ChannelError, Inbound, MethodTerms, Observation, Order, Prepared, Sealing, Terms,
-    VerifiedNotification,
+    Acknowledgement, Channel, ChannelError, Inbound, Introduction, MethodTerms, Observation, Order, Prepared, Sealing,
+    Terms, VerifiedNotification,
 };
 use crate::crypto::Secret;
 use crate::domain::ids::Mode;
@@ -42,8 +41,14 @@ pub const GATEWAY: &str = "https://openapi.alipay.com/gateway.do";
 /// Behind the address of a server that simulates the provider.
 const SIMULATOR_PATH: &str = "/sim/alipay/gateway.do";
 
-pub const METHODS: [Method; 5] =
-    [Method::AlipayQr, Method::AlipayPage, Method::AlipayWap, Method::AlipayApp, Method::AlipayBarcode];
+pub const METHODS: [Method; 6] = [
+    Method::AlipayQr,
+    Method::AlipayPage,
+    Method::AlipayWap,
+    Method::AlipayApp,
+    Method::AlipayMini,
+    Method::AlipayBarcode,
+];
 
 /// One contract with Alipay.
 pub struct Alipay {
@@ -128,6 +133,11 @@ impl Channel for Alipay {
 
     fn read_notification(&self, message: &Inbound<'_>, now: Timestamp) -> Result<VerifiedNotification, ChannelError> {
         notification::read(self, message, now)
+    }
+
+    /// The browser is the wallet's own where it matters: its page knows who pays.
+    fn introduction(&self) -> Option<&dyn Introduction> {
+        None
     }
 
     fn upkeep(&self, sealing: &Sealing) -> Option<OutgoingRequest> {

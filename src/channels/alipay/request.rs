@@ -16,6 +16,7 @@ pub const PRECREATE: &str = "alipay.trade.precreate";
 pub const PAGE_PAY: &str = "alipay.trade.page.pay";
 pub const WAP_PAY: &str = "alipay.trade.wap.pay";
 pub const APP_PAY: &str = "alipay.trade.app.pay";
+pub const CREATE: &str = "alipay.trade.create";
 pub const PAY: &str = "alipay.trade.pay";
 pub const QUERY: &str = "alipay.trade.query";
 pub const CLOSE: &str = "alipay.trade.close";
@@ -43,6 +44,13 @@ struct Biz<'a> {
     subject: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     product_code: Option<&'static str>,
+    /// The customer, to whom the trade belongs from the beginning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    buyer_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    buyer_open_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    op_app_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scene: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,6 +76,8 @@ enum Way {
     Page,
     Wap,
     App,
+    /// Mini programs: the trade is made here and paid there.
+    Mini,
     BarCode,
 }
 
@@ -77,6 +87,7 @@ fn way(method: Method) -> Result<Way, ChannelError> {
         Method::AlipayPage => Ok(Way::Page),
         Method::AlipayWap => Ok(Way::Wap),
         Method::AlipayApp => Ok(Way::App),
+        Method::AlipayMini => Ok(Way::Mini),
         Method::AlipayBarcode => Ok(Way::BarCode),
         Method::WechatNative
         | Method::WechatJsapi
@@ -85,6 +96,7 @@ fn way(method: Method) -> Result<Way, ChannelError> {
         | Method::WechatApp
         | Method::WechatBarcode
         | Method::UnionpayGateway
+        | Method::UnionpayWap
         | Method::UnionpayQr
         | Method::UnionpayApp
         | Method::UnionpayBarcode => Err(ChannelError::Unsupported),
@@ -99,6 +111,7 @@ pub(super) fn method_of(order: &Order) -> Result<&'static str, ChannelError> {
             Way::Page => PAGE_PAY,
             Way::Wap => WAP_PAY,
             Way::App => APP_PAY,
+            Way::Mini => CREATE,
             Way::BarCode => PAY,
         },
         Order::Query(_) => QUERY,
@@ -126,13 +139,13 @@ pub(super) fn build(alipay: &Alipay, order: &Order, now: Timestamp) -> Result<Pr
         Order::RedirectRefund(_) => return Err(ChannelError::Unsupported),
     };
     let way = way(create.method)?;
-    let mut params = common(alipay, method, content(create, way)?, now);
+    let mut params = common(alipay, method, content(alipay, create, way)?, now);
     params.insert(
         "notify_url",
         address(&create.notify_url).ok_or_else(|| unfit("the address for notifications is too long"))?,
     );
     Ok(match way {
-        Way::Qr | Way::BarCode => Prepared::Call(post(alipay, params)),
+        Way::Qr | Way::Mini | Way::BarCode => Prepared::Call(post(alipay, params)),
         Way::Page | Way::Wap => {
             // Where the customer comes back to proves nothing, so an address that Alipay would refuse is left out.
             params.insert("return_url", address(&create.return_url).unwrap_or_default());
@@ -205,7 +218,7 @@ fn post(alipay: &Alipay, params: BTreeMap<&'static str, String>) -> OutgoingRequ
     }
 }
 
-fn content(create: &CreateOrder, way: Way) -> Result<Biz<'_>, ChannelError> {
+fn content<'a>(alipay: &'a Alipay, create: &'a CreateOrder, way: Way) -> Result<Biz<'a>, ChannelError> {
     let common = Biz {
         out_trade_no: create.attempt.bare(),
         total_amount: Some(yuan(create.amount)?),
@@ -222,6 +235,15 @@ fn content(create: &CreateOrder, way: Way) -> Result<Biz<'_>, ChannelError> {
             Biz { product_code: Some("QUICK_WAP_WAY"), time_expire, quit_url, ..common }
         }
         Way::App => Biz { product_code: Some("QUICK_MSECURITY_PAY"), time_expire, ..common },
+        Way::Mini => {
+            let buyer = create.openid.as_deref().filter(|id| is_buyer(id));
+            let buyer = buyer.ok_or_else(|| unfit("the customer's openid in the mini program is needed"))?;
+            // Older apps know their customers by number, newer ones by open id.
+            let (buyer_id, buyer_open_id) = if is_user_id(buyer) { (Some(buyer), None) } else { (None, Some(buyer)) };
+            // The mini program that asks for the money is the app of this account.
+            let op_app_id = Some(alipay.record.app_id.as_str());
+            Biz { product_code: Some("JSAPI_PAY"), buyer_id, buyer_open_id, op_app_id, time_expire, ..common }
+        }
         Way::BarCode => {
             let auth_code = create.auth_code.as_deref().filter(|code| is_shown_code(code));
             let auth_code = Some(auth_code.ok_or_else(|| unfit("the code is not one that Alipay shows"))?);
@@ -236,6 +258,16 @@ fn is_shown_code(code: &str) -> bool {
     (16..=24).contains(&code.len())
         && code.bytes().all(|b| b.is_ascii_digit())
         && begins.is_some_and(|begins| (25..=30).contains(&begins))
+}
+
+/// Source: Alipay, `alipay.trade.create`, `buyer_id`: 16 digits that begin with 2088.
+fn is_user_id(text: &str) -> bool {
+    text.len() == 16 && text.starts_with("2088") && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Source: Alipay, `alipay.trade.create`, `buyer_open_id`: 128 characters.
+fn is_buyer(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
 }
 
 fn about_order(about: &OrderRef) -> Biz<'static> {

@@ -1,5 +1,7 @@
 //! What the gateway answers, and what it means in our words.
 
+use std::collections::BTreeMap;
+
 use super::answer::{Answer, BUSINESS, Heard, SUCCESS, WAITING, hear};
 use super::{Alipay, errors, request, wire};
 use crate::channels::errors::{Advice, Concerns, find};
@@ -14,6 +16,8 @@ use crate::env::transport::OutgoingResponse;
 const REFUND_SETTLES: Duration = Duration::from_seconds(10);
 /// Characters of a code's content that are passed on; real ones have about forty.
 const QR_MAX: usize = 1024;
+/// Characters of a trade's number.
+const TRADE_NO_MAX: usize = 64;
 
 pub(super) fn read(
     alipay: &Alipay,
@@ -56,8 +60,15 @@ fn created(create: &CreateOrder, answer: &Answer, now: Timestamp) -> Result<Obse
             let data = usable.then(|| code.to_owned()).ok_or_else(|| malformed("an order without a usable code"))?;
             Ok(Observation::Accepted { next_action: NextAction::QrCode { data } })
         }
+        // Given to the mini program's own sheet. Source: Alipay, `my.tradePay`, tradeNO.
+        Flow::JsApi => {
+            let number = answer.trade_no.clone().filter(|number| !number.is_empty() && number.len() <= TRADE_NO_MAX);
+            let number = number.ok_or_else(|| malformed("an order without a trade number"))?;
+            let params = BTreeMap::from([("tradeNO".to_owned(), number)]);
+            Ok(Observation::Accepted { next_action: NextAction::JsApiParams { params } })
+        }
         // These are carried by the customer's device, and nobody answers us.
-        Flow::Redirect | Flow::App | Flow::JsApi => Err(ChannelError::Unsupported),
+        Flow::Redirect | Flow::App => Err(ChannelError::Unsupported),
     }
 }
 

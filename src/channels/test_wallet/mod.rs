@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use super::statement::{Promise, StatementAnswer, StatementError, StatementId, StatementLine, Totals};
 use super::text::shortened;
 use super::{
-    Acknowledgement, Channel, ChannelError, Inbound, MethodTerms, Observation, Order, Prepared, Sealing, Terms,
-    VerifiedNotification,
+    Acknowledgement, Channel, ChannelError, Inbound, Introduction, MethodTerms, Observation, Order, Prepared, Sealing,
+    Terms, VerifiedNotification,
 };
 use crate::crypto::Secret;
 use crate::domain::merchant::ChannelKind;
@@ -175,6 +175,11 @@ impl Channel for TestWallet {
 
     fn read_notification(&self, message: &Inbound<'_>, now: Timestamp) -> Result<VerifiedNotification, ChannelError> {
         notification::read(self, message, now)
+    }
+
+    /// The wallet's customers have no names.
+    fn introduction(&self) -> Option<&dyn Introduction> {
+        None
     }
 
     /// The wallet's keys stay as they are.

@@ -26,8 +26,8 @@ use self::chain::Trust;
 use self::credentials::{Credentials, is_mer_id, is_term_id};
 use super::statement::{Promise, StatementAnswer, StatementError, StatementId, StatementKind, StatementLine, Totals};
 use super::{
-    Acknowledgement, Channel, ChannelError, Inbound, MethodTerms, Observation, Order, Prepared, Sealing, Terms,
-    VerifiedNotification,
+    Acknowledgement, Channel, ChannelError, Inbound, Introduction, MethodTerms, Observation, Order, Prepared, Sealing,
+    Terms, VerifiedNotification,
 };
 use crate::crypto::rsa::RsaSigner;
 use crate::crypto::{Certificate, Secret};
@@ -43,8 +43,8 @@ pub const PRODUCTION: &str = "https://gateway.95516.com";
 /// Where the simulator answers, below this server's address.
 pub const SIMULATOR_PATH: &str = "/sim/unionpay";
 
-pub const METHODS: [Method; 4] =
-    [Method::UnionpayGateway, Method::UnionpayQr, Method::UnionpayApp, Method::UnionpayBarcode];
+pub const METHODS: [Method; 5] =
+    [Method::UnionpayGateway, Method::UnionpayWap, Method::UnionpayQr, Method::UnionpayApp, Method::UnionpayBarcode];
 
 /// Refunds are guaranteed for 90 days and accepted for about eleven months; UnionPay refuses what is too late for the
 /// card. Source: UnionPay ACP 5.1.0, refund.
@@ -135,6 +135,11 @@ impl Channel for UnionPay {
 
     fn read_notification(&self, message: &Inbound<'_>, now: Timestamp) -> Result<VerifiedNotification, ChannelError> {
         notification::read(self, message, now)
+    }
+
+    /// The card is typed in at UnionPay, which needs no name from us.
+    fn introduction(&self) -> Option<&dyn Introduction> {
+        None
     }
 
     /// UnionPay's certificate travels in its messages, and only a configured root makes it count.

@@ -34,7 +34,7 @@ pub(super) fn build(account: &UnionPay, order: &Order) -> Result<Prepared, Chann
         Order::Create(create) => {
             let fields = consume(account, create)?;
             match create.method {
-                Method::UnionpayGateway => {
+                Method::UnionpayGateway | Method::UnionpayWap => {
                     let fields = account.sealed(fields);
                     let fields = fields.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
                     let url = format!("{}{FRONT_PATH}", account.front_url);
@@ -102,8 +102,9 @@ impl UnionPay {
 /// txnSubType, bizType and channelType of a method; `None` for those of other providers.
 const fn kind(method: Method) -> Option<(&'static str, &'static str, &'static str)> {
     match method {
-        // 07 is the computer. What the customer holds is not known here, and the page fits itself to it.
+        // 07 is the computer, 08 the phone. Source: UnionPay ACP 5.1.0, channelType; WAP 消费.
         Method::UnionpayGateway => Some(("01", "000201", "07")),
+        Method::UnionpayWap => Some(("01", "000201", "08")),
         Method::UnionpayApp => Some(("01", "000201", "08")),
         Method::UnionpayQr => Some(("07", "000000", "08")),
         Method::UnionpayBarcode => Some(("06", "000000", "08")),
@@ -117,6 +118,7 @@ const fn kind(method: Method) -> Option<(&'static str, &'static str, &'static st
         | Method::AlipayPage
         | Method::AlipayWap
         | Method::AlipayApp
+        | Method::AlipayMini
         | Method::AlipayBarcode => None,
     }
 }
@@ -131,7 +133,7 @@ fn consume(account: &UnionPay, create: &CreateOrder) -> Result<Fields, ChannelEr
     fields.put("backUrl", address(&create.notify_url)?);
     fields.put("payTimeout", beijing(create.expires_at));
     match create.method {
-        Method::UnionpayGateway => {
+        Method::UnionpayGateway | Method::UnionpayWap => {
             fields.put("frontUrl", address(&create.return_url)?);
             put_goods(&mut fields, &create.description);
         }

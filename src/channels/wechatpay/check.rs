@@ -19,6 +19,7 @@ pub struct Entered<'a> {
     pub mch_id: &'a str,
     pub app_id: &'a str,
     pub official_account_app_id: &'a str,
+    pub official_account_secret: &'a str,
     pub mini_program_app_id: &'a str,
     pub app_app_id: &'a str,
     /// The content of `apiclient_key.pem`.
@@ -38,6 +39,7 @@ pub enum Field {
     MchId,
     AppId,
     OfficialAccountAppId,
+    OfficialAccountSecret,
     MiniProgramAppId,
     AppAppId,
     MerchantKey,
@@ -56,6 +58,7 @@ impl Field {
             Field::MchId => "mch_id",
             Field::AppId => "app_id",
             Field::OfficialAccountAppId => "official_account_app_id",
+            Field::OfficialAccountSecret => "official_account_secret",
             Field::MiniProgramAppId => "mini_program_app_id",
             Field::AppAppId => "app_app_id",
             Field::MerchantKey => "merchant_key",
@@ -88,6 +91,7 @@ pub fn check(entered: &Entered<'_>, now: Timestamp) -> Result<Credentials, Vec<P
             mini_program: app(entered.mini_program_app_id),
             app: app(entered.app_app_id),
         },
+        official_account_secret: app(entered.official_account_secret),
         merchant_key: entered.merchant_key.trim().to_owned(),
         merchant_serial: serial(entered, now, &mut problems),
         merchant_certificate: app(entered.merchant_certificate),
@@ -98,6 +102,7 @@ pub fn check(entered: &Entered<'_>, now: Timestamp) -> Result<Credentials, Vec<P
         answers: AnswersBy::PlatformCertificate,
     };
     numbers(&credentials, &mut problems);
+    official_account(&credentials, &mut problems);
     merchant_key(&credentials, &mut problems);
     api_v3_keys(&credentials, &mut problems);
     let credentials = with_public_key(credentials, entered, &mut problems);
@@ -144,6 +149,32 @@ fn numbers(credentials: &Credentials, problems: &mut Problems) {
             let zh = "AppID 以 wx 开头，后面是字母和数字，共 18 位。";
             problems.add(field, zh, "An AppID begins with wx, followed by letters and digits, 18 characters in all.");
         }
+    }
+}
+
+/// Letters and digits, 32 today.
+fn is_app_secret(text: &str) -> bool {
+    (16..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+fn official_account(credentials: &Credentials, problems: &mut Problems) {
+    let Some(secret) = &credentials.official_account_secret else { return };
+    if credentials.app_ids.official_account.is_none() {
+        let zh = "填了公众号 AppSecret，也要填它的 AppID。";
+        problems.add(
+            Field::OfficialAccountAppId,
+            zh,
+            "With the official account's AppSecret its app id is needed too.",
+        );
+    }
+    if *secret == credentials.api_v3_key {
+        let zh = "这是 APIv3 密钥。AppSecret 在公众平台“设置与开发 → 基本配置”里。";
+        let en = "This is the APIv3 key. The AppSecret is on the official accounts platform under basic configuration.";
+        problems.add(Field::OfficialAccountSecret, zh, en);
+    } else if !is_app_secret(secret) {
+        let zh = "AppSecret 是 32 位字母和数字，在公众平台“设置与开发 → 基本配置”里。";
+        let en = "An AppSecret has 32 letters and digits; see basic configuration on the official accounts platform.";
+        problems.add(Field::OfficialAccountSecret, zh, en);
     }
 }
 

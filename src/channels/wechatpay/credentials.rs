@@ -30,6 +30,9 @@ pub const ANCHORS_MAX: usize = 16;
 pub struct Credentials {
     pub mch_id: String,
     pub app_ids: AppIds,
+    /// AppSecret of the official account: finds out who a customer inside WeChat is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub official_account_secret: Option<String>,
     /// PEM of the merchant's API key (`apiclient_key.pem`): signs what we send and what customers' devices show.
     pub merchant_key: String,
     /// Serial number of the merchant's API certificate, upper-case hex.
@@ -92,7 +95,9 @@ impl Way {
             | Method::AlipayWap
             | Method::AlipayApp
             | Method::AlipayBarcode
+            | Method::AlipayMini
             | Method::UnionpayGateway
+            | Method::UnionpayWap
             | Method::UnionpayQr
             | Method::UnionpayApp
             | Method::UnionpayBarcode => None,

@@ -8,6 +8,7 @@ pub mod certificates;
 pub mod check;
 pub mod credentials;
 pub mod errors;
+pub mod introduction;
 pub mod notification;
 pub mod request;
 pub mod response;
@@ -22,10 +23,12 @@ use std::sync::Arc;
 
 pub use self::credentials::{AnswersBy, AppIds, Credentials};
 use self::credentials::{Keys, bad};
+pub use self::introduction::Hosts;
+use self::introduction::Introducer;
 use super::statement::{Promise, StatementAnswer, StatementError, StatementId, StatementKind, StatementLine, Totals};
 use super::{
-    Acknowledgement, Channel, ChannelError, Inbound, MethodTerms, Observation, Order, Prepared, Sealing, Terms,
-    VerifiedNotification,
+    Acknowledgement, Channel, ChannelError, Inbound, Introduction, MethodTerms, Observation, Order, Prepared, Sealing,
+    Terms, VerifiedNotification,
 };
 use crate::crypto::Secret;
 use crate::domain::merchant::ChannelKind;
@@ -56,15 +59,21 @@ pub struct WechatPay {
     app_ids: AppIds,
     answers: AnswersBy,
     keys: Keys,
+    introducer: Option<Introducer>,
     /// The record as it was opened: upkeep hands it back with other certificates.
     record: Secret,
     terms: Terms,
 }
 
 impl WechatPay {
-    /// `record` is the opened record of the account, `base_url` the provider's or the simulator's address. Fails with
+    /// `record` is the opened record of the account, `base_url` the provider's or another address that speaks for it. Fails with
     /// [`ChannelError::Credentials`] when a key is absent or unreadable.
     pub fn open(record: &[u8], base_url: &str) -> Result<Self, ChannelError> {
+        Self::open_at(record, Hosts::at(base_url))
+    }
+
+    /// The same with each of the provider's hosts.
+    pub fn open_at(record: &[u8], hosts: Hosts) -> Result<Self, ChannelError> {
         let credentials = Credentials::read(record)?;
         let Credentials { mch_id, app_ids, answers, .. } = &credentials;
         // What stands between quotes in the header must not end them.
@@ -75,8 +84,14 @@ impl WechatPay {
         if !std::iter::once(&app_ids.default).chain(apps.into_iter().flatten()).all(|app| check::is_app_id(app)) {
             return Err(bad("an app id is not one"));
         }
+        let official = app_ids.official_account.clone().zip(credentials.official_account_secret.as_ref());
         Ok(Self {
-            base_url: base_url.trim_end_matches('/').to_owned(),
+            base_url: hosts.api.clone(),
+            introducer: official.map(|(app_id, secret)| Introducer {
+                app_id,
+                secret: Secret::new(secret.as_bytes()),
+                hosts,
+            }),
             mch_id: mch_id.clone(),
             app_ids: app_ids.clone(),
             answers: answers.clone(),
@@ -97,8 +112,8 @@ impl WechatPay {
 }
 
 /// The registry's entrance.
-pub fn open(credentials: &[u8], base_url: &str) -> Result<Arc<dyn Channel>, ChannelError> {
-    Ok(Arc::new(WechatPay::open(credentials, base_url)?))
+pub fn open(credentials: &[u8], hosts: Hosts) -> Result<Arc<dyn Channel>, ChannelError> {
+    Ok(Arc::new(WechatPay::open_at(credentials, hosts)?))
 }
 
 /// What an account with these apps accepts. Source: refunds within one year, WeChat Pay API v3, "申请退款".
@@ -136,6 +151,10 @@ impl Channel for WechatPay {
 
     fn read_notification(&self, message: &Inbound<'_>, now: Timestamp) -> Result<VerifiedNotification, ChannelError> {
         notification::read(self, message, now)
+    }
+
+    fn introduction(&self) -> Option<&dyn Introduction> {
+        self.introducer.as_ref().map(|introducer| introducer as &dyn Introduction)
     }
 
     fn upkeep(&self, sealing: &Sealing) -> Option<OutgoingRequest> {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::WechatPay;
 use super::credentials::{AnswersBy, Way};
+use super::introduction::is_openid;
 use super::sign;
 use crate::channels::text::encoded;
 use crate::channels::{ChannelError, CreateOrder, Order, OrderRef, RefundOrder, RefundRedirect, RefundTarget, Sealing};
@@ -21,8 +22,6 @@ const DESCRIPTION_MAX_CHARS: usize = 127;
 const REASON_MAX_CHARS: usize = 80;
 /// Bytes of `notify_url`. Source: the same, "Native下单".
 const NOTIFY_URL_MAX_BYTES: usize = 255;
-/// Bytes of an openid. Source: the same, "JSAPI下单".
-const OPENID_MAX_BYTES: usize = 128;
 
 #[derive(Serialize)]
 struct OrderBody<'a> {
@@ -176,7 +175,7 @@ fn create_body<'a>(
         Way::Native => "native",
         Way::App => "app",
         Way::Jsapi | Way::Mini => {
-            let openid = create.openid.as_deref().filter(|id| !id.is_empty() && id.len() <= OPENID_MAX_BYTES);
+            let openid = create.openid.as_deref().filter(|id| is_openid(id));
             let openid = openid.ok_or_else(|| unfit("the customer's openid for this app is needed"))?;
             body.payer = Some(PayerBody { openid: Some(openid), auth_code: None });
             "jsapi"

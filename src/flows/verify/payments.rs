@@ -5,7 +5,6 @@ use crate::domain::case::CaseKind;
 use crate::domain::event::EventType;
 use crate::domain::follow::Step;
 use crate::domain::ids::{AttemptId, Scope};
-use crate::domain::method::Flow;
 use crate::domain::payment::{Attempt, AttemptState, Payment, PaymentState};
 use crate::domain::refund::{RefundSource, RefundState};
 use crate::flows::effect::{Effect, Lane};
@@ -65,7 +64,8 @@ pub(super) fn verify<S: Snapshots>(run: &mut Run<'_, S>) -> Result<u64, Finding>
         stray(&PAYMENT_BY_TRANSACTION, key)
     })?;
     run.each(&SHOWN_CODES, |tx, (scope, id), _| {
-        let waits = |attempt: Attempt| attempt.state == AttemptState::Created && attempt.method.flow() == Flow::BarCode;
+        let waits =
+            |attempt: Attempt| attempt.state == AttemptState::Created && attempt.method.flow().takes_something_along();
         if tx.get(&ATTEMPTS, &(scope, id))?.is_some_and(waits) { Ok(()) } else { stray(&SHOWN_CODES, id) }
     })?;
     run.each(&TIMELINE, |tx, (scope, payment, number), lines| {

@@ -51,6 +51,7 @@ fn credentials(signer: Signer) -> Secret {
     Credentials {
         mch_id: MERCHANT.to_owned(),
         app_ids: AppIds { default: APP.to_owned(), official_account: None, mini_program: None, app: None },
+        official_account_secret: None,
         merchant_key: published("java_merchant_test", "private_pkcs8_der_base64"),
         merchant_serial: "5F1C72E2A8931B72A2E13AF8DEE92471EB397115".to_owned(),
         merchant_certificate: None,

@@ -2,5 +2,6 @@
 
 mod faces;
 mod live;
+mod places;
 pub mod shop;
 mod trust;

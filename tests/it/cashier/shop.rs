@@ -33,6 +33,7 @@ pub const PHONE: &str =
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148 Safari/604.1";
 pub const WECHAT: &str =
     "Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 Mobile Safari/537.36 MicroMessenger/8.0.50";
+pub const ALIPAY: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) Mobile/15E148 AlipayClient/10.6.80";
 
 pub struct Shop {
     pub gateway: Gateway,
@@ -119,7 +120,13 @@ impl Shop {
             Ok::<_, FlowError>(created.payment().id)
         });
         let id = write.await.unwrap();
-        Bought { shop: self, id, token: self.gateway.checkout_token(scope, id), agent: COMPUTER.to_owned() }
+        Bought {
+            shop: self,
+            id,
+            token: self.gateway.checkout_token(scope, id),
+            agent: COMPUTER.to_owned(),
+            cookie: String::new(),
+        }
     }
 }
 
@@ -129,6 +136,8 @@ pub struct Bought<'a> {
     pub id: PaymentId,
     pub token: String,
     pub agent: String,
+    /// What the browser keeps, as its `Cookie` header.
+    pub cookie: String,
 }
 
 /// An answer, read whole.
@@ -142,6 +151,12 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// What a browser would keep of it, as its `Cookie` header.
+    pub fn kept(&self) -> String {
+        let pairs: Vec<&str> = self.cookies.iter().filter_map(|cookie| cookie.split(';').next()).collect();
+        pairs.join("; ")
+    }
+
     /// The text fails the test by name when it is missing.
     #[track_caller]
     pub fn says(&self, text: &str) -> &Self {
@@ -190,6 +205,17 @@ impl Bought<'_> {
         write.await.unwrap();
     }
 
+    /// Posts a choice while the channel answers with what it wants done.
+    pub async fn chosen(&self, method: &str, next_action: NextAction) -> Answer {
+        let mut changes = self.shop.gateway.changes.watch(self.id);
+        let channel = async {
+            changes.changed().await;
+            self.hear(Observation::Accepted { next_action }).await;
+        };
+        let form = [("method", method)];
+        tokio::join!(self.post("/method", &form), channel).0
+    }
+
     pub async fn code_is_shown(&self) {
         let data = "http://127.0.0.1:8080/pay/AbCdEfGhIjKlMnOpQrStUv".to_owned();
         self.hear(Observation::Accepted { next_action: NextAction::QrCode { data } }).await;
@@ -235,13 +261,14 @@ impl Bought<'_> {
         let request = request
             .uri(&format!("/c/{}{path}", self.token))
             .insert_header((header::USER_AGENT, self.agent.as_str()))
+            .insert_header((header::COOKIE, self.cookie.as_str()))
             .insert_header((header::ACCEPT_LANGUAGE, "en"));
         let response = call_service(&service, request.to_request()).await;
         let text = |name| response.headers().get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
         let (location, policy) = (text(header::LOCATION), text(header::CONTENT_SECURITY_POLICY));
         let cookies = response.response().cookies().map(|cookie| cookie.to_string()).collect();
         let status = response.status();
-        let body = String::from_utf8(read_body(response).await.to_vec()).unwrap();
+        let body = String::from_utf8_lossy(&read_body(response).await).into_owned();
         Answer { status, location, cookies, policy, body }
     }
 }

@@ -55,6 +55,20 @@ fn a_gateway_payment_is_a_signed_form_for_the_browser() {
 }
 
 #[test]
+fn on_a_phone_the_form_says_that_it_is_one() {
+    let form = |method| match account().request(&Order::Create(create(method)), &SEALING) {
+        Ok(Prepared::Show(NextAction::Form { url, fields })) => (url, fields),
+        other => panic!("{other:?}"),
+    };
+    let (url, fields) = form(Method::UnionpayWap);
+    let (gateway_url, gateway) = form(Method::UnionpayGateway);
+    assert_eq!(url, gateway_url);
+    let differs: Vec<_> = fields.iter().zip(&gateway).filter(|(one, other)| one != other).collect();
+    assert_eq!(differs[0].0, &("channelType".to_owned(), "08".to_owned()));
+    assert_eq!(differs.iter().map(|(one, _)| one.0.as_str()).collect::<Vec<_>>(), ["channelType", "signature"]);
+}
+
+#[test]
 fn a_statement_is_asked_for_at_the_file_host() {
     let day = "2026-11-17".parse().unwrap();
     let wanted = StatementId { kind: StatementKind::Trades, day };

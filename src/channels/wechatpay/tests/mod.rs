@@ -60,6 +60,7 @@ fn credentials() -> Credentials {
             mini_program: Some("wx0000000000000002".to_owned()),
             app: Some("wx0000000000000003".to_owned()),
         },
+        official_account_secret: Some("0123456789abcdef0123456789abcdef".to_owned()),
         merchant_key: key_base64("java_merchant_test"),
         merchant_serial: "5F1C72E2A8931B72A2E13AF8DEE92471EB397115".to_owned(),
         merchant_certificate: None,

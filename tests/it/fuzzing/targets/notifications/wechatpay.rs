@@ -30,6 +30,7 @@ fn open() -> Arc<dyn Channel> {
     let credentials = Credentials {
         mch_id: MERCHANT.to_owned(),
         app_ids: AppIds { default: APP.to_owned(), official_account: None, mini_program: None, app: None },
+        official_account_secret: None,
         merchant_key: super::alipay::OWN_KEY.to_owned(),
         merchant_serial: "5157F09EFDC096DE15EBE81A47057A7200000000".to_owned(),
         merchant_certificate: None,
@@ -39,7 +40,7 @@ fn open() -> Arc<dyn Channel> {
         platform_certificates: Vec::new(),
         answers: AnswersBy::PublicKey { id: KEY_ID.to_owned() },
     };
-    wechatpay::open(credentials.to_secret().expose(), "http://127.0.0.1:8080").unwrap()
+    wechatpay::open(credentials.to_secret().expose(), wechatpay::Hosts::at("http://127.0.0.1:8080")).unwrap()
 }
 
 /// What is encrypted.
