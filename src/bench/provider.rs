@@ -53,6 +53,7 @@ impl Provider {
         let credentials = Credentials {
             mch_id: MCH_ID.to_owned(),
             app_ids: AppIds { default: APP_ID.to_owned(), official_account: None, mini_program: None, app: None },
+            official_account_secret: None,
             merchant_key: BASE64.encode(RSA_KEY),
             merchant_serial: SERIAL.to_owned(),
             merchant_certificate: None,
