@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::sync::OnceCell;
 
 pub use keys::MER_ID;
-pub use server::{PREFIX, routes};
+pub use server::{Incoming, Outgoing, PREFIX, routes};
 
 use self::counter::{giving_back, transaction};
 use self::keys::{Keys, Role};

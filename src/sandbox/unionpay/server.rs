@@ -1,11 +1,12 @@
-//! The provider's counter: signed forms in, signed text out. Source: §1, §3 and §4 of the fact sheet.
+//! The provider's counter: signed forms in, signed text out. Source: §1, §3 and §4 of the fact sheet. HTTP is a thin layer
+//! above [`UnionPay::serve`], so that a simulation can call it directly.
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, web};
 use askama::Template;
 
 use super::call::{self, Call, Interface, Trouble};
-use super::counter::{Around, Said, carry_out, transaction};
+use super::counter::{self, Around, Said, transaction};
 use super::keys::{MER_ID, Role};
 use super::wire::{self, Fields};
 use super::{NAME, UnionPay};
@@ -23,15 +24,32 @@ const TOO_LATE: Duration = Duration::from_seconds(30);
 /// What a slow answer takes more.
 const SLOW: Duration = Duration::from_seconds(3);
 
+/// A server's call as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming<'a> {
+    /// What stands behind the prefix.
+    pub path: &'a str,
+    pub body: &'a [u8],
+}
+
+/// An answer, and how long it is held back on purpose.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    pub status: u16,
+    pub body: Vec<u8>,
+    pub delay: Duration,
+    /// The connection ends in the middle of the answer.
+    pub cut: bool,
+}
+
+/// What a merchant's server calls below `/gateway/api/`. The browser's call is none of them.
+const API: [(&str, Interface); 3] =
+    [("backTransReq.do", Interface::Back), ("appTransReq.do", Interface::App), ("queryTrans.do", Interface::Query)];
+
 /// Adds the calls below `prefix`; the application holds a `web::Data<UnionPay>`.
 pub fn routes(prefix: &'static str) -> impl FnOnce(&mut web::ServiceConfig) {
     move |config| {
-        let api = [
-            ("backTransReq.do", Interface::Back),
-            ("appTransReq.do", Interface::App),
-            ("queryTrans.do", Interface::Query),
-        ];
-        for (name, interface) in api {
+        for (name, interface) in API {
             let handle = move |body: web::Bytes, provider: web::Data<UnionPay>| back(body, provider, interface);
             config.service(
                 web::resource(format!("{prefix}/gateway/api/{name}"))
@@ -51,37 +69,19 @@ pub fn routes(prefix: &'static str) -> impl FnOnce(&mut web::ServiceConfig) {
 }
 
 async fn back(body: web::Bytes, provider: web::Data<UnionPay>, interface: Interface) -> HttpResponse {
-    let (said, known) = provider.serve(interface, &body).await;
-    let delay = match known.how {
-        Answering::TooLate => TOO_LATE,
-        _ if known.faults.has(Fault::AnswerSlow) => SLOW,
-        _ => Duration::ZERO,
-    };
-    if delay > Duration::ZERO {
-        provider.0.world.env().sleep(delay).await;
+    let answer = provider.answer_to(interface, &body).await;
+    if answer.delay > Duration::ZERO {
+        provider.0.world.env().sleep(answer.delay).await;
     }
-    let plain = |status: StatusCode, body: String| {
-        HttpResponse::build(status).content_type("text/html;charset=UTF-8").body(body)
-    };
-    match known.how {
-        Answering::ErrorAfter => plain(StatusCode::BAD_GATEWAY, "<html><h1>502 Bad Gateway</h1></html>".to_owned()),
-        Answering::Rubbish => plain(StatusCode::OK, "\u{1}\u{2}<not a message".to_owned()),
-        Answering::Cut => HttpResponse::Ok().body(Broken),
-        Answering::Properly | Answering::Throttled | Answering::ErrorInstead | Answering::TooLate => {
-            match provider.answer(&known, said) {
-                Ok(body) => plain(StatusCode::OK, body),
-                Err(error) => {
-                    tracing::warn!("a simulated answer cannot be signed: {error}");
-                    plain(StatusCode::SERVICE_UNAVAILABLE, "Service unavailable".to_owned())
-                }
-            }
-        }
-    }
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = HttpResponse::build(status);
+    response.content_type("text/html;charset=UTF-8");
+    if answer.cut { response.body(Broken) } else { response.body(answer.body) }
 }
 
 /// The browser brings an order and goes to the payer's page.
 async fn front(body: web::Bytes, provider: web::Data<UnionPay>) -> HttpResponse {
-    let (said, _) = provider.serve(Interface::Front, &body).await;
+    let (said, _) = provider.carry_out(Interface::Front, &body).await;
     let place = match said {
         Ok(said) => said.into_iter().find(|(name, _)| *name == "payerPage").map(|(_, code)| code),
         Err(trouble) => {
@@ -156,8 +156,42 @@ struct Known {
 }
 
 impl UnionPay {
+    /// Answers one call of a merchant's server.
+    pub async fn serve(&self, incoming: Incoming<'_>) -> Outgoing {
+        let name = incoming.path.strip_prefix("/gateway/api/").unwrap_or_default();
+        let called = API.into_iter().find(|(known, _)| *known == name).map(|(_, interface)| interface);
+        match called.or((incoming.path == "/").then_some(Interface::File)) {
+            Some(interface) => self.answer_to(interface, incoming.body).await,
+            None => plain(404, ""),
+        }
+    }
+
+    async fn answer_to(&self, interface: Interface, body: &[u8]) -> Outgoing {
+        let (said, known) = self.carry_out(interface, body).await;
+        let delay = match known.how {
+            Answering::TooLate => TOO_LATE,
+            _ if known.faults.has(Fault::AnswerSlow) => SLOW,
+            _ => Duration::ZERO,
+        };
+        let outgoing = match known.how {
+            Answering::ErrorAfter => plain(502, "<html><h1>502 Bad Gateway</h1></html>"),
+            Answering::Rubbish => plain(200, "\u{1}\u{2}<not a message"),
+            Answering::Cut => Outgoing { cut: true, ..plain(200, "") },
+            Answering::Properly | Answering::Throttled | Answering::ErrorInstead | Answering::TooLate => {
+                match self.answer(&known, said) {
+                    Ok(body) => plain(200, &body),
+                    Err(error) => {
+                        tracing::warn!("a simulated answer cannot be signed: {error}");
+                        plain(503, "Service unavailable")
+                    }
+                }
+            }
+        };
+        Outgoing { delay, ..outgoing }
+    }
+
     /// Does what one call asks for.
-    async fn serve(&self, interface: Interface, body: &[u8]) -> (Said, Known) {
+    async fn carry_out(&self, interface: Interface, body: &[u8]) -> (Said, Known) {
         let mut known = Known { fields: Fields::new(), faults: Faults::NONE, how: Answering::Properly };
         let said = self.try_serve(interface, body, &mut known).await;
         let said = said.unwrap_or_else(|error| {
@@ -200,7 +234,7 @@ impl UnionPay {
                 }
             };
             let (how, faults) = desk.answering(&around.mer_id, &order, &counted)?;
-            let said = if how.does_it() { carry_out(desk, &call, &around, faults)? } else { Err(refusal(how)) };
+            let said = if how.does_it() { counter::carry_out(desk, &call, &around, faults)? } else { Err(refusal(how)) };
             Ok((how, faults, said))
         });
         let (how, faults, said) = work.await?;
@@ -271,6 +305,10 @@ impl UnionPay {
         }
         Ok(wire::to_raw(&fields))
     }
+}
+
+fn plain(status: u16, body: &str) -> Outgoing {
+    Outgoing { status, body: body.as_bytes().to_vec(), delay: Duration::ZERO, cut: false }
 }
 
 fn refusal(how: Answering) -> Trouble {
