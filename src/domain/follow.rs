@@ -222,13 +222,18 @@ const REFUND_LADDER: [Duration; 8] = [
     Duration::from_hours(3),
 ];
 const REFUND_LADDER_THEN: Duration = Duration::from_hours(6);
+/// A sending whose outcome nobody knows may still be on its way to the channel. So long after a later one was refused it is
+/// there or lost, and not knowing the refund means that it failed.
+const REFUSAL_SETTLES: Duration = Duration::from_minutes(2);
 
 /// When the refund's next step is due. What the channel says it does not know is sent again at once: the customer waits.
 pub fn refund_due(refund: &Refund, now: Timestamp) -> Timestamp {
-    if refund.step == RefundStep::Send {
-        return now;
+    let gap = REFUND_LADDER.get(refund.queries as usize).copied().unwrap_or(REFUND_LADDER_THEN);
+    match refund.step {
+        RefundStep::Send => now,
+        RefundStep::Ask => now.plus(gap),
+        RefundStep::AskRefused => now.plus(gap.max(REFUSAL_SETTLES)),
     }
-    now.plus(REFUND_LADDER.get(refund.queries as usize).copied().unwrap_or(REFUND_LADDER_THEN))
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Refunds: reserved in the commit that accepts them, followed until the channel's word is known, never closed by time.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use super::cases::{self, About, Difference, case, unexpected};
 use super::effect::{Effect, Lane, schedule, unschedule};
-use super::record::{self, count, day_of, emit, save_payment, save_refund, sum_minor};
+use super::record::{self, count, day_of, emit, refund_state_key, save_payment, save_refund, sum_minor};
 use super::timeline::tell;
 use super::{FlowError, Moment, Refusal, approvals, books};
 use crate::channels::Observation;
@@ -12,14 +13,14 @@ use crate::domain::case::{Case, CaseKind, CaseState};
 use crate::domain::event::{Actor, EventObject, EventType, Happening};
 use crate::domain::fee::fee_return;
 use crate::domain::follow::{self, RefundHeard, RefundStep};
-use crate::domain::ids::{AccountId, PaymentId, RefundId, Scope};
+use crate::domain::ids::{AccountId, Mode, PaymentId, RefundId, Scope};
 use crate::domain::money::Money;
 use crate::domain::payment::{Attempt, AttemptState, Payment, PaymentState, REFUNDS_PER_PAYMENT_MAX};
 use crate::domain::refund::{Refund, RefundEvent, RefundSource, RefundState};
 use crate::domain::time::{Duration, Timestamp};
 use crate::ledger::rules::{self, GivenBack, Refunding};
-use crate::store::tables::{CASES, REFUND_BY_NUMBER, REFUNDS};
-use crate::store::{Read, WriteTx};
+use crate::store::tables::{CASES, MERCHANTS, REFUND_BY_NUMBER, REFUNDS, REFUNDS_BY_STATE};
+use crate::store::{Read, Span, StoreError, WriteTx};
 
 /// What the shop or a person asks for.
 #[derive(Clone, Debug)]
@@ -128,6 +129,34 @@ pub(super) fn accept(
     }
     tell(tx, scope, id, moment.now, Happening::RefundRequested { refund: refund.id, by })?;
     Ok(Requested::New(refund))
+}
+
+/// The process that was here before may have sent what is to be sent first: from now on a refusal is no proof that nothing
+/// was sent. Called at start.
+pub(super) fn perhaps_sent(tx: &mut WriteTx<'_>) -> Result<(), StoreError> {
+    let mut scopes = Vec::new();
+    tx.walk(&MERCHANTS, &Span::all(), |merchant, _| {
+        scopes.extend([Mode::Test, Mode::Live].map(|mode| Scope { merchant, mode }));
+        Ok::<_, StoreError>(ControlFlow::Continue(()))
+    })?;
+    let mut rows = Vec::new();
+    for scope in scopes {
+        let pending = Span::prefix(&(scope, refund_state_key(RefundState::Pending)));
+        tx.walk(&REFUNDS_BY_STATE, &pending, |(_, _, id), ()| {
+            rows.push((scope, id));
+            Ok::<_, StoreError>(ControlFlow::Continue(()))
+        })?;
+    }
+    for row in rows {
+        if let Some(mut refund) = tx.get(&REFUNDS, &row)?
+            && refund.step == RefundStep::Send
+            && refund.queries == 0
+        {
+            refund.queries = 1;
+            tx.put(&REFUNDS, &row, &refund)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether the payment has so much left to give back, and the channel would; answers the attempt that was paid and the

@@ -120,7 +120,10 @@ impl Runner {
             }
         });
         let moment = Moment::new(&inner.gateway.env);
-        let set_back = inner.gateway.store.write_blocking(move |tx| sweep::ensure(tx, moment))?;
+        let set_back = inner.gateway.store.write_blocking(move |tx| {
+            refunds::perhaps_sent(tx)?;
+            sweep::ensure(tx, moment)
+        })?;
         accounts::plan_upkeep(&inner.gateway)?;
         inner.find_lanes()?;
         if set_back >= SET_BACK_MIN {

@@ -3,16 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::house::{BOOKKEEPER, OWN_ADDRESS, SHOP, endpoint_of};
-use super::model::{Books, View};
+use super::model::{Books, News, View};
 use super::story::{Checked, Story};
+use super::town::Contract;
 use crate::domain::case::CaseKind;
 use crate::domain::endpoint::{DeliveryState, EndpointState};
 use crate::domain::event::EventType;
+use crate::domain::follow::Step;
 use crate::domain::ids::{EventId, PaymentId};
+use crate::domain::method::Flow;
 use crate::domain::payment::{Payment, PaymentState};
 use crate::domain::refund::{Refund, RefundSource, RefundState};
 use crate::flows::verify;
 use crate::ledger::{Account, AccountCode, Side};
+use crate::sandbox::provider::model::RefundStatus;
 use crate::store::tables::{
     ATTEMPTS, BALANCES, CASES, DELIVERIES, ENDPOINTS, EVENTS, EVENTS_BY_PAYMENT, JOURNAL, PAYMENTS, REFUNDS,
 };
@@ -93,6 +97,12 @@ impl Story {
         self.told.extend(ids);
         self.check_books()?;
         verify::verify_live(self.house()?.store(), &mut |_| {}).map(drop).map_err(|finding| finding.to_string())
+    }
+
+    /// After news that the gateway need not have believed: the payment that it is about.
+    pub(super) fn check_about(&mut self, news: &News) -> Checked {
+        let order = self.model.order_of(news).and_then(|order| self.told.get(&order).copied());
+        order.map_or(Ok(()), |id| self.check_payment(id))
     }
 
     fn check_payment(&mut self, id: PaymentId) -> Checked {
@@ -255,13 +265,14 @@ impl Story {
         self.note_endings()
     }
 
-    /// Every payment that was made at the provider is booked exactly once, and nothing else is.
+    /// Every payment that was made at a provider is booked exactly once, and nothing else is. What was paid and taken back
+    /// again was no payment.
     fn check_against_provider(&self) -> Checked {
         let house = self.house()?;
         let attempts = house.all(&ATTEMPTS).map_err(|error| read(&error))?;
         let journal = house.all(&JOURNAL).map_err(|error| read(&error))?;
         let mut held = 0i128;
-        let outside = self.ground.wire.outside();
+        let mut outside = self.ground.wire.outside();
         for (_, attempt) in &attempts {
             let number = attempt.id.bare();
             let booked = journal.iter().filter(|(_, chained)| {
@@ -270,24 +281,45 @@ impl Story {
                 });
                 received && chained.entry.links().attempt == Some(attempt.id)
             });
-            let order = outside.provider.orders.get(&number);
-            let paid = order.and_then(|order| order.paid.as_ref().map(|paid| (order, paid)));
-            let right = paid.filter(|(order, paid)| paid.minor == order.minor);
+            let truth = outside.truth(&number);
+            let received = truth.as_ref().and_then(|truth| truth.received.clone().map(|received| (truth, received)));
+            let right = received.filter(|(truth, (minor, _))| *minor == truth.asked_minor && !truth.revoked);
             let booked = booked.count();
+            if booked == 0 && attempt.step == Step::Hold {
+                // The channel named another amount: a person has to look at it first.
+                continue;
+            }
             if booked != usize::from(right.is_some()) {
                 let made = if right.is_some() { "made" } else { "not made" };
                 return Err(format!("the payment of {number} was {made} and is booked {booked} times"));
             }
-            if let Some((order, paid)) = right {
-                if attempt.transaction_id.as_ref() != Some(&paid.transaction) {
-                    return Err(format!("{number} was paid by {}, not {:?}", paid.transaction, attempt.transaction_id));
+            if truth.as_ref().is_some_and(|truth| truth.revoked) {
+                outside.note("a charge at the counter was taken back");
+            }
+            if truth.as_ref().is_some_and(|truth| truth.revoked && truth.received.is_some()) {
+                outside.note("money that came at the counter was given back by a reversal");
+            }
+            if right.is_some() {
+                outside.note(match (attempt.method.flow(), self.ground.contract_of(attempt.account)) {
+                    (Flow::BarCode, _) => "a charge at the counter was paid",
+                    (_, None) => "the test wallet took money",
+                    (_, Some(Contract::WechatPublicKey)) => "WeChat Pay took money, in public-key mode",
+                    (_, Some(Contract::WechatCertificate)) => "WeChat Pay took money, by platform certificates",
+                    (_, Some(Contract::AlipayKey)) => "Alipay took money, in key mode",
+                    (_, Some(Contract::AlipayCertificate)) => "Alipay took money, by certificates",
+                    (_, Some(Contract::UnionPay)) => "UnionPay took money",
+                });
+            }
+            if let Some((truth, (minor, transaction))) = right {
+                if attempt.transaction_id.as_ref() != Some(&transaction) {
+                    return Err(format!("{number} was paid by {transaction}, not {:?}", attempt.transaction_id));
                 }
-                held += i128::from(order.minor) - i128::from(order.refunded);
+                held += i128::from(minor) - i128::from(truth.refunded_minor);
             }
         }
         let books = self.model.books();
         if books.held != held {
-            return Err(format!("the provider holds {held} for the merchant, the books say {}", books.held));
+            return Err(format!("the providers hold {held} for the merchant, the books say {}", books.held));
         }
         let disputed =
             |order: &str| self.model.view(order).is_some_and(|view| view.cases.contains(&CaseKind::WrongAmount.code()));
@@ -301,14 +333,15 @@ impl Story {
     fn check_refunds_ended(&self) -> Checked {
         let outside = self.ground.wire.outside();
         for (_, refund) in self.house()?.all(&REFUNDS).map_err(|error| read(&error))? {
-            let at_provider = outside.provider.refunds.get(&refund.id.bare()).map(|refund| refund.status);
+            let truth = outside.truth(&refund.attempt.bare());
+            let there = truth.and_then(|truth| truth.refunds.get(&refund.id.bare()).copied());
             let agree = match refund.state {
-                RefundState::Succeeded => at_provider == Some("SUCCESS"),
-                RefundState::Failed => matches!(at_provider, None | Some("ABNORMAL")),
+                RefundState::Succeeded => there == Some(RefundStatus::Success),
+                RefundState::Failed => matches!(there, None | Some(RefundStatus::Abnormal | RefundStatus::Closed)),
                 RefundState::Pending | RefundState::Processing => false,
             };
             if !agree {
-                return Err(format!("{} is {} and at the provider {at_provider:?}", refund.id, refund.state.code()));
+                return Err(format!("{} is {} and at the provider {there:?}", refund.id, refund.state.code()));
             }
         }
         Ok(())

@@ -6,13 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Runtime;
 
 use super::clock::SimulatedClock;
+use super::model::Manner;
 use super::shop::Mood;
+use super::town::{Contract, GATEWAY};
 use super::wire::Wire;
 use crate::api::render_event;
 use crate::channels::VerifiedNotification;
 use crate::crypto::Vault;
 use crate::domain::event::EventType;
 use crate::domain::ids::{AccountId, EndpointId, PaymentId, Scope};
+use crate::domain::merchant::Share;
+use crate::domain::method::{Flow, Method};
 use crate::domain::time::{Duration, Timestamp};
 use crate::env::Env;
 use crate::env::target::TargetPolicy;
@@ -21,7 +25,7 @@ use crate::flows::endpoints::{self, NewEndpoint};
 use crate::flows::gateway::{Gateway, Settings};
 use crate::flows::runner::{self, Runner};
 use crate::flows::setup::NewMerchant;
-use crate::flows::{FlowError, Moment};
+use crate::flows::{FlowError, Moment, accounts};
 use crate::store::tables::DUE;
 use crate::store::{
     Key, Order, Read, Record, SCAN_ROWS_MAX, Signal, SimulatedDisk, Span, Store, StoreError, StoreOptions, Table,
@@ -42,7 +46,28 @@ pub(super) struct Ground {
     pub(super) vault: Arc<Vault>,
     pub(super) merchant: NewMerchant,
     pub(super) scope: Scope,
+    /// The test wallet's account.
     pub(super) account: AccountId,
+    /// Accounts of other contracts, in the order of the towns.
+    pub(super) accounts: Vec<(Contract, AccountId)>,
+}
+
+impl Ground {
+    /// The contract of an account; `None` for the test wallet.
+    pub(super) fn contract_of(&self, account: AccountId) -> Option<Contract> {
+        self.accounts.iter().find(|(_, other)| *other == account).map(|(contract, _)| *contract)
+    }
+
+    /// The account that a method is collected by, and how its attempts end.
+    pub(super) fn route(&self, method: Method) -> (AccountId, Manner) {
+        let found = self.accounts.iter().find(|(contract, _)| contract.methods().contains(&method));
+        let manner = match (method.flow(), found) {
+            (Flow::BarCode, _) => Manner::ShownCode,
+            (_, Some((Contract::UnionPay, _))) => Manner::EndsByItself,
+            (Flow::QrCode | Flow::Redirect | Flow::App | Flow::JsApi, _) => Manner::Closed,
+        };
+        (found.map_or(self.account, |(_, account)| *account), manner)
+    }
 }
 
 pub(super) struct House {
@@ -91,7 +116,7 @@ impl House {
                 }
             }
         });
-        let url = "https://pay.example".to_owned();
+        let url = GATEWAY.to_owned();
         let settings = Settings {
             public_url: url.clone(),
             own_url: url,
@@ -116,7 +141,15 @@ impl House {
     pub(super) fn found(&self, ground: &Ground) -> Result<Vec<(&'static str, Vec<u8>)>, FlowError> {
         let merchant = ground.merchant.clone();
         self.store().write_blocking(move |tx| merchant.store(tx))?;
+        for (place, (contract, id)) in ground.accounts.iter().enumerate() {
+            let credentials = ground.wire.outside().towns[place].credentials.clone();
+            let sealed = accounts::seal(&self.gateway, ground.scope, *id, &credentials);
+            let terms = accounts::Terms { label: format!("{contract:?}"), active: true, share: Share::WHOLE };
+            let (row, kind, now) = ((ground.scope, *id), contract.kind(), ground.env.now());
+            self.store().write_blocking(move |tx| accounts::add(tx, row, kind, &terms, sealed.clone(), now))?;
+        }
         self.gateway.reload_channels()?;
+        accounts::plan_upkeep(&self.gateway)?;
         let mut secrets = vec![(OWN_ADDRESS, ground.merchant.test_secret.bytes().expose().to_vec())];
         let refunds = [EventType::RefundCreated, EventType::RefundSucceeded, EventType::RefundFailed];
         for (host, events) in [(SHOP, BTreeSet::new()), (BOOKKEEPER, BTreeSet::from(refunds))] {
@@ -208,7 +241,7 @@ impl House {
     /// What is in the queue besides housekeeping, with when it is due.
     pub(super) fn due(&self) -> Result<Vec<(Timestamp, Effect)>, StoreError> {
         let rows = self.all(&DUE)?.into_iter().map(|((_, at, effect), ())| (at, effect));
-        Ok(rows.filter(|(_, effect)| *effect != Effect::Sweep).collect())
+        Ok(rows.filter(|(_, effect)| !matches!(effect, Effect::Sweep | Effect::Upkeep(..))).collect())
     }
 }
 

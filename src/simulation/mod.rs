@@ -14,12 +14,14 @@ mod dice;
 mod house;
 mod log;
 mod many;
+mod meaning;
 mod model;
 mod provider;
 mod rare;
 mod requests;
 mod shop;
 mod story;
+mod town;
 mod wire;
 
 use std::collections::BTreeMap;

@@ -28,6 +28,10 @@ pub(super) enum Word {
 pub(super) enum RefundWord {
     Processing,
     Succeeded,
+    /// A message that names the amount, which may be another.
+    SucceededWith {
+        minor: u64,
+    },
     Failed,
     NotFound,
     Refused,
@@ -93,9 +97,26 @@ impl View {
     }
 }
 
+/// How an attempt at a channel comes to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// The channel closes it when it is told to.
+    Closed,
+    /// The customer showed a code, which is charged at once: the charge is taken back when nobody knows what became of it.
+    ShownCode,
+    /// The channel closes nothing; what it does not know after the end that was told to it is over.
+    EndsByItself,
+}
+
+/// A charge that nobody has confirmed for so long is taken back.
+const AT_THE_COUNTER: Duration = Duration::from_seconds(45);
+/// So long after the end that was told to a channel its order is over for certain.
+const OVER_AFTER: Duration = Duration::from_seconds(60);
+
 #[derive(Clone, Debug)]
 struct Attempt {
     method: &'static str,
+    manner: Manner,
     state: &'static str,
     /// Until then the channel takes money for it, whatever becomes of the payment's time.
     expires_at: Timestamp,
@@ -110,6 +131,10 @@ struct Attempt {
     disputed: bool,
     /// The customer has its code.
     shown: bool,
+    /// The charge of a shown code may be seen to wait for the customer.
+    may_wait: bool,
+    /// A message said that a shown code was charged, while the charge was perhaps being taken back.
+    perhaps_paid: Option<(u64, String)>,
     paid_by: Option<String>,
 }
 
@@ -150,6 +175,8 @@ struct Payment {
 #[derive(Clone, Debug)]
 pub(super) struct Model {
     policy: Policy,
+    /// The gateway's time.
+    now: Timestamp,
     payments: Vec<Payment>,
     by_order: BTreeMap<String, usize>,
     /// Which payment's how-manieth attempt or refund has which number at the channel.
@@ -241,15 +268,19 @@ impl Payment {
         self.settle();
     }
 
-    fn start(&mut self, method: &'static str) {
+    fn start(&mut self, method: &'static str, manner: Manner, now: Timestamp) {
         if self.state() == "open" {
             self.events.push("processing");
         }
         self.attempts.iter_mut().for_each(|attempt| attempt.closing = true);
         self.attempts.push(Attempt {
             method,
+            manner,
             state: "created",
-            expires_at: self.expires_at,
+            expires_at: match manner {
+                Manner::ShownCode => self.expires_at.min(now.plus(AT_THE_COUNTER)),
+                Manner::Closed | Manner::EndsByItself => self.expires_at,
+            },
             time_over: false,
             closing: false,
             close_sent: false,
@@ -257,6 +288,8 @@ impl Payment {
             left_open: 0,
             disputed: false,
             shown: false,
+            may_wait: false,
+            perhaps_paid: None,
             paid_by: None,
         });
     }
@@ -264,7 +297,8 @@ impl Payment {
     fn attempt_ended(&mut self, a: usize, state: &'static str) {
         self.attempts[a].state = state;
         self.settle();
-        if self.state() == "open" && self.fixed.is_some() && state == "failed" {
+        let hopeless = state == "failed" || self.attempts[a].manner == Manner::ShownCode;
+        if self.state() == "open" && self.fixed.is_some() && hopeless {
             self.end("failed");
         }
     }
@@ -272,6 +306,41 @@ impl Payment {
     fn give_back(&mut self, amount: u64, of_attempt: Option<usize>) {
         self.refunds.push(Refund { amount, of_attempt, state: "pending", may_fail: false });
         self.events.push("refund.created");
+    }
+
+    /// The channel has money for an attempt.
+    fn money(&mut self, a: usize, minor: u64, transaction: &str, policy: Policy) {
+        let attempt = &mut self.attempts[a];
+        if minor != self.amount {
+            self.cases.insert((format!("attempt {a}"), "wrong_amount"));
+            attempt.disputed |= attempt.paid_by.is_none();
+            return;
+        }
+        if attempt.paid_by.is_some() {
+            return;
+        }
+        attempt.paid_by = Some(transaction.to_owned());
+        attempt.state = "paid";
+        if self.payer.is_some() {
+            self.suspense.insert(a);
+            self.cases.insert((format!("attempt {a}"), "second_payment"));
+            if policy.second_refunded {
+                self.give_back(self.amount, Some(a));
+            }
+            return;
+        }
+        self.late = self.over.is_some() && policy.late != Late::Hold;
+        if self.over.is_some() && policy.late == Late::Hold {
+            self.suspense.insert(a);
+            self.cases.insert((format!("attempt {a}"), "late_payment"));
+            return;
+        }
+        self.payer = Some(a);
+        self.events.push(if self.late { "late" } else { "paid" });
+        self.attempts.iter_mut().for_each(|attempt| attempt.closing = true);
+        if self.late && policy.late == Late::Refund {
+            self.give_back(self.amount, None);
+        }
     }
 
     fn refund_ended(&mut self, r: usize, succeeded: bool, policy: Policy) {
@@ -309,6 +378,17 @@ impl Payment {
             next.push(expired);
         }
         for (a, attempt) in self.attempts.iter().enumerate() {
+            if attempt.state == "created" && attempt.may_wait {
+                let mut waiting = self.clone();
+                waiting.attempts[a].state = "pending";
+                next.push(waiting);
+            }
+            if let Some((minor, transaction)) = attempt.perhaps_paid.clone() {
+                let mut paid = self.clone();
+                paid.attempts[a].perhaps_paid = None;
+                paid.money(a, minor, &transaction, policy);
+                next.push(paid);
+            }
             if attempt.is_live() && attempt.may_close {
                 let mut closed = self.clone();
                 closed.attempt_ended(a, "closed");
@@ -339,6 +419,7 @@ impl Model {
     pub(super) fn new(policy: Policy) -> Self {
         Self {
             policy,
+            now: Timestamp::MIN,
             payments: Vec::new(),
             by_order: BTreeMap::new(),
             attempts: BTreeMap::new(),
@@ -349,6 +430,16 @@ impl Model {
 
     pub(super) fn orders(&self) -> impl Iterator<Item = &String> {
         self.by_order.keys()
+    }
+
+    /// The order that news is about.
+    pub(super) fn order_of(&self, news: &News) -> Option<String> {
+        let place = match news {
+            News::Order { number, .. } => self.attempts.get(number),
+            News::Refund { number, .. } => self.refunds.get(number),
+        };
+        let (p, _) = place?;
+        self.by_order.iter().find(|(_, other)| *other == p).map(|(order, _)| order.clone())
     }
 
     fn of(&self, order: &str) -> Option<&Payment> {
@@ -395,6 +486,7 @@ impl Model {
     }
 
     pub(super) fn time_passes(&mut self, now: Timestamp) {
+        self.now = now;
         for payment in &mut self.payments {
             payment.time_over |= payment.expires_at <= now;
             for attempt in &mut payment.attempts {
@@ -403,11 +495,17 @@ impl Model {
         }
     }
 
-    pub(super) fn create(&mut self, order: &str, amount: u64, fixed: Option<&'static str>, expires_at: Timestamp) {
+    pub(super) fn create(
+        &mut self,
+        order: &str,
+        amount: u64,
+        method: Option<(&'static str, Manner)>,
+        expires_at: Timestamp,
+    ) {
         self.by_order.insert(order.to_owned(), self.payments.len());
         let mut payment = Payment {
             amount,
-            fixed,
+            fixed: method.map(|(code, _)| code),
             expires_at,
             time_over: false,
             attempts: Vec::new(),
@@ -422,8 +520,8 @@ impl Model {
             suspense: BTreeSet::new(),
             cases: BTreeSet::new(),
         };
-        if let Some(method) = fixed {
-            payment.start(method);
+        if let Some((code, manner)) = method {
+            payment.start(code, manner, self.now);
         }
         self.payments.push(payment);
     }
@@ -453,9 +551,10 @@ impl Model {
         Some(if shown { Choice::Shown } else { Choice::New })
     }
 
-    pub(super) fn start(&mut self, order: &str, method: &'static str) {
+    pub(super) fn start(&mut self, order: &str, method: &'static str, manner: Manner) {
+        let now = self.now;
         if let Some(payment) = self.of_mut(order) {
-            payment.start(method);
+            payment.start(method, manner, now);
         }
     }
 
@@ -495,11 +594,22 @@ impl Model {
     }
 
     fn hear_order(&mut self, p: usize, a: usize, word: &Word, asked: Asked) {
+        let (policy, now) = (self.policy, self.now);
         let payment = &mut self.payments[p];
         let time_over = payment.time_over;
         let attempt = &mut payment.attempts[a];
+        let closing = attempt.closing || attempt.time_over || time_over;
         match word {
-            Word::Paid { minor, transaction } => self.money(p, a, *minor, transaction),
+            // Whether that was before or after the charge was taken back, only a question tells.
+            Word::Paid { minor, transaction }
+                if attempt.manner == Manner::ShownCode
+                    && asked == Asked::Nobody
+                    && attempt.paid_by.is_none()
+                    && (closing || !attempt.is_live()) =>
+            {
+                attempt.perhaps_paid = Some((*minor, transaction.clone()));
+            }
+            Word::Paid { minor, transaction } => payment.money(a, *minor, transaction, policy),
             Word::Accepted if asked == Asked::Create && attempt.state == "created" => {
                 attempt.state = "pending";
                 attempt.shown = true;
@@ -511,8 +621,16 @@ impl Model {
             Word::Closed if attempt.is_live() => payment.attempt_ended(a, "closed"),
             Word::NotFound if asked == Asked::Close => attempt.close_sent = true,
             Word::NotFound => {
-                let closing = attempt.closing || attempt.time_over || time_over;
-                attempt.may_close |= attempt.close_sent || (!attempt.shown && closing);
+                let over = attempt.manner == Manner::EndsByItself && now >= attempt.expires_at.plus(OVER_AFTER);
+                attempt.may_close |= attempt.close_sent || (!attempt.shown && closing) || over;
+            }
+            Word::NotPaid if attempt.manner == Manner::ShownCode && attempt.state == "created" => {
+                if closing {
+                    attempt.may_wait = true;
+                } else {
+                    attempt.state = "pending";
+                    attempt.shown = true;
+                }
             }
             Word::NotPaid if asked == Asked::Query && attempt.closing && attempt.is_live() => attempt.left_open += 1,
             Word::Accepted | Word::Declined | Word::Refused | Word::Closed | Word::NotPaid | Word::Unknown => {}
@@ -532,52 +650,26 @@ impl Model {
         self.attempts.iter().find(|(_, place)| left(place)).map(|(number, _)| number)
     }
 
-    fn money(&mut self, p: usize, a: usize, minor: u64, transaction: &str) {
-        let policy = self.policy;
-        let payment = &mut self.payments[p];
-        let attempt = &mut payment.attempts[a];
-        if minor != payment.amount {
-            payment.cases.insert((format!("attempt {a}"), "wrong_amount"));
-            attempt.disputed |= attempt.paid_by.is_none();
-            return;
-        }
-        if attempt.paid_by.is_some() {
-            return;
-        }
-        attempt.paid_by = Some(transaction.to_owned());
-        attempt.state = "paid";
-        if payment.payer.is_some() {
-            payment.suspense.insert(a);
-            payment.cases.insert((format!("attempt {a}"), "second_payment"));
-            if policy.second_refunded {
-                payment.give_back(payment.amount, Some(a));
-            }
-            return;
-        }
-        payment.late = payment.over.is_some() && policy.late != Late::Hold;
-        if payment.over.is_some() && policy.late == Late::Hold {
-            payment.suspense.insert(a);
-            payment.cases.insert((format!("attempt {a}"), "late_payment"));
-            return;
-        }
-        payment.payer = Some(a);
-        payment.events.push(if payment.late { "late" } else { "paid" });
-        payment.attempts.iter_mut().for_each(|attempt| attempt.closing = true);
-        if payment.late && policy.late == Late::Refund {
-            payment.give_back(payment.amount, None);
-        }
-    }
-
     fn hear_refund(&mut self, p: usize, r: usize, word: RefundWord, asked: Asked) {
         let policy = self.policy;
         let payment = &mut self.payments[p];
         let refund = &mut payment.refunds[r];
         if !refund.is_open() {
+            // The end that was told stays; what contradicts it is for a person to look at.
+            let kind = match word {
+                RefundWord::SucceededWith { minor } if minor != refund.amount => "wrong_amount",
+                RefundWord::Succeeded | RefundWord::SucceededWith { .. } if refund.state == "failed" => "contradiction",
+                RefundWord::Failed if refund.state == "succeeded" => "contradiction",
+                _ => return,
+            };
+            payment.cases.insert((format!("refund {r}"), kind));
             return;
         }
         match word {
             RefundWord::Succeeded => payment.refund_ended(r, true, policy),
             RefundWord::Failed => payment.refund_ended(r, false, policy),
+            RefundWord::SucceededWith { minor } if minor == refund.amount => payment.refund_ended(r, true, policy),
+            RefundWord::SucceededWith { .. } => drop(payment.cases.insert((format!("refund {r}"), "wrong_amount"))),
             RefundWord::Processing => refund.state = "processing",
             RefundWord::Refused => refund.may_fail |= asked == Asked::Refund,
             RefundWord::NotFound => {}
@@ -603,9 +695,18 @@ impl Model {
     pub(super) fn payable(&self, now: Timestamp) -> Vec<String> {
         let payable = |&(p, a): &(usize, usize)| {
             let payment = &self.payments[p];
-            payment.attempts[a].shown && now < payment.attempts[a].expires_at.plus(LATE_AT_MOST)
+            let attempt = &payment.attempts[a];
+            attempt.shown
+                && attempt.manner != Manner::ShownCode
+                && now < payment.attempts[a].expires_at.plus(LATE_AT_MOST)
         };
         self.attempts.iter().filter(|(_, place)| payable(place)).map(|(number, _)| number.clone()).collect()
+    }
+
+    /// Numbers of attempts for which a customer showed a code, who may be typing a password now.
+    pub(super) fn at_the_counter(&self) -> Vec<String> {
+        let there = |&(p, a): &(usize, usize)| self.payments[p].attempts[a].manner == Manner::ShownCode;
+        self.attempts.iter().filter(|(_, place)| there(place)).map(|(number, _)| number.clone()).collect()
     }
 
     /// Whether money for this attempt was booked already.

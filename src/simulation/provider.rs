@@ -39,7 +39,7 @@ pub(super) struct Paid {
 }
 
 pub(super) struct Refund {
-    order: String,
+    pub(super) order: String,
     minor: u64,
     pub(super) status: &'static str,
     /// What it becomes in the end.

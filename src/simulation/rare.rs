@@ -1,7 +1,7 @@
 //! Rare things that a run of many seeds must have seen: a simulation that never reaches a branch proves nothing about it.
 
-/// Each happens in some of a few hundred seeds; a longer run in which one never does fails.
-pub const RARE: [&str; 38] = [
+/// Each happens in some of a thousand seeds; a longer run in which one never does fails.
+pub const RARE: [&str; 51] = [
     "the process was killed",
     "the power failed",
     "it died while it recovered",
@@ -40,4 +40,17 @@ pub const RARE: [&str; 38] = [
     "a callback was held",
     "an endpoint was suspended",
     "a shop denied a callback and got it again",
+    "the test wallet took money",
+    "WeChat Pay took money, in public-key mode",
+    "WeChat Pay took money, by platform certificates",
+    "Alipay took money, in key mode",
+    "Alipay took money, by certificates",
+    "UnionPay took money",
+    "a signature probe was refused",
+    "an answer by a new key was believed",
+    "an answer by a new key was not believed yet",
+    "a message named another amount",
+    "a charge at the counter was paid",
+    "a charge at the counter was taken back",
+    "money that came at the counter was given back by a reversal",
 ];

@@ -7,20 +7,21 @@ use super::house::OWN_ADDRESS;
 use super::model::{Choice, Refunding};
 use super::story::{Checked, Story};
 use crate::domain::event::Actor;
-use crate::domain::method::Method;
+use crate::domain::method::{Flow, Method};
 use crate::domain::money::{Currency, Money};
 use crate::domain::payment::{Customer, Ending};
 use crate::domain::time::Duration;
 use crate::flows::payments::{self, Created, NewPayment, Patch};
 use crate::flows::refunds::{self, NewRefund, Requested};
 use crate::flows::{FlowError, Moment, Refusal};
+use crate::sandbox::provider::records::Mood;
 use crate::store::WriteTx;
 
 /// How long orders can be paid, in minutes.
 const EXPIRES_IN: [u64; 3] = [2, 5, 12];
-/// What the shops choose for their customers.
-const METHODS: [Option<Method>; 5] =
-    [None, Some(Method::WechatNative), None, Some(Method::AlipayQr), Some(Method::WechatNative)];
+/// What customers do who show a code at the counter.
+const MOODS: [Mood; 5] =
+    [Mood::AskedForPassword, Mood::Pays, Mood::AskedForPassword, Mood::BalanceShort, Mood::AskedForPassword];
 
 /// One request; asked twice it means the same.
 #[derive(Clone, Debug)]
@@ -132,9 +133,23 @@ impl Story {
         self.told.get(order).copied().ok_or_else(|| format!("{order} has no id"))
     }
 
+    /// What the shop chooses for its customer: nothing, a code to scan, or the code that the customer shows.
+    fn method_of(&self, number: u64) -> Option<Method> {
+        let contract = self.ground.accounts.first().map(|(contract, _)| contract.methods());
+        let [scanned, shown] = contract.unwrap_or([Method::WechatNative, Method::AlipayQr]);
+        *turn(number, &[Some(shown), None, Some(scanned), Some(shown), None, Some(shown), Some(Method::AlipayQr)])
+    }
+
     fn create(&mut self, number: u64, other: bool) -> Checked {
         let order = format!("o{number}");
-        let method = *turn(number, &METHODS);
+        let method = self.method_of(number);
+        let auth_code = match method {
+            Some(method) if method.flow() == Flow::BarCode => {
+                let outside = self.ground.wire.outside();
+                outside.towns.first().and_then(|town| town.show_code(*turn(number, &MOODS)))
+            }
+            Some(_) | None => None,
+        };
         let expires_in = Duration::from_minutes(*turn(number, &EXPIRES_IN));
         let minor = number * 1_703 + if other { 2 } else { 1 };
         let new = NewPayment {
@@ -147,15 +162,16 @@ impl Story {
             cancel_url: None,
             callback_url: number.is_multiple_of(4).then(|| format!("https://{OWN_ADDRESS}/own?order={number}")),
             customer: Customer::default(),
-            auth_code: None,
+            auth_code,
             metadata: BTreeMap::new(),
             fingerprint: [u8::from(other); 16],
         };
         let (scope, moment) = (self.ground.scope, Moment::new(&self.ground.env));
-        let account = method.map(|_| self.ground.account.into());
+        let route = method.map(|method| (method.code(), self.ground.route(method)));
+        let account = route.map(|(_, (account, _))| account.into());
+        let fixed = route.map(|(code, (_, manner))| (code, manner));
         let created = self.ask(move |tx| payments::create(tx, scope, &new, account, &mut moment.clone()))?;
         let known = self.model.state(&order).is_some();
-        let fixed = method.map(Method::code);
         let expires_at = moment.now.plus(expires_in);
         match created {
             Some(Ok(Created::New(payment))) => {
@@ -185,7 +201,8 @@ impl Story {
     }
 
     fn choose(&mut self, order: &str, method: Method) -> Checked {
-        let (scope, id, account) = (self.ground.scope, self.id_of(order)?, self.ground.account);
+        let (scope, id) = (self.ground.scope, self.id_of(order)?);
+        let (account, manner) = self.ground.route(method);
         let moment = Moment::new(&self.ground.env);
         let chosen =
             self.ask(move |tx| payments::choose_method(tx, scope, id, method, account.into(), &mut moment.clone()))?;
@@ -197,7 +214,7 @@ impl Story {
             Some(Err(_)) => Choice::Refused,
             None => {
                 if expected.is_none_or(|expected| expected == Choice::New) {
-                    self.in_doubt(|model| model.start(order, method.code()));
+                    self.in_doubt(|model| model.start(order, method.code(), manner));
                 }
                 return Ok(());
             }
@@ -206,7 +223,7 @@ impl Story {
             return Err(format!("{order}: choosing {} came to {got:?}, must be {expected:?}", method.code()));
         }
         if got == Choice::New {
-            self.model.start(order, method.code());
+            self.model.start(order, method.code(), manner);
         }
         Ok(())
     }

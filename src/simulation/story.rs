@@ -11,17 +11,20 @@ use super::model::{Late, Model, News, Policy, Word};
 use super::provider::{APP, MERCHANT, Provider};
 use super::requests::Request;
 use super::shop::{Mood, Shop};
-use super::wire::{Outside, Wire};
+use super::town::{Belief, Contract, Town};
+use super::wire::{Letter, Outside, Wire};
 use super::{Flaw, Plan};
 use crate::channels::Inbound;
 use crate::channels::test_wallet::Credentials;
 use crate::crypto::{MasterKey, Vault};
-use crate::domain::ids::{EventId, Mode, PaymentId, RefundId};
+use crate::domain::ids::{AccountId, EventId, Mode, PaymentId, RefundId};
 use crate::domain::merchant::{DuplicatePolicy, LatePolicy};
 use crate::domain::time::{Duration, Timestamp};
 use crate::env::{Clock, Env};
 use crate::flows::deliveries;
 use crate::flows::setup::NewMerchant;
+use crate::sandbox::provider::fault::{Fault, Faults};
+use crate::sandbox::provider::records;
 use crate::store::{SimulatedDisk, StoreError};
 
 /// Everything that needs doing until all is calm, far more than ever was.
@@ -31,6 +34,36 @@ const SETTLE_MAX: usize = 6_000;
 const RESTS_MAX: usize = 200;
 /// Operations of the disk within which it breaks: a commit takes some twenty.
 const BREAKS_WITHIN: u64 = 40;
+
+/// Ways in which the simulated providers misbehave by themselves, some more often. What happens to answers on their way is the wire's part.
+const FAULTS: [Fault; 19] = [
+    Fault::MisstateAmount,
+    Fault::ForgeNotification,
+    Fault::ProbeNotification,
+    Fault::ProbeNotification,
+    Fault::ProbeNotification,
+    Fault::MixedKeys,
+    Fault::NewKey,
+    Fault::NewKey,
+    Fault::ClockSkew,
+    Fault::AnswerUnsigned,
+    Fault::AnswerTampered,
+    Fault::ProbeAnswer,
+    Fault::Throttle,
+    Fault::PayAfterClose,
+    Fault::RefundStuck,
+    Fault::RefundAbnormal,
+    Fault::CardClosed,
+    Fault::BalanceShort,
+    Fault::AnswerErrorAfterDoing,
+];
+
+/// One or two of the faults that this provider knows, and mostly customers who type slowly.
+fn some_faults(town: &Town, dice: &mut Dice) -> Faults {
+    let known: Vec<Fault> = FAULTS.into_iter().filter(|fault| town.faults().contains(fault)).collect();
+    let slow = dice.chance(60).then_some(Fault::PasswordLate);
+    (0..=dice.below(2)).filter_map(|_| dice.pick(&known).copied()).chain(slow).collect()
+}
 
 /// An error is a broken promise, in a sentence.
 pub(super) type Checked<T = ()> = Result<T, String>;
@@ -77,13 +110,15 @@ enum Step {
     Wait,
     WaitLong,
     WrongClock,
+    /// A provider misbehaves otherwise from now on.
+    Fault,
     ShopChanges,
     ShopDenies,
     Crash,
 }
 
 /// Steps with how often they come.
-const STEPS: [(Step, u64); 17] = [
+const STEPS: [(Step, u64); 18] = [
     (Step::Create, 9),
     (Step::Choose, 9),
     (Step::Customer, 22),
@@ -98,6 +133,7 @@ const STEPS: [(Step, u64); 17] = [
     (Step::Wait, 6),
     (Step::WaitLong, 2),
     (Step::WrongClock, 1),
+    (Step::Fault, 2),
     (Step::ShopChanges, 2),
     (Step::ShopDenies, 1),
     (Step::Crash, 2),
@@ -142,9 +178,29 @@ impl Story {
         if let Some(Flaw::DiskIgnoresOneSyncIn(each)) = plan.flaw {
             disk.ignore_one_sync_in(each);
         }
-        let wire = Wire::new(Outside::new(provider, dice.one_of([0, 10, 30, 60])), clock.clone());
+        let trouble = dice.one_of([0, 10, 30, 60]);
+        let contract = dice.one_of([
+            None,
+            None,
+            Some(Contract::WechatPublicKey),
+            Some(Contract::WechatCertificate),
+            Some(Contract::AlipayKey),
+            Some(Contract::AlipayCertificate),
+            Some(Contract::UnionPay),
+            Some(Contract::UnionPay),
+        ]);
+        let mut towns = Vec::new();
+        if let Some(contract) = contract {
+            let town = Town::open(contract, seed, clock.clone())?;
+            if dice.chance(70) {
+                town.set_faults(some_faults(&town, &mut dice));
+            }
+            towns.push(town);
+        }
+        let accounts = towns.iter().map(|town| (town.contract, AccountId::new(env.now(), env.random()))).collect();
+        let wire = Wire::new(Outside::new(provider, towns, trouble), clock.clone());
         let scope = merchant.scope(Mode::Test);
-        let ground = Ground { env, clock, wire, vault, merchant, scope, account };
+        let ground = Ground { env, clock, wire, vault, merchant, scope, account, accounts };
         let house = House::open(&ground, &disk)?;
         let secrets = house.found(&ground).map_err(|error| format!("the merchant cannot be set up: {error}"))?;
         let shops = secrets.into_iter().zip(moods(&mut dice));
@@ -275,9 +331,10 @@ impl Story {
                 dice.pick(&waiting).map_or(Ok(()), |number| self.answer(*number, dice))
             }
             Step::Arrive => {
+                let now = self.ground.clock.world();
                 let mut outside = self.ground.wire.outside();
-                if let Some(number) = dice.pick(&outside.adrift()) {
-                    outside.arrive(*number, dice);
+                if let Some(number) = dice.pick(&outside.adrift(now)) {
+                    outside.arrive(*number, now, dice);
                 }
                 Ok(())
             }
@@ -291,6 +348,14 @@ impl Story {
             }
             Step::WrongClock => {
                 self.set_clock(dice.one_of([0, 0, -1, 2, -45, 70, 60 * 5]));
+                Ok(())
+            }
+            Step::Fault => {
+                let outside = self.ground.wire.outside();
+                if let Some(town) = dice.pick(&outside.towns) {
+                    let faults = if dice.chance(40) { Faults::NONE } else { some_faults(town, dice) };
+                    town.set_faults(faults);
+                }
                 Ok(())
             }
             Step::ShopChanges => self.shop_changes(dice),
@@ -333,34 +398,29 @@ impl Story {
         let mut outside = self.ground.wire.outside();
         // Mostly codes that nobody has paid yet; a paid one is tried again now and then.
         let mut payable = self.model.payable(self.now().max(now));
-        payable.retain(|number| outside.provider.is_unpaid(number) || dice.chance(5));
+        payable.extend(self.model.at_the_counter());
+        payable.retain(|number| outside.is_unpaid(number) || dice.chance(5));
         let Some(number) = dice.pick(&payable).cloned() else { return Ok(()) };
-        let Some(asked) = outside.provider.orders.get(&number).map(|order| order.minor) else { return Ok(()) };
-        let closed = outside.provider.is_closed(&number);
-        let (deed, minor) = match dice.below(10) {
+        let closed = outside.is_closed(&number);
+        // Whether another amount is paid; nothing when it is declined.
+        let (deed, wrong) = match dice.below(10) {
             0 => ("declines", None),
-            1 if dice.chance(40) => ("pays too much for", Some(asked + 1)),
-            1.. if !closed => ("pays", Some(asked)),
+            1 if dice.chance(40) => ("pays another amount for", Some(true)),
+            1.. if !closed => ("pays", Some(false)),
             // Paying a closed order is rare, as in life.
-            1..4 => ("pays the closed", Some(asked)),
+            1..4 => ("pays the closed", Some(false)),
             _ => return Ok(()),
         };
-        let done = match minor {
-            Some(minor) => outside.provider.pay(&number, minor, now),
-            None => outside.provider.decline(&number),
+        let copies = dice.one_of([1, 1, 1, 0, 2]);
+        let done = match wrong {
+            Some(wrong) => outside.pay(&number, wrong, copies, now, dice),
+            None => outside.decline(&number, copies, now),
         };
         if !done {
             return Ok(());
         }
-        if minor.is_some_and(|minor| minor != asked) {
+        if wrong == Some(true) {
             outside.note("a wrong amount was paid");
-        }
-        let copies = dice.one_of([1, 1, 1, 0, 2]);
-        if let Some(letter) = outside.provider.letter(&number, now) {
-            outside.letters.extend(std::iter::repeat_n(letter, copies));
-        }
-        if copies > 1 {
-            outside.note("a notification came twice");
         }
         drop(outside);
         self.say(|| format!("a customer {deed} {number}; {copies} messages"));
@@ -370,13 +430,18 @@ impl Story {
     /// A message arrives: any of those on their way, genuine or forged.
     fn letter(&mut self, dice: &mut Dice) -> Checked {
         self.tick();
+        self.check()?;
         let now = self.ground.clock.world();
         let mut outside = self.ground.wire.outside();
+        for town in &outside.towns {
+            town.time_passes();
+        }
+        outside.collect_letters(dice);
         let refunds: Vec<String> = outside.provider.refunds.keys().cloned().collect();
         if let Some(letter) =
             dice.pick(&refunds).filter(|_| dice.chance(30)).and_then(|r| outside.provider.letter(r, now))
         {
-            outside.letters.push(letter);
+            outside.letters.push(Letter::Wallet(letter));
         }
         if outside.letters.is_empty() {
             return Ok(());
@@ -384,40 +449,65 @@ impl Story {
         let which = dice.place(outside.letters.len());
         let letter = outside.letters.swap_remove(which);
         let (forged, changed) = (dice.chance(6), dice.chance(6));
-        let headers = outside.provider.sign(&letter.body, now, forged);
-        let mut body = letter.body.clone();
+        let (account, headers, mut body, belief, says) = match &letter {
+            Letter::Wallet(letter) => {
+                let headers = outside.provider.sign(&letter.body, now, forged);
+                let credible = !forged && self.ground.clock.is_credible();
+                let belief = if credible { Belief::Sure } else { Belief::No };
+                (self.ground.account, headers, letter.body.clone(), belief, Some(letter.says.clone()))
+            }
+            Letter::Town { place, letter, says } => {
+                let sealed = outside.towns[*place].seal(letter, forged);
+                let (request, belief) = sealed.ok_or("a provider cannot seal its message")?;
+                if letter.probed {
+                    let genuine = Box::new(records::Letter { probed: false, ..*letter.clone() });
+                    outside.letters.push(Letter::Town { place: *place, letter: genuine, says: says.clone() });
+                    outside.note("a signature probe was refused");
+                }
+                (self.ground.accounts[*place].1, request.headers, request.body, belief, says.clone())
+            }
+        };
+        drop(outside);
         if changed {
             let at = dice.place(body.len());
             body[at] ^= 1;
         }
-        drop(outside);
-        let credible = !forged && !changed && self.ground.clock.is_credible();
+        let belief = if changed { Belief::No } else { belief };
         let house = self.house()?;
-        let open = house.gateway.channels.get(self.ground.account).ok_or("the channel account is gone")?;
+        let open = house.gateway.channels.get(account).ok_or("the channel account is gone")?;
         let read = open.channel.read_notification(&Inbound { headers: &headers, body: &body }, self.now());
-        let message = match read {
-            Ok(message) if credible => message,
-            Ok(_) => return Err("a forged or stale notification was believed".to_owned()),
-            Err(error) if credible => return Err(format!("a genuine notification was refused: {error}")),
-            Err(_) => {
+        let message = match (read, belief) {
+            (Ok(message), Belief::Sure | Belief::Maybe) => message,
+            (Ok(_), Belief::No) => return Err(format!("a forged or stale notification was believed: {says:?}")),
+            (Err(error), Belief::Sure) if says.is_some() => {
+                return Err(format!("a genuine notification was refused: {error}"));
+            }
+            (Err(_), _) => {
                 if forged || changed {
                     self.note("a forged notification was refused");
                 }
                 return Ok(());
             }
         };
-        let heard = house.notified(self.ground.account, message);
-        let says = letter.says.clone();
+        let misstated = matches!(&letter, Letter::Town { letter, .. } if letter.faults.has(Fault::MisstateAmount));
+        let heard = house.notified(account, message);
         self.say(|| format!("message: {says:?}"));
         match heard {
             Ok(true) => {
-                self.hear(&letter.says);
+                if let Some(says) = &says {
+                    self.hear(says);
+                }
+                if misstated {
+                    self.note("a message named another amount");
+                }
                 self.check()
             }
             Ok(false) => Err(format!("the gateway does not know what {says:?} is about")),
             Err(crate::flows::FlowError::Store(error)) => {
                 self.excused(&error)?;
-                self.in_doubt(|model| model.hear(&letter.says));
+                if let Some(says) = &says {
+                    self.in_doubt(|model| model.hear(says));
+                }
                 // It was not acknowledged, so it comes again.
                 self.ground.wire.outside().letters.push(letter);
                 Ok(())
@@ -484,9 +574,9 @@ impl Story {
     }
 
     fn say_target(&mut self, number: u64) {
-        let target = self.ground.wire.outside().target(number);
-        if let Some(order) = target.strip_suffix("/close").and_then(|path| path.rsplit('/').next()) {
-            self.model.close_is_tried(order);
+        let (target, closes) = self.ground.wire.outside().target(number);
+        if let Some(order) = closes {
+            self.model.close_is_tried(&order);
         }
         self.say(|| format!("asks: {target}"));
     }
@@ -499,15 +589,39 @@ impl Story {
         let mut news = None;
         let wire = self.ground.wire.clone();
         self.tick();
+        // What was done without asking anybody was done before.
+        self.check()?;
         self.house()?.finish_one(|| news = wire.answer(number, dice));
         self.say(|| format!("answer: {news:?}"));
-        let Some(news) = news else { return Ok(()) };
+        let Some((news, belief)) = news else { return Ok(()) };
         if self.has_failed() {
             self.in_doubt(|model| model.hear(&news));
             return Ok(());
         }
-        self.hear(&news);
+        match belief {
+            Belief::Sure => self.hear(&news),
+            Belief::Maybe => self.perhaps_hear(&news)?,
+            Belief::No => {}
+        }
         self.check()
+    }
+
+    /// The gateway may have believed it or not: what it shows now tells.
+    fn perhaps_hear(&mut self, news: &News) -> Checked {
+        if self.dying {
+            self.in_doubt(|model| model.hear(news));
+            return Ok(());
+        }
+        let (model, events) = (self.model.clone(), self.events.clone());
+        self.hear(news);
+        if self.check_about(news).is_ok() {
+            self.note("an answer by a new key was believed");
+            return Ok(());
+        }
+        self.note("an answer by a new key was not believed yet");
+        self.model = model;
+        self.events = events;
+        self.check_about(news)
     }
 
     /// A shop changes its mind about working; or somebody switches an endpoint off or on.
@@ -597,13 +711,23 @@ impl Story {
         {
             let mut outside = wire.outside();
             outside.trouble = 0;
+            for town in &outside.towns {
+                town.calm_down();
+            }
+            outside.collect_letters(dice);
             outside.letters.retain(|_| dice.chance(50));
+            for letter in &mut outside.letters {
+                if let Letter::Town { letter, .. } = letter {
+                    letter.forged = false;
+                }
+            }
             for shop in &mut outside.shops {
                 shop.mood = if forsaken && shop.host == super::house::BOOKKEEPER { Mood::Down } else { Mood::Well };
             }
-            for number in outside.adrift() {
+            let now = self.ground.clock.world();
+            for number in outside.adrift(now) {
                 if dice.chance(50) {
-                    outside.arrive(number, dice);
+                    outside.arrive(number, now, dice);
                 }
             }
         }

@@ -79,6 +79,7 @@ const FAULTS: &[Fault] = &[
     Fault::ClockSkew,
     Fault::NewKey,
     Fault::PayAfterClose,
+    Fault::PasswordLate,
     Fault::RefundStuck,
     Fault::RefundAbnormal,
     Fault::BalanceShort,

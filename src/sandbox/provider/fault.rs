@@ -93,6 +93,8 @@ faults! {
     BillCut "bill_cut" "账单下载不完整" "Bills are cut short";
     /// The address of a bill is dead when it is called.
     BillLinkDead "bill_link_dead" "账单链接已过期" "The bill's link has expired";
+    /// A payer who is asked for the password after showing a code takes two minutes: longer than shops wait.
+    PasswordLate "password_late" "付款码：顾客两分钟后才输密码" "Payment codes: the password takes two minutes";
 }
 
 impl Fault {

@@ -183,6 +183,12 @@ impl World {
         Self(Arc::new(Inner { store, env, transport, reach, make_key, dialects, bell: Notify::new() }))
     }
 
+    /// Ends the world: lets go of the providers, which hold it, and closes the store.
+    pub fn close(&self) {
+        self.0.dialects.write().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+        self.0.store.clone().close();
+    }
+
     /// Makes a provider known to the messenger and the pages.
     pub fn add(&self, dialect: Arc<dyn Dialect>) {
         self.0.dialects.write().unwrap_or_else(std::sync::PoisonError::into_inner).push(dialect);

@@ -14,6 +14,8 @@ use crate::domain::time::{Duration, Timestamp};
 pub const LATE_AFTER: Duration = Duration::from_seconds(3);
 /// How long a slow payer types the password.
 pub const PAYING_TAKES: Duration = Duration::from_seconds(8);
+/// How long one types who is too slow for every shop.
+pub const PAYING_TAKES_LONG: Duration = Duration::from_seconds(120);
 /// How long a refund takes that is stuck.
 pub const STUCK_FOR: Duration = Duration::from_days(3);
 
@@ -300,7 +302,8 @@ impl Order {
             Deed::PayTwiceTold => self.paid(asked, Told::Twice, now),
             Deed::PayWrongAmount => self.paid(one_off(asked), Told::Once, now),
             Deed::PaySlowly => {
-                let at = now.plus(PAYING_TAKES);
+                let takes = if self.faults.has(Fault::PasswordLate) { PAYING_TAKES_LONG } else { PAYING_TAKES };
+                let at = now.plus(takes);
                 let order = Self { state: TradeState::Paying, planned: Planned::At(at), ..self.clone() };
                 Change { wake: Some(at), ..Change::quiet(order) }
             }

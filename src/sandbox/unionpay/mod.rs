@@ -61,6 +61,7 @@ const FAULTS: &[Fault] = &[
     Fault::AnswerTampered,
     Fault::NewKey,
     Fault::PayAfterClose,
+    Fault::PasswordLate,
     Fault::RefundStuck,
     Fault::RefundAbnormal,
     Fault::CardClosed,

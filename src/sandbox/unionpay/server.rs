@@ -234,7 +234,8 @@ impl UnionPay {
                 }
             };
             let (how, faults) = desk.answering(&around.mer_id, &order, &counted)?;
-            let said = if how.does_it() { counter::carry_out(desk, &call, &around, faults)? } else { Err(refusal(how)) };
+            let said =
+                if how.does_it() { counter::carry_out(desk, &call, &around, faults)? } else { Err(refusal(how)) };
             Ok((how, faults, said))
         });
         let (how, faults, said) = work.await?;

@@ -87,6 +87,7 @@ const fn group(fault: Fault) -> usize {
         | Fault::NewKey
         | Fault::MixedKeys => 2,
         Fault::PayAfterClose
+        | Fault::PasswordLate
         | Fault::RefundSlow
         | Fault::RefundAbnormal
         | Fault::RefundStuck
