@@ -153,6 +153,7 @@ impl Town {
         let reach = Reach {
             public_url: GATEWAY.to_owned(),
             own_url: Some(GATEWAY.to_owned()),
+            at_root: false,
             policy: TargetPolicy::default(),
         };
         let given = AtomicUsize::new(0);
@@ -537,6 +538,7 @@ fn wechat_credentials(side: &sim_wechatpay::MerchantSide, mode: sim_wechatpay::M
             mini_program: None,
             app: None,
         },
+        official_account_secret: None,
         merchant_key: side.private_key.clone(),
         merchant_serial: side.serial.clone(),
         merchant_certificate: Some(side.certificate.clone()),
