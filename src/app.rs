@@ -12,19 +12,21 @@ use crate::cases::Cases;
 use crate::cli::config::Config;
 use crate::console::{self, Console};
 use crate::crypto::Vault;
+use crate::crypto::rsa;
 use crate::domain::time::{Duration, Timestamp};
 use crate::env::Env;
 use crate::env::http::HttpTransport;
 use crate::env::target::TargetPolicy;
 use crate::flows::gateway::{Gateway, GatewayError, Settings};
 use crate::flows::runner::Runner;
-use crate::sandbox::provider::Reach;
+use crate::sandbox::provider::KeyMaker;
 use crate::sandbox::provider::pages::Controls;
 use crate::sandbox::simulators::Simulators;
 use crate::sandbox::wallet::{self, Wallet};
 use crate::signals::metrics::Observed;
 use crate::store::tables::DUE;
 use crate::store::{Order, Read, Span, Store, StoreError};
+use crate::test_mode::players::Players;
 
 /// Lanes that are looked at for the oldest effect; with more, some shop has thousands of addresses that all wait.
 const LANES_LOOKED_AT: usize = 1_000;
@@ -103,6 +105,17 @@ impl std::error::Error for BuildError {}
 
 /// Opens everything that stands on the store. Blocks.
 pub fn build(config: &Config, env: Env, vault: Arc<Vault>, store: Store) -> Result<House, BuildError> {
+    build_with_keys(config, env, vault, store, Arc::new(rsa::generate))
+}
+
+/// The same with the simulated providers' keys from elsewhere, because making them takes seconds.
+pub fn build_with_keys(
+    config: &Config,
+    env: Env,
+    vault: Arc<Vault>,
+    store: Store,
+    keys: KeyMaker,
+) -> Result<House, BuildError> {
     let transport = HttpTransport::system(&[]).map_err(BuildError::Tls)?;
     let render = Arc::new(crate::api::render_event);
     let settings = settings(config);
@@ -112,17 +125,12 @@ pub fn build(config: &Config, env: Env, vault: Arc<Vault>, store: Store) -> Resu
     let wallet = Wallet::open(&gateway).map_err(BuildError::Gateway)?;
     let rate = Rate { per_second: config.limits.api_per_second, burst: config.limits.api_burst };
     let rules = ApiSettings { rate, trusted_proxies: config.server.trusted_proxies.clone() };
-    let api = Api::new(gateway.clone(), wallet.clone(), rules).map_err(BuildError::Gateway)?;
+    let simulators = Simulators::inside(&gateway, keys);
+    let players = Players::new(&gateway, wallet.clone(), simulators.clone());
+    let api = Api::new(gateway.clone(), players, rules).map_err(BuildError::Gateway)?;
     let cases = api.cases.clone();
     let console = Console::new(gateway.clone(), cases.clone(), config.server.trusted_proxies.clone())
         .expect("the public address was read from an address");
-    let reach = Reach {
-        public_url: gateway.settings.public_url.clone(),
-        own_url: Some(gateway.settings.own_url.clone()),
-        at_root: false,
-        policy: gateway.settings.sandbox.clone(),
-    };
-    let simulators = Simulators::open(gateway.store.clone(), gateway.env.clone(), gateway.transport.clone(), reach);
     // Boards that move clocks and hand out keys are for a demo on one's own machine.
     let own_machine = config.callbacks.allow_loopback && config.server.listen.ip().is_loopback();
     let controls = if own_machine { Controls::Open } else { Controls::Closed };

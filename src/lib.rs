@@ -48,5 +48,7 @@ pub mod signals;
 pub mod simulation;
 /// Typed tables in one file: one writer with group commit, snapshot reads, backup. The only place that names redb and bincode.
 pub mod store;
+/// What every merchant's test mode has without anybody's contract.
+pub mod test_mode;
 /// What every page shares: texts, assets, headers, formatting, pictures.
 pub mod web;

@@ -194,8 +194,8 @@ error_codes! { // variant, code, status, title (zh, en), help (zh, en)
         "Enable the endpoint before sending to it.";
     SimulationRefused "simulation_refused" 409,
         "现在不能这样模拟" "This cannot be simulated now",
-        "测试钱包里没有等待付款的订单：支付可能已经结束，或渠道还没有应答。"
-        "The test wallet has no order that waits for its payer: the payment may have ended, or the channel has not answered yet.";
+        "模拟的渠道里没有等待付款的订单：支付可能已经结束，或渠道还没有应答。"
+        "The simulated channel has no order that waits for its payer: the payment may have ended, or the channel has not answered yet.";
     CasesRunning "cases_running" 409,
         "验收用例正在运行" "The cases are running already",
         "同一商户同一时间只运行一次。请等它结束，用 GET /v1/test/cases 查看进度。"

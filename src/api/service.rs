@@ -29,10 +29,10 @@ use crate::domain::ids::Scope;
 use crate::domain::time::Timestamp;
 use crate::flows::gateway::{Gateway, GatewayError};
 use crate::lang::Lang;
-use crate::sandbox::wallet::Wallet;
 use crate::signals::request_id;
 use crate::store::tables::REPLY_KEY;
 use crate::store::{Read, Store};
+use crate::test_mode::players::Players;
 
 /// How long a client may take to send a body, in milliseconds.
 const BODY_MS_MAX: u64 = 10_000;
@@ -55,8 +55,8 @@ pub struct ApiSettings {
 /// Shared by all workers.
 pub struct Api {
     pub gateway: Gateway,
-    /// The simulated provider of test mode.
-    pub(super) wallet: Wallet,
+    /// The simulated providers of test mode.
+    pub(super) players: Players,
     /// Runs of acceptance cases.
     pub cases: Cases,
     pub(super) keys: Arc<KeyDirectory>,
@@ -71,15 +71,26 @@ pub struct Api {
 
 impl Api {
     /// Blocks while keys are read.
-    pub fn new(gateway: Gateway, wallet: Wallet, settings: ApiSettings) -> Result<Arc<Api>, GatewayError> {
+    pub fn new(gateway: Gateway, players: Players, settings: ApiSettings) -> Result<Arc<Api>, GatewayError> {
         let keys = KeyDirectory::open(&gateway.store, gateway.vault.clone())?;
         let reply_key = reply_key(&gateway.store, &gateway)?;
         let public_url = url::Url::parse(&gateway.settings.public_url).ok();
         let rate_policy = HeaderValue::from_str(&settings.rate.policy()).expect("the policy is ASCII");
         let failures = AddressLimit::new(FAILURES);
         let docs = Docs::new(&gateway.settings.public_url);
-        let cases = Cases::new(gateway.clone(), Arc::new(wallet.clone()));
-        Ok(Arc::new(Api { gateway, wallet, cases, keys, settings, failures, public_url, reply_key, docs, rate_policy }))
+        let cases = Cases::new(gateway.clone(), Arc::new(players.clone()));
+        Ok(Arc::new(Api {
+            gateway,
+            players,
+            cases,
+            keys,
+            settings,
+            failures,
+            public_url,
+            reply_key,
+            docs,
+            rate_policy,
+        }))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Test mode: ends a payment without a person at the test wallet's phone page.
+//! Test mode: ends a payment without a person at the simulated payer's phone.
 
 use actix_web::http::Method as Verb;
 
@@ -15,11 +15,14 @@ use crate::domain::follow::Step;
 use crate::domain::ids::{Mode, PaymentId};
 use crate::domain::key::Permission;
 use crate::domain::payment::{Attempt, Ending, Payment};
+use crate::domain::time::Duration;
 use crate::flows::{Refusal, payments as flow};
 use crate::lang::Text;
-use crate::sandbox::wallet::SimulateError;
-use crate::sandbox::wallet::model::Simulation;
+use crate::sandbox::provider::play::{SimulateError, Simulation};
 use crate::store::tables::AnswerState;
+
+/// The time to pay is over for so long that every channel believes it.
+const OVER_SINCE: Duration = Duration::from_minutes(3);
 
 pub const ENDPOINTS: &[Endpoint] = &[Endpoint {
     id: "simulate_payment",
@@ -29,9 +32,9 @@ pub const ENDPOINTS: &[Endpoint] = &[Endpoint {
     permission: Some(Permission::Write),
     summary: Text::new("模拟付款结果", "Simulate the payer"),
     about: Text::new(
-        "仅限测试模式。没有选择方式的支付会先用第一个可用方式下单，然后由测试钱包给出所选结果：付款、失败、过期、结束后才付款、金额不符、丢失通知、重复通知。",
-        "Test mode only. A payment without a method first gets the first one available; then the test wallet does what `outcome` says, by the same paths as \
-         a real channel: notification, query, refusal.",
+        "仅限测试模式。没有选择方式的支付会先用第一个可用方式下单，然后由模拟的渠道（微信支付、支付宝、银联或测试钱包）给出所选结果：付款、失败、过期、结束后才付款、金额不符、丢失通知、重复通知。",
+        "Test mode only. A payment without a method first gets the first one available; then whoever simulates its channel (WeChat Pay, Alipay, UnionPay or the \
+         test wallet) does what `outcome` says, by the same paths as a real channel: notification, query, refusal.",
     ),
     query: None,
     body: body!(wanted, r#"{"outcome":"paid"}"#),
@@ -81,18 +84,23 @@ async fn simulate(call: Call) -> Result<Reply, Problem> {
         Committed::Wait(_) => {}
     }
     let (payment, attempt) = wait::until(&call.api, scope, id, is_shown).await?;
-    // A request whose answer was lost is repeated: then the wallet did it the first time, and what became of it is told.
-    let done_before = match attempt {
-        Some(attempt) => match call.api.wallet.simulate(attempt.id, outcome).await {
+    // A request whose answer was lost is repeated: then the provider did it the first time, and what became of it is told.
+    let done_before = match &attempt {
+        Some(attempt) => match call.api.players.simulate(attempt, outcome).await {
             Ok(()) => false,
-            Err(SimulateError::Ended(_)) => true,
+            Err(SimulateError::Ended) => true,
             Err(SimulateError::Unknown) => return Err(Problem::new(ErrorCode::SimulationRefused)),
             Err(SimulateError::Store(error)) => return Err(error.into()),
         },
         None => payment.state.is_final(),
     };
-    if !done_before && matches!(outcome, Simulation::Late | Simulation::Expired) {
-        end(&call, id).await?;
+    if !done_before && outcome.runs_out() {
+        if let Some(attempt) = &attempt {
+            ask(&call, attempt).await?;
+        }
+        if outcome != Simulation::Failed {
+            end(&call, id).await?;
+        }
     }
     let (payment, attempt) =
         wait::until(&call.api, scope, id, |payment, attempt| has_happened(outcome, payment, attempt)).await?;
@@ -100,6 +108,18 @@ async fn simulate(call: Call) -> Result<Reply, Problem> {
         return Err(Problem::new(ErrorCode::SimulationRefused));
     }
     call.finish(200, render(&call.api, scope, &payment, attempt.as_ref())).await
+}
+
+/// Providers tell of payments alone: whoever waits for another end has to ask, after the time to pay where need be.
+async fn ask(call: &Call, attempt: &Attempt) -> Result<(), Problem> {
+    let gateway = &call.api.gateway;
+    let (scope, id, payment, moment) =
+        (call.scope(), attempt.id, attempt.payment, crate::flows::Moment::new(&gateway.env));
+    let asked = gateway.store.write(move |tx| {
+        flow::run_out(tx, scope, id, OVER_SINCE, &moment)?;
+        flow::ask_now(tx, scope, payment, &mut moment.clone()).map(drop)
+    });
+    asked.await.map_err(|error: crate::flows::FlowError| error.into())
 }
 
 /// Money that comes late needs a payment that has ended, and time is not waited for in tests.

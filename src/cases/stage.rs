@@ -24,11 +24,11 @@ use crate::flows::gateway::Gateway;
 use crate::flows::payments::{self, NewPayment};
 use crate::flows::refunds::{self, NewRefund};
 use crate::flows::{FlowError, Moment, Refusal, record};
-use crate::sandbox::wallet::fault::{Fault, Faults};
-use crate::sandbox::wallet::model::Simulation;
-use crate::sandbox::wallet::{SimulateError, Wallet};
+use crate::sandbox::provider::fault::{Fault, Faults};
+use crate::sandbox::provider::play::{SimulateError, Simulation};
 use crate::store::tables::{CASE_BY_CAUSE, EVENTS, EVENTS_BY_PAYMENT, JOURNAL_BY_PAYMENT};
 use crate::store::{Order, Read, SCAN_ROWS_MAX, Span, StoreError, WriteTx};
+use crate::test_mode::players::Players;
 
 /// How long anything that the simulated channel does may take; its slowest refund takes ten seconds.
 const STEP_MAX: Duration = Duration::from_seconds(30);
@@ -95,7 +95,7 @@ pub trait Payer: Send + Sync {
     fn show_code(&self, method: Method) -> Playing<'_, String>;
 }
 
-impl Payer for Wallet {
+impl Payer for Players {
     fn play(&self, attempt: AttemptId, play: Play) -> Playing<'_, ()> {
         let simulation = match play {
             Play::Pay => Simulation::Paid,
@@ -106,12 +106,7 @@ impl Payer for Wallet {
             Play::PayWrongAmount => Simulation::WrongAmount,
             Play::RunOut => Simulation::Expired,
         };
-        Box::pin(async move {
-            self.simulate(attempt, simulation).await.map_err(|error| match error {
-                SimulateError::Store(error) => error.into(),
-                SimulateError::Unknown | SimulateError::Ended(_) => Trouble::Stuck,
-            })
-        })
+        Box::pin(async move { Ok(self.play(attempt, simulation).await?) })
     }
 
     fn behave(&self, attempt: AttemptId, mood: Mood) -> Playing<'_, ()> {
@@ -120,14 +115,20 @@ impl Payer for Wallet {
             Mood::AnswersFail => Faults::NONE.with(Fault::AnswerErrorAfterDoing),
             Mood::RefundsFail => Faults::NONE.with(Fault::RefundAbnormal),
         };
-        Box::pin(async move {
-            let order = self.order(attempt).await?.ok_or(Trouble::Stuck)?;
-            self.set_faults(order.code, faults).await?.ok_or(Trouble::Stuck)
-        })
+        Box::pin(async move { Ok(self.set_faults(attempt, faults).await?) })
     }
 
-    fn show_code(&self, _: Method) -> Playing<'_, String> {
-        Box::pin(async { Err(Trouble::NotOffered) })
+    fn show_code(&self, method: Method) -> Playing<'_, String> {
+        Box::pin(async move { self.show_code(method.brand()).await?.ok_or(Trouble::NotOffered) })
+    }
+}
+
+impl From<SimulateError> for Trouble {
+    fn from(error: SimulateError) -> Self {
+        match error {
+            SimulateError::Store(error) => error.into(),
+            SimulateError::Unknown | SimulateError::Ended => Trouble::Stuck,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::stage::{Stage, Visit, Wish};
 use super::visitor::{Visitor, address_of, begun_cookie, is_reachable, payer_ip};
 use crate::domain::event::Actor;
 use crate::domain::ids::{Mode, PaymentId, Scope};
-use crate::domain::merchant::Merchant;
+use crate::domain::merchant::{ChannelKind, Merchant};
 use crate::domain::method::{Flow, Method};
 use crate::domain::payment::{Attempt, Ending, Payment, Route};
 use crate::domain::time::{Duration, Timestamp};
@@ -19,6 +19,7 @@ use crate::flows::gateway::Gateway;
 use crate::flows::payments::Chooser;
 use crate::flows::{FlowError, Moment, payments, record, timeline};
 use crate::lang::Lang;
+use crate::sandbox::provider::World;
 use crate::store::StoreError;
 use crate::web::{Page, QrCode, csp_with_form_target};
 
@@ -89,6 +90,24 @@ impl Seen {
         Stage::of(&self.payment, self.attempt.as_ref(), &offers, visit, now)
     }
 
+    /// Where the simulated payer's phone is for the code that is shown: the test wallet's codes are its address, those of
+    /// other simulated providers are what the real ones show.
+    fn test_phone(&self, gateway: &Gateway, world: Option<&web::Data<World>>, stage: &Stage) -> Option<String> {
+        let Stage::Scan { data, .. } = stage else { return None };
+        if self.scope.mode != Mode::Test {
+            return None;
+        }
+        let account = gateway.channels.get(self.attempt.as_ref()?.account)?;
+        match account.account.kind {
+            ChannelKind::TestWallet => Some(data.clone()),
+            // An account with an address of its own is simulated somewhere else.
+            _ if account.account.base_url.is_some() => None,
+            kind @ (ChannelKind::WechatPay | ChannelKind::Alipay | ChannelKind::Unionpay) => {
+                world?.phone_url(kind.code(), data)
+            }
+        }
+    }
+
     /// Differs whenever the page would look different.
     pub fn mark(&self, stage: &Stage) -> String {
         let Payment { version, attempts, .. } = &self.payment;
@@ -157,6 +176,7 @@ async fn show(request: HttpRequest, gateway: web::Data<Gateway>, token: web::Pat
         address: gateway.checkout_url(seen.scope, seen.payment.id),
         reachable: is_reachable(&gateway.settings.public_url),
         stand_in: seen.stand_in(&gateway, &stage),
+        test_phone: seen.test_phone(&gateway, request.app_data::<web::Data<World>>(), &stage),
     };
     let policy = form_target(&stage, &extras).and_then(csp_with_form_target);
     let body = CashierPage::new(page.clone(), bill, links, stage, extras, mark);

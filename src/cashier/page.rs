@@ -48,6 +48,8 @@ pub(super) struct Extras {
     pub reachable: bool,
     /// Plays WeChat's own sheet in test mode.
     pub stand_in: Option<String>,
+    /// Where the simulated payer's phone is for the code that is shown.
+    pub test_phone: Option<String>,
 }
 
 /// What is paid, and to whom.
@@ -133,12 +135,13 @@ impl CashierPage {
         if let Stage::Choose { methods, .. } = &stage {
             rows.extend(methods.iter().map(|method| Wallet::of(*method, lang)));
         }
-        let (mut qr, mut test_phone) = (None, None);
+        let (mut qr, test_phone) = (None, extras.test_phone.clone().filter(|address| is_web_address(address)));
         if let Stage::Scan { data, .. } = &stage {
+            // No wallet can read a simulated code, but every camera can follow the address of the phone that plays it.
+            let data = test_phone.as_ref().unwrap_or(data);
             let label = wallet.as_ref().map_or("", |wallet| wallet.scan);
             // A code that cannot be drawn leaves its place empty; the other ways to pay stand below it.
             qr = QrCode::draw(data, label).inspect_err(|why| tracing::error!("no code to show: {why}")).ok();
-            test_phone = Some(data.clone()).filter(|data| bill.test && is_web_address(data));
         }
         let mut served = Vec::new();
         let mut one_for_all = None;

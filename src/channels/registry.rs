@@ -47,6 +47,9 @@ fn open(
         (ChannelKind::WechatPay, Mode::Live) => {
             wechatpay::open(credentials, base_url.map_or_else(wechatpay::Hosts::real, wechatpay::Hosts::at))
         }
+        (ChannelKind::Alipay, Mode::Test) if base_url.is_none() => {
+            alipay::open_simulated(credentials, own_url, public_url)
+        }
         (ChannelKind::Alipay, mode) => alipay::open(credentials, mode, base_url, own_url),
     }
 }

@@ -144,10 +144,11 @@ fn prepare(config: &Config, base_url: &str, history_days: u32) -> Result<Credent
     write_config(&config.data_dir, &settings)?;
     let env = Env::system();
     let vault = Arc::new(Vault::new(&master_key(config, &env)?.0));
-    let plan = Plan { env: &env, vault: &vault, base_url, history_days };
+    let simulators = config.sandbox.simulators;
+    let plan = Plan { env: &env, vault: &vault, base_url, history_days, simulators };
     let mut terminal = Terminal::default();
     build_store(config, |store| {
-        let filled = prepare::fill(store, &plan, &mut |done, total| terminal.progress("days of history", done, total));
+        let filled = prepare::fill(store, &plan, &mut |work, done, total| terminal.progress(work.label(), done, total));
         let shop = filled.map_err(|error| Failure::of(Exit::Failed, &error))?;
         shop.write(&config.data_dir).map_err(|error| writing(&error))?;
         Ok(shop)

@@ -19,6 +19,7 @@ use crate::server::{self, asked_to_stop};
 use crate::signals::health::{self, MetricsAccess, Ready};
 use crate::signals::metrics::Metrics;
 use crate::signals::{Signals, logging};
+use crate::test_mode::accounts;
 
 /// How long calls under way may take to end at a stop; a callback's own limit is 15 seconds.
 const QUEUE_DRAIN_MAX: Duration = Duration::from_secs(20);
@@ -111,6 +112,9 @@ async fn serve(
         let (cases, stopping) = (house.cases.clone(), stop_queue.subscribe());
         async move { cases.run(stopping).await }
     });
+    if config.sandbox.simulators {
+        accounts::connect_beside(gateway.clone(), house.simulators.clone(), stop_queue.subscribe());
+    }
     let hourly = tokio::spawn({
         let (notary, env) = (notary.clone(), house.gateway.env.clone());
         async move {

@@ -1,6 +1,7 @@
-//! Fills a new store with the demo's shop: merchant, wallet, owner, keys, endpoint, and its past.
+//! Fills a new store with the demo's shop: merchant, wallet, owner, keys, endpoint, its past, and its accounts at the
+//! simulated providers.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use data_encoding::BASE32_NOPAD;
 
@@ -16,20 +17,25 @@ use crate::console::auth::records::{Login, Membership, SecondFactor, second_fact
 use crate::console::auth::recovery::RecoveryCodes;
 use crate::console::auth::roles::Role;
 use crate::console::auth::totp::TotpSecret;
-use crate::crypto::{KeyCheck, Place, Secret, Vault};
+use crate::crypto::{KeyCheck, Place, Secret, Vault, rsa};
 use crate::domain::event::EventType;
 use crate::domain::ids::{AccountId, EndpointId, Mode, Scope, UserId};
 use crate::domain::key::Permission;
 use crate::domain::time::{Duration, Timestamp};
+use crate::env::http::HttpTransport;
+use crate::env::target::TargetPolicy;
 use crate::env::{Clock, Env};
 use crate::flows::deliveries::{SECRET_FIELD, endpoint_row};
 use crate::flows::endpoints::{self, NewEndpoint};
 use crate::flows::gateway::GatewayError;
 use crate::flows::setup::NewMerchant;
 use crate::flows::{FlowError, Moment};
+use crate::sandbox::provider::{KeyMaker, Reach};
+use crate::sandbox::simulators::{KEYS, Simulators};
 use crate::sandbox::{shop, wallet};
 use crate::store::tables::{ENDPOINTS, KEY_CHECK};
 use crate::store::{Store, StoreError};
+use crate::test_mode::accounts::Maker;
 
 const LOGIN: &str = "demo";
 const PERSON: &str = "林玫 Lin Mei";
@@ -38,6 +44,8 @@ const PASSWORD_BYTES: usize = 10;
 /// What the shop wants to hear of.
 const EVENTS: [EventType; 4] =
     [EventType::PaymentPaid, EventType::PaymentLate, EventType::RefundSucceeded, EventType::RefundFailed];
+/// How often it is looked whether all keys are made.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(100);
 /// The shop was set up so long before its first customer.
 const BEFORE_OPENING: Duration = Duration::from_hours(3);
 
@@ -47,6 +55,10 @@ pub enum PrepareError {
     Wallet(GatewayError),
     Person(PeopleError),
     Past(FlowError),
+    /// The simulated providers, or the accounts at them.
+    Simulators(StoreError),
+    /// The certificates that outgoing calls trust cannot be used.
+    Tls(rustls::Error),
 }
 
 impl std::fmt::Display for PrepareError {
@@ -55,6 +67,8 @@ impl std::fmt::Display for PrepareError {
             PrepareError::Wallet(error) => write!(f, "the test wallet could not be set up: {error}"),
             PrepareError::Person(error) => write!(f, "the console's user could not be made: {error:?}"),
             PrepareError::Past(error) => write!(f, "the shop's past could not be written: {error}"),
+            PrepareError::Simulators(error) => write!(f, "the simulated providers could not be set up: {error}"),
+            PrepareError::Tls(error) => write!(f, "outgoing calls cannot be made: {error}"),
         }
     }
 }
@@ -80,7 +94,28 @@ pub struct Plan<'a> {
     /// Where the server will be reached, without a slash at the end.
     pub base_url: &'a str,
     pub history_days: u32,
+    /// Whether the shop has accounts at the simulated providers from the beginning.
+    pub simulators: bool,
 }
+
+/// What takes a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    History,
+    Keys,
+}
+
+impl Work {
+    pub const fn label(self) -> &'static str {
+        match self {
+            Work::History => "days of history",
+            Work::Keys => "simulators' keys",
+        }
+    }
+}
+
+/// Told how much of so much of a work is done.
+type Progress<'a> = &'a mut dyn FnMut(Work, u64, u64);
 
 /// The clock stood still when the shop was set up.
 struct StandingClock(Timestamp);
@@ -96,13 +131,54 @@ impl Clock for StandingClock {
 }
 
 /// Writes everything and answers what has to be known to use it. Blocks; not for threads of the async runtime.
-pub fn fill(store: &Store, plan: &Plan<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<Credentials, PrepareError> {
+pub fn fill(store: &Store, plan: &Plan<'_>, progress: Progress<'_>) -> Result<Credentials, PrepareError> {
+    if !plan.simulators {
+        return settle(store, plan, progress);
+    }
+    // Keys take as long as the past, so they are made meanwhile.
+    let (made, hear) = mpsc::channel();
+    let simulators = simulators(store, plan, made)?;
+    let credentials = std::thread::scope(|scope| {
+        let keys = scope.spawn(|| simulators.make_keys());
+        let credentials = settle(store, plan, progress)?;
+        let mut done = 0;
+        while !keys.is_finished() {
+            if hear.recv_timeout(LOOK_AGAIN).is_ok() {
+                done += 1;
+                progress(Work::Keys, done, KEYS);
+            }
+        }
+        keys.join().unwrap_or(Err(StoreError::Panicked)).map_err(PrepareError::Simulators)?;
+        Ok::<_, PrepareError>(credentials)
+    })?;
+    let maker = Maker { store, env: plan.env, vault: plan.vault, simulators: &simulators };
+    maker.connect().map_err(PrepareError::Simulators)?;
+    Ok(credentials)
+}
+
+/// The simulated providers on a store that nobody serves yet; each new key is told to `made`.
+fn simulators(store: &Store, plan: &Plan<'_>, made: mpsc::Sender<()>) -> Result<Simulators, PrepareError> {
+    let transport = HttpTransport::system(&[]).map_err(PrepareError::Tls)?;
+    let public_url = plan.base_url.to_owned();
+    let reach = Reach { public_url, own_url: None, at_root: false, policy: TargetPolicy::default() };
+    let keys: KeyMaker = Arc::new(move || {
+        let key = rsa::generate();
+        // An error says that whoever listened has gone on.
+        made.send(()).ok();
+        key
+    });
+    Ok(Simulators::with_keys(store.clone(), plan.env.clone(), Arc::new(transport), reach, keys))
+}
+
+/// The shop and its past.
+fn settle(store: &Store, plan: &Plan<'_>, progress: Progress<'_>) -> Result<Credentials, PrepareError> {
     let now = plan.env.now();
     let began = past::beginning(plan.history_days, now).minus(BEFORE_OPENING);
     let env = Env { clock: Arc::new(StandingClock(began)), entropy: plan.env.entropy.clone() };
     let (cast, credentials) = open_shop(store, plan, &env)?;
     if plan.history_days > 0 {
-        past::live(store, &cast, plan.history_days, now, progress).map_err(PrepareError::Past)?;
+        let mut days = |done, total| progress(Work::History, done, total);
+        past::live(store, &cast, plan.history_days, now, &mut days).map_err(PrepareError::Past)?;
     }
     Ok(credentials)
 }

@@ -7,10 +7,11 @@ use super::effect::{Effect, Lane, schedule, unschedule};
 use super::gateway::Gateway;
 use crate::channels::registry::{CREDENTIALS_FIELD, credentials_row};
 use crate::channels::{ChannelError, Sealing};
-use crate::crypto::{Place, Sealed, Secret};
+use crate::crypto::{Place, Sealed, Secret, Vault};
 use crate::domain::ids::{AccountId, Mode, Scope};
 use crate::domain::merchant::{ChannelAccount, ChannelKind, Share};
 use crate::domain::time::{Duration, Timestamp};
+use crate::env::Env;
 use crate::env::target::TargetPolicy;
 use crate::env::transport::Limits;
 use crate::lang::Lang;
@@ -35,10 +36,10 @@ pub struct Terms {
 }
 
 /// Seals credentials to the account's row.
-pub fn seal(gateway: &Gateway, scope: Scope, id: AccountId, credentials: &Secret) -> Sealed {
+pub fn seal(vault: &Vault, env: &Env, scope: Scope, id: AccountId, credentials: &Secret) -> Sealed {
     let row = credentials_row(scope, id);
     let place = Place { table: ACCOUNTS.name(), row: &row, field: CREDENTIALS_FIELD };
-    gateway.vault.seal(&place, credentials.expose(), gateway.env.entropy.as_ref())
+    vault.seal(&place, credentials.expose(), env.entropy.as_ref())
 }
 
 /// Stores a new account. The registry has to be reloaded afterwards.
@@ -169,7 +170,7 @@ pub(super) async fn upkeep(gateway: &Gateway, scope: Scope, id: AccountId, at: T
             (Some(now.plus(UPKEEP_AGAIN)), false, None)
         }
     };
-    let renewed = renewed.map(|credentials| seal(gateway, scope, id, &credentials));
+    let renewed = renewed.map(|credentials| seal(&gateway.vault, &gateway.env, scope, id, &credentials));
     let changed = renewed.is_some();
     gateway
         .store

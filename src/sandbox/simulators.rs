@@ -12,7 +12,11 @@ use super::wechatpay::{self, WechatPay};
 use crate::crypto::rsa;
 use crate::env::Env;
 use crate::env::transport::Transport;
-use crate::store::Store;
+use crate::flows::gateway::Gateway;
+use crate::store::{Store, StoreError};
+
+/// Keys of both sides of all providers together.
+pub const KEYS: u64 = 16;
 
 /// All of them; clones share them.
 #[derive(Clone)]
@@ -38,6 +42,26 @@ impl Simulators {
             alipay: Alipay::open(&world),
             world,
         }
+    }
+
+    /// Those inside a gateway, which notify nobody but it. `keys` as in [`Self::with_keys`].
+    pub fn inside(gateway: &Gateway, keys: KeyMaker) -> Self {
+        let reach = Reach {
+            public_url: gateway.settings.public_url.clone(),
+            own_url: Some(gateway.settings.own_url.clone()),
+            at_root: false,
+            policy: gateway.settings.sandbox.clone(),
+        };
+        Self::with_keys(gateway.store.clone(), gateway.env.clone(), gateway.transport.clone(), reach, keys)
+    }
+
+    /// Makes whatever keys of either side are missing, the providers beside each other. Blocks for seconds.
+    pub fn make_keys(&self) -> Result<(), StoreError> {
+        std::thread::scope(|scope| {
+            let making: Vec<_> =
+                self.world.dialects().into_iter().map(|dialect| scope.spawn(move || dialect.credentials())).collect();
+            making.into_iter().try_for_each(|made| made.join().unwrap_or(Err(StoreError::Panicked)).map(drop))
+        })
     }
 
     /// Everything below `/sim`.

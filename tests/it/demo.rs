@@ -17,7 +17,7 @@ use httpsig::prelude::{AlgorithmName, HttpSignatureBase, HttpSignatureParams, Sh
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::cli::running::Folder;
+use crate::cli::running::{Folder, NO_KEYS};
 
 /// Something that never comes fails the test instead of holding it up.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -44,6 +44,7 @@ impl Demo {
             arguments.extend(["--listen", "127.0.0.1:0"]);
         }
         let mut command = folder.command(&arguments);
+        command.env(NO_KEYS.0, NO_KEYS.1);
         change(&mut command);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());

@@ -53,6 +53,8 @@ pub const METHODS: [Method; 6] = [
 /// One contract with Alipay.
 pub struct Alipay {
     gateway: String,
+    /// Where customers' browsers are sent.
+    pages: String,
     record: Credentials,
     keys: Keys,
     terms: Terms,
@@ -68,7 +70,7 @@ impl Alipay {
             return Err(bad("the app's and the seller's numbers must be digits"));
         }
         let keys = Keys::open(&record)?;
-        Ok(Self { gateway, record, keys, terms: terms() })
+        Ok(Self { pages: gateway.clone(), gateway, record, keys, terms: terms() })
     }
 
     /// `Err` names the number that is not this account's.
@@ -95,6 +97,12 @@ pub fn open(
         (None, Mode::Test) => format!("{}{SIMULATOR_PATH}", own_url.trim_end_matches('/')),
     };
     Ok(Arc::new(Alipay::open(credentials, gateway)?))
+}
+
+/// An account at the simulator of this server, which customers' browsers reach by another address than it does itself.
+pub fn open_simulated(credentials: &[u8], own_url: &str, public_url: &str) -> Result<Arc<dyn Channel>, ChannelError> {
+    let at = |url: &str| format!("{}{SIMULATOR_PATH}", url.trim_end_matches('/'));
+    Ok(Arc::new(Alipay { pages: at(public_url), ..Alipay::open(credentials, at(own_url))? }))
 }
 
 /// What Alipay accepts; the same for every contract, whose own limits it does not tell. Amounts from 0.01 to 100,000,000

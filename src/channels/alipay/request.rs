@@ -149,7 +149,7 @@ pub(super) fn build(alipay: &Alipay, order: &Order, now: Timestamp) -> Result<Pr
         Way::Page | Way::Wap => {
             // Where the customer comes back to proves nothing, so an address that Alipay would refuse is left out.
             params.insert("return_url", address(&create.return_url).unwrap_or_default());
-            Prepared::Show(NextAction::Redirect { url: format!("{}?{}", alipay.gateway, signed(alipay, params)) })
+            Prepared::Show(NextAction::Redirect { url: format!("{}?{}", alipay.pages, signed(alipay, params)) })
         }
         Way::App => {
             let params = BTreeMap::from([(ORDER_STRING.to_owned(), signed(alipay, params))]);

@@ -149,6 +149,12 @@ settings! {
         endpoint_concurrency: u64 = between(1, 8, 256),
     }
 
+    /// Providers for test mode that live in this server.
+    sandbox: Sandbox {
+        /// Give test mode accounts at simulated WeChat Pay, Alipay and UnionPay. Their keys are made beside the server at the first start; without, there is the test wallet alone.
+        simulators: bool = or(true),
+    }
+
     /// What is written about the running server.
     log: Log {
         /// "text" for people, "json" for machines.

@@ -143,6 +143,12 @@ impl Alipay {
         side.unwrap_or(Err(StoreError::Panicked))
     }
 
+    /// The same for threads that may block.
+    pub fn side(&self, mode: Mode) -> Result<MerchantSide, StoreError> {
+        self.0.keys.prepare()?;
+        self.0.merchant_side(mode)
+    }
+
     async fn prepare(&self) -> Result<(), StoreError> {
         let make = || async {
             let provider = self.0.clone();

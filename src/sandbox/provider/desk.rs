@@ -8,6 +8,7 @@ use super::fault::{Answering, Faults};
 use super::model::{
     Change, Deed, NewOrder, NewRefund, Notice, Order, Refund, RefundChange, RefundRules, Refusal, TradeState,
 };
+use super::play::Simulation;
 use super::records::{Board, Common, Letter, Member, Mood, PayerCode, Subject};
 use super::{Dialect, News};
 use crate::domain::time::{Duration, Timestamp};
@@ -25,6 +26,8 @@ pub const MOVES_MAX: usize = 50_000;
 const PAYER_CODE_LIFE: Duration = Duration::from_minutes(1);
 /// Letters among which those are looked for that wait to be overtaken.
 const LETTERS_LOOKED_AT_MAX: usize = 1000;
+/// Merchants among which an order is looked for that is named by its number alone.
+const MEMBERS_LOOKED_AT_MAX: usize = 16;
 /// How far behind an overtaken letter comes.
 const OVERTAKEN_BY: Duration = Duration::from_seconds(2);
 
@@ -162,6 +165,25 @@ impl<'d, 'a> Desk<'d, 'a> {
             return Ok(Some(Err(Refusal::Closed)));
         }
         self.change(&order.asked.merchant, &order.asked.number, |order, now| order.act(deed, now)).map(Some)
+    }
+
+    /// The order whose number begins with `number`, whichever merchant's it is.
+    pub fn order_beginning(&mut self, number: &str) -> Result<Option<Order>, StoreError> {
+        let provider = self.dialect.name().to_owned();
+        let members = self.tx.scan(&SIM_MEMBERS, &Span::prefix(&provider), Sorted::Ascending, MEMBERS_LOOKED_AT_MAX)?;
+        for ((_, merchant), _) in members {
+            let of = Span::prefix(&(provider.clone(), merchant.clone())).from(&self.place(&merchant, number));
+            let first = self.tx.scan(&SIM_ORDERS, &of, Sorted::Ascending, 1)?.pop();
+            if let Some(((_, _, whole), _)) = first.filter(|((_, _, whole), _)| whole.starts_with(number)) {
+                return self.order(&merchant, &whole);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Ends an order as the test API asks.
+    pub fn play(&mut self, order: &Order, simulation: Simulation) -> Result<Result<Order, Refusal>, StoreError> {
+        self.change(&order.asked.merchant, &order.asked.number, |order, now| order.play(simulation, now))
     }
 
     /// Whether a code that a payer showed could be used now.

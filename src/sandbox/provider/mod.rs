@@ -21,6 +21,7 @@ pub mod handout;
 pub mod messenger;
 pub mod model;
 pub mod pages;
+pub mod play;
 pub mod records;
 
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use desk::{Desk, ORDERS_MAX};
 use self::fault::{Fault, Faults};
 use self::messenger::{LetterKey, Office};
 use self::model::{Deed, Event, Notice, Order, Refund, Refusal, one_off};
+use self::play::{SimulateError, Simulation};
 use self::records::{Board, KeyRecord, Letter, Member, Mood};
 use crate::crypto::Secret;
 use crate::domain::money::Money;
@@ -287,6 +289,32 @@ impl World {
         self.at(dialect, move |desk| desk.act(code, deed)).await
     }
 
+    /// Ends the order whose number at the provider begins with `number`, as the test API asks.
+    pub async fn play(
+        &self,
+        dialect: &Arc<dyn Dialect>,
+        number: String,
+        simulation: Simulation,
+    ) -> Result<(), SimulateError> {
+        let played = self.at(dialect, move |desk| match desk.order_beginning(&number)? {
+            Some(order) => desk.play(&order, simulation).map(Some),
+            None => Ok(None),
+        });
+        match played.await? {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(_)) => Err(SimulateError::Ended),
+            None => Err(SimulateError::Unknown),
+        }
+    }
+
+    /// Where the payer's phone goes with what a code, a link or an app's parameters hold; `None` when it is not one of
+    /// the provider's.
+    pub fn phone_url(&self, provider: &str, text: &str) -> Option<String> {
+        let dialect = self.dialect(provider)?;
+        let code = dialect.scan(text)?;
+        Some(format!("{}{}", self.public_url(), pages::phone::place(dialect.as_ref(), code)))
+    }
+
     /// The newest orders that a payer could pay now, at most `limit`.
     pub async fn waiting(&self, limit: usize) -> Result<Vec<(Arc<dyn Dialect>, Order)>, StoreError> {
         let (dialects, real_now) = (self.dialects(), self.0.env.now());
@@ -363,6 +391,16 @@ impl World {
         let (number, member) = make();
         self.enrol(provider, &number, &member)?;
         Ok((number, member))
+    }
+
+    /// Lets payers see another name of a merchant. Blocks.
+    pub fn rename(&self, provider: &'static str, number: &str, name: &str) -> Result<(), StoreError> {
+        match self.member(provider, number)? {
+            Some(member) if member.name != name => {
+                self.enrol(provider, number, &Member { name: name.to_owned(), ..member })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Stores a merchant. Blocks.

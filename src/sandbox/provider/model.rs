@@ -311,15 +311,30 @@ impl Order {
                 let order = Self { state: TradeState::NotPaid, planned: Planned::AfterClose, ..self.clone() };
                 Change { wake: Some(self.expires_at.plus(LATE_AFTER)), ..Change::quiet(order) }
             }
-            Deed::Refuse | Deed::BalanceShort if self.asked.failure_ends => {
-                let order = Self { planned: Planned::Nothing, ..self.clone() };
-                order.ended(TradeState::Failed, Event::PaymentFailed, now)
-            }
+            Deed::Refuse | Deed::BalanceShort if self.asked.failure_ends => return self.fail(now),
             Deed::Refuse | Deed::BalanceShort => {
                 let order = Self { state: TradeState::NotPaid, planned: Planned::Nothing, ..self.clone() };
                 Change::quiet(order)
             }
         })
+    }
+
+    /// The order's time runs out now.
+    pub fn run_out(&self, now: Timestamp) -> Result<Change, Refusal> {
+        let order = Self { expires_at: self.expires_at.min(now), ..self.clone() };
+        order.close(now)
+    }
+
+    /// The payment fails for good.
+    pub fn fail(&self, now: Timestamp) -> Result<Change, Refusal> {
+        match self.state {
+            TradeState::NotPaid | TradeState::Paying => {
+                let order = Self { planned: Planned::Nothing, ..self.clone() };
+                Ok(order.ended(TradeState::Failed, Event::PaymentFailed, now))
+            }
+            TradeState::Closed | TradeState::Revoked | TradeState::Failed => Err(Refusal::Closed),
+            TradeState::Paid => Err(Refusal::Paid),
+        }
     }
 
     /// The order's own number in 21 digits.

@@ -109,6 +109,12 @@ impl UnionPay {
         self.0.merchant_side()
     }
 
+    /// The same for threads that may block.
+    pub fn side(&self) -> Result<MerchantSide, StoreError> {
+        self.0.keys.prepare()?;
+        self.0.merchant_side()
+    }
+
     async fn prepare(&self) -> Result<(), StoreError> {
         let make = || async {
             let provider = self.0.clone();

@@ -5,7 +5,8 @@ use ring::digest::{SHA256, digest};
 
 use super::fault::{Answering, Faults};
 use super::model::{
-    Change, Deed, NewOrder, NewRefund, Notice, RefundChange, Refusal, Simulation, TradeState, WalletOrder, WalletRefund,
+    self, Change, Deed, NewOrder, NewRefund, Notice, RefundChange, Refusal, Simulation, TradeState, WalletOrder,
+    WalletRefund,
 };
 use super::records::{Letter, Subject};
 use crate::channels::test_wallet::notification::NotificationBody;
@@ -110,7 +111,7 @@ pub fn simulate(
     now: Timestamp,
 ) -> Result<Result<(), Refusal>, StoreError> {
     match tx.get(&WALLET_ORDERS, &out_trade_no.to_owned())? {
-        Some(order) => Ok(change(tx, &order, now, |order| simulation.apply(order, now))?.map(drop)),
+        Some(order) => Ok(change(tx, &order, now, |order| model::play(order, simulation, now))?.map(drop)),
         None => Ok(Err(Refusal::UnknownOrder)),
     }
 }

@@ -15,7 +15,6 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -28,6 +27,7 @@ pub use server::{Incoming, Outgoing, PAY_PATH, routes};
 use self::keys::Keys;
 use self::model::{Deed, Refusal, Simulation, WalletOrder};
 use super::provider::fault::{Fault, Faults};
+use super::provider::play::SimulateError;
 use crate::domain::ids::AttemptId;
 use crate::env::Env;
 use crate::env::target::TargetPolicy;
@@ -71,41 +71,6 @@ struct Inner {
     bell: Notify,
 }
 
-/// Why the test API could not end an attempt.
-#[derive(Clone, Debug)]
-pub enum SimulateError {
-    /// The provider does not know the order yet, or never will.
-    Unknown,
-    /// The order has ended already.
-    Ended(Refusal),
-    Store(StoreError),
-}
-
-impl fmt::Display for SimulateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SimulateError::Unknown => f.write_str("the test wallet does not know this attempt"),
-            SimulateError::Ended(why) => write!(f, "the test wallet refuses: {why:?}"),
-            SimulateError::Store(_) => f.write_str("the test wallet's store did not take it"),
-        }
-    }
-}
-
-impl std::error::Error for SimulateError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            SimulateError::Store(error) => Some(error),
-            SimulateError::Unknown | SimulateError::Ended(_) => None,
-        }
-    }
-}
-
-impl From<StoreError> for SimulateError {
-    fn from(error: StoreError) -> Self {
-        SimulateError::Store(error)
-    }
-}
-
 impl Wallet {
     /// Opens the provider on the gateway's store, making its key the first time. Blocks.
     pub fn open(gateway: &Gateway) -> Result<Self, GatewayError> {
@@ -133,11 +98,11 @@ impl Wallet {
         let now = self.0.env.now();
         let number = attempt.bare();
         let done: Result<(), Refusal> =
-            self.0.store.write(move |tx| desk::simulate(tx, &number, simulation, now)).await.map_err(store_error)?;
+            self.0.store.write(move |tx| desk::simulate(tx, &number, simulation, now)).await?;
         self.0.bell.notify_one();
         done.map_err(|why| match why {
             Refusal::UnknownOrder => SimulateError::Unknown,
-            why => SimulateError::Ended(why),
+            _ => SimulateError::Ended,
         })
     }
 
@@ -181,8 +146,4 @@ impl Wallet {
     pub fn pay_url(&self, code: [u8; 16]) -> String {
         format!("{}{}/{}", self.0.public_url, server::PAY_PATH, data_encoding::BASE64URL_NOPAD.encode(&code))
     }
-}
-
-fn store_error(error: StoreError) -> SimulateError {
-    SimulateError::Store(error)
 }

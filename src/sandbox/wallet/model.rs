@@ -10,6 +10,7 @@ use crate::domain::money::Money;
 use crate::domain::time::{Duration, Timestamp};
 pub use crate::sandbox::provider::model::{DELAYED_BY, Deed, LATE_AFTER, PAYING_TAKES, Planned, Received};
 use crate::sandbox::provider::model::{number, one_off};
+pub use crate::sandbox::provider::play::Simulation;
 
 /// How long a slow refund takes.
 pub const REFUND_TAKES: Duration = Duration::from_seconds(10);
@@ -354,57 +355,7 @@ impl WalletRefund {
     }
 }
 
-/// How the test API ends an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Simulation {
-    Paid,
-    Failed,
-    /// The provider lets the order's time run out; nobody pays.
-    Expired,
-    /// Paid after the order was closed. Whoever simulates it also ends the payment, so that Coffer closes the order.
-    Late,
-    WrongAmount,
-    LostNotification,
-    DuplicateNotification,
-}
-
-impl Simulation {
-    pub const ALL: [Simulation; 7] = [
-        Simulation::Paid,
-        Simulation::Failed,
-        Simulation::Expired,
-        Simulation::Late,
-        Simulation::WrongAmount,
-        Simulation::LostNotification,
-        Simulation::DuplicateNotification,
-    ];
-
-    /// The word in the API.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Simulation::Paid => "paid",
-            Simulation::Failed => "failed",
-            Simulation::Expired => "expired",
-            Simulation::Late => "late",
-            Simulation::WrongAmount => "wrong_amount",
-            Simulation::LostNotification => "lost_notification",
-            Simulation::DuplicateNotification => "duplicate_notification",
-        }
-    }
-
-    pub fn parse(code: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|simulation| simulation.code() == code)
-    }
-
-    pub fn apply(self, order: &WalletOrder, now: Timestamp) -> Result<Change, Refusal> {
-        match self {
-            Simulation::Paid => order.act(Deed::Pay, now),
-            Simulation::Failed => order.act(Deed::Refuse, now),
-            Simulation::Expired => order.expire(now),
-            Simulation::Late => order.act(Deed::PayLate, now),
-            Simulation::WrongAmount => order.act(Deed::PayWrongAmount, now),
-            Simulation::LostNotification => order.act(Deed::PayUntold, now),
-            Simulation::DuplicateNotification => order.act(Deed::PayTwiceTold, now),
-        }
-    }
+/// Ends an order as the test API asks.
+pub fn play(order: &WalletOrder, simulation: Simulation, now: Timestamp) -> Result<Change, Refusal> {
+    simulation.deed().map_or_else(|| order.expire(now), |deed| order.act(deed, now))
 }

@@ -12,6 +12,7 @@ use actix_web::{App, test, web};
 use coffer::api::keys::{IssuedKey, NewKey, NewKeyKind, issue, store_key};
 use coffer::api::rate::Rate;
 use coffer::api::{Api, ApiSettings, render_event, routes};
+use coffer::crypto::rsa::generate;
 use coffer::crypto::{MasterKey, Secret, Vault};
 use coffer::domain::ids::{MerchantId, Mode, Scope};
 use coffer::domain::key::Permission;
@@ -20,10 +21,12 @@ use coffer::env::target::TargetPolicy;
 use coffer::env::{Clock, Env, SystemEntropy};
 use coffer::flows::gateway::{Gateway, Settings};
 use coffer::flows::setup::NewMerchant;
+use coffer::sandbox::simulators::Simulators;
 use coffer::sandbox::wallet::{self, Wallet};
 use coffer::signals::metrics::{Metrics, Observed, Outgoing};
 use coffer::signals::{Signals, request::observe};
 use coffer::store::{Store, StoreOptions};
+use coffer::test_mode::players::Players;
 use serde_json::Value;
 
 use crate::still::{HandClock, NoNetwork};
@@ -91,9 +94,12 @@ impl Site {
         });
         let gateway = Gateway::build(store, env, vault, Arc::new(NoNetwork), settings, Arc::new(render_event)).unwrap();
         let trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
-        let api =
-            Api::new(gateway.clone(), Wallet::open(&gateway).unwrap(), ApiSettings { rate: RATE, trusted_proxies })
-                .unwrap();
+        let api = Api::new(
+            gateway.clone(),
+            Players::new(&gateway, Wallet::open(&gateway).unwrap(), Simulators::inside(&gateway, Arc::new(generate))),
+            ApiSettings { rate: RATE, trusted_proxies },
+        )
+        .unwrap();
         Site { api, merchant, rival, clock }
     }
 

@@ -178,8 +178,8 @@ fn build(address: std::net::SocketAddr, base: &str, env: Env) -> (House, Credent
     let config = inputs.load().unwrap().config;
     let store = Store::open_memory(StoreOptions::default()).unwrap();
     let vault = Arc::new(Vault::new(&MasterKey::from_bytes([1; 32])));
-    let plan = Plan { env: &env, vault: &vault, base_url: base, history_days: 0 };
-    let told = prepare::fill(&store, &plan, &mut |_, _| {}).unwrap();
+    let plan = Plan { env: &env, vault: &vault, base_url: base, history_days: 0, simulators: false };
+    let told = prepare::fill(&store, &plan, &mut |_, _, _| {}).unwrap();
     (app::build(&config, env, vault, store).unwrap(), told)
 }
 

@@ -7,6 +7,9 @@ use std::process::{Child, Command, Output, Stdio};
 
 use coffer::env::{SystemEntropy, random};
 
+/// Making the simulators' keys takes longer than most tests.
+pub const NO_KEYS: (&str, &str) = ("COFFER_SANDBOX_SIMULATORS", "false");
+
 /// A data folder that is removed at the end of the test.
 pub struct Folder(PathBuf);
 
@@ -76,7 +79,8 @@ impl Folder {
     /// Starts the server on a free port and waits until it listens.
     pub fn serve(&self) -> Server {
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
-        let mut child = command.env("COFFER_LOG_FORMAT", "json").stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command.env(NO_KEYS.0, NO_KEYS.1).env("COFFER_LOG_FORMAT", "json").stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut all = String::new();
         let address = loop {

@@ -19,6 +19,7 @@ use coffer::console::auth::roles::Role;
 use coffer::console::auth::session::Token;
 use coffer::console::auth::sessions;
 use coffer::console::auth::totp::{TotpSecret, step_at};
+use coffer::crypto::rsa::generate;
 use coffer::crypto::{MasterKey, Place, Vault};
 use coffer::domain::fee::{FeeRule, FeeSchedule};
 use coffer::domain::ids::{AccountId, MerchantId, Mode, PaymentId, Scope, UserId};
@@ -32,9 +33,11 @@ use coffer::flows::Moment;
 use coffer::flows::gateway::{Gateway, Settings};
 use coffer::flows::observe::{Source, observe};
 use coffer::flows::payments::{self, NewPayment};
+use coffer::sandbox::simulators::Simulators;
 use coffer::sandbox::wallet::Wallet;
 use coffer::store::tables::{ACCOUNT_SCOPES, ACCOUNTS, MERCHANTS};
 use coffer::store::{Store, StoreError, StoreOptions};
+use coffer::test_mode::players::Players;
 
 use crate::still::{HandClock, NoNetwork};
 
@@ -82,8 +85,9 @@ impl Site {
             };
             let render = Arc::new(|_: &Gateway, _, _: &_| b"{}".to_vec());
             let gateway = Gateway::build(store, env, vault, Arc::new(NoNetwork), settings, render).unwrap();
-            let wallet = Arc::new(Wallet::open(&gateway).unwrap());
-            let cases = Cases::new(gateway.clone(), wallet);
+            let simulators = Simulators::inside(&gateway, Arc::new(generate));
+            let players = Players::new(&gateway, Wallet::open(&gateway).unwrap(), simulators);
+            let cases = Cases::new(gateway.clone(), Arc::new(players));
             Console::new(gateway, cases, vec!["10.0.0.0/8".parse().unwrap()]).unwrap()
         })
         .await

@@ -169,7 +169,7 @@ fn lived_in() -> Store {
     let store = Store::open_memory(StoreOptions::default()).unwrap();
     let env = simulation::environment(1);
     let vault = Arc::new(Vault::new(&MasterKey::from_bytes([3; 32])));
-    let plan = Plan { env: &env, vault: &vault, base_url: "http://127.0.0.1:8080", history_days: 3 };
-    prepare::fill(&store, &plan, &mut |_, _| {}).unwrap();
+    let plan = Plan { env: &env, vault: &vault, base_url: "http://127.0.0.1:8080", history_days: 3, simulators: false };
+    prepare::fill(&store, &plan, &mut |_, _, _| {}).unwrap();
     store
 }

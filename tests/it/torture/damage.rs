@@ -56,9 +56,14 @@ fn a_flipped_bit_is_found_or_changes_nothing_at_all() {
     let (path, damaged) = (home.path("good.db"), home.path("damaged.db"));
     let store = Store::open(&path, StoreOptions::default()).unwrap();
     let vault = Arc::new(Vault::new(&MasterKey::from_bytes([3; 32])));
-    let plan =
-        Plan { env: &simulation::environment(1), vault: &vault, base_url: "http://127.0.0.1:8080", history_days: 1 };
-    prepare::fill(&store, &plan, &mut |_, _| {}).unwrap();
+    let plan = Plan {
+        env: &simulation::environment(1),
+        vault: &vault,
+        base_url: "http://127.0.0.1:8080",
+        history_days: 1,
+        simulators: false,
+    };
+    prepare::fill(&store, &plan, &mut |_, _, _| {}).unwrap();
     let expected = content(&store);
     store.close();
     let good = std::fs::read(&path).unwrap();

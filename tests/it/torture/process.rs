@@ -17,6 +17,8 @@ const SETTINGS: &str = "
 [callbacks]
 allow_loopback = true
 allow_http = true
+[sandbox]
+simulators = false
 [limits]
 api_per_second = 1000000
 api_burst = 1000000

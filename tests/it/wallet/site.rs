@@ -10,6 +10,7 @@ use actix_web::{App, HttpServer, web};
 use coffer::api::keys::{NewKey, NewKeyKind, issue, store_key};
 use coffer::api::rate::Rate;
 use coffer::api::{Api, ApiSettings};
+use coffer::crypto::rsa::generate;
 use coffer::crypto::{MasterKey, Secret, Vault};
 use coffer::domain::case::CaseKind;
 use coffer::domain::ids::{AccountId, AttemptId, Mode, PaymentId, Scope};
@@ -28,11 +29,13 @@ use coffer::flows::setup::NewMerchant;
 use coffer::flows::{Moment, payments};
 use coffer::sandbox::shop::order::ShopOrder;
 use coffer::sandbox::shop::{self, Shop, ShopSettings};
+use coffer::sandbox::simulators::Simulators;
 use coffer::sandbox::wallet::{self, Wallet};
 use coffer::signals::metrics::{Metrics, Observed, Outgoing};
 use coffer::signals::{Signals, request::observe};
 use coffer::store::tables::{ATTEMPTS, CASES, PAYMENTS, SHOP_ORDERS};
 use coffer::store::{Order, Read, Span, Store, StoreError, StoreOptions, WriteTx};
+use coffer::test_mode::players::Players;
 use tokio::sync::{Notify, watch};
 
 pub struct Site {
@@ -99,7 +102,7 @@ impl Site {
             let wallet = Wallet::open(&gateway).unwrap();
             let rate = Rate { per_second: 1000, burst: 1000 };
             let settings = ApiSettings { rate, trusted_proxies: Vec::new() };
-            let api = Api::new(gateway.clone(), wallet.clone(), settings).unwrap();
+            let api = Api::new(gateway.clone(), players(&gateway, &wallet), settings).unwrap();
             let runner = Runner::new(gateway.clone()).unwrap();
             Built { house: House { gateway, wallet, api, shop: house.shop }, runner, token, scope, account }
         };
@@ -311,7 +314,12 @@ fn build(own: &str, bell: Arc<Notify>) -> Built {
     };
     let shop = Shop::open(gateway.store.clone(), env, transport, shop);
     let rate = Rate { per_second: 1000, burst: 1000 };
-    let api = Api::new(gateway.clone(), wallet.clone(), ApiSettings { rate, trusted_proxies: Vec::new() }).unwrap();
+    let api = Api::new(gateway.clone(), players(&gateway, &wallet), ApiSettings { rate, trusted_proxies: Vec::new() })
+        .unwrap();
     let runner = Runner::new(gateway.clone()).unwrap();
     Built { house: House { gateway, wallet, api, shop }, runner, token, scope, account }
+}
+
+fn players(gateway: &Gateway, wallet: &Wallet) -> Players {
+    Players::new(gateway, wallet.clone(), Simulators::inside(gateway, Arc::new(generate)))
 }

@@ -203,7 +203,8 @@ pub(in crate::sandbox) fn common_mishaps(page: &Page) -> [(Deed, &'static str, &
     ]
 }
 
-fn place(dialect: &dyn Dialect, code: [u8; 16]) -> String {
+/// Where an order's own page is, below the server's address.
+pub fn place(dialect: &dyn Dialect, code: [u8; 16]) -> String {
     format!("{PATH}/phone/{}/{}", dialect.name(), HEXLOWER.encode(&code))
 }
 
