@@ -66,7 +66,7 @@ impl Provider {
         let gateway = &site.house.gateway;
         let (scope, now) = (site.scope, site.env.now());
         let account = AccountId::new(now, site.env.random());
-        let sealed = accounts::seal(&gateway.vault, &gateway.env, scope, account, &credentials.to_secret());
+        let sealed = accounts::seal(gateway, scope, account, &credentials.to_secret());
         let others: Vec<AccountId> = gateway.channels.of(scope).iter().map(|open| open.account.id).collect();
         let terms = Terms { label: "Bench".to_owned(), active: true, share: Share::WHOLE };
         gateway.store.write_blocking(move |tx| {

@@ -104,7 +104,7 @@ pub(super) async fn create(member: Member) -> Reply {
     let gateway = member.console.gateway();
     let (scope, stamp, now) = (member.scope(), member.stamp(), member.now);
     let id = AccountId::new(now, member.console.env().random());
-    let sealed = accounts::seal(&gateway.vault, &gateway.env, scope, id, &secret);
+    let sealed = accounts::seal(gateway, scope, id, &secret);
     let terms = Terms { label: form.kind_word().to_owned(), active: true, share: Share::WHOLE };
     let added = member
         .console
@@ -144,8 +144,7 @@ pub(super) async fn replace(member: Member) -> Reply {
     let Some(secret) = form.read(&member) else {
         return Ok(member.render(StatusCode::UNPROCESSABLE_ENTITY, &form));
     };
-    let gateway = member.console.gateway();
-    let sealed = accounts::seal(&gateway.vault, &gateway.env, scope, id, &secret);
+    let sealed = accounts::seal(member.console.gateway(), scope, id, &secret);
     member
         .console
         .store()

@@ -36,7 +36,12 @@ pub struct Terms {
 }
 
 /// Seals credentials to the account's row.
-pub fn seal(vault: &Vault, env: &Env, scope: Scope, id: AccountId, credentials: &Secret) -> Sealed {
+pub fn seal(gateway: &Gateway, scope: Scope, id: AccountId, credentials: &Secret) -> Sealed {
+    seal_under(&gateway.vault, &gateway.env, scope, id, credentials)
+}
+
+/// The same where no gateway runs, as in a folder that is being set up.
+pub fn seal_under(vault: &Vault, env: &Env, scope: Scope, id: AccountId, credentials: &Secret) -> Sealed {
     let row = credentials_row(scope, id);
     let place = Place { table: ACCOUNTS.name(), row: &row, field: CREDENTIALS_FIELD };
     vault.seal(&place, credentials.expose(), env.entropy.as_ref())
@@ -170,7 +175,7 @@ pub(super) async fn upkeep(gateway: &Gateway, scope: Scope, id: AccountId, at: T
             (Some(now.plus(UPKEEP_AGAIN)), false, None)
         }
     };
-    let renewed = renewed.map(|credentials| seal(&gateway.vault, &gateway.env, scope, id, &credentials));
+    let renewed = renewed.map(|credentials| seal(gateway, scope, id, &credentials));
     let changed = renewed.is_some();
     gateway
         .store

@@ -95,7 +95,7 @@ impl Maker<'_> {
             prepared.push(Prepared {
                 id,
                 kind,
-                credentials: accounts::seal(self.vault, self.env, scope, id, &credentials),
+                credentials: accounts::seal_under(self.vault, self.env, scope, id, &credentials),
             });
         }
         self.store.write_blocking(move |tx| {
