@@ -108,6 +108,16 @@
     };
   }
 
+  // <div data-part data-poll="ms">: looked at again for as long as it says so.
+  function poll() {
+    const part = document.querySelector("[data-poll]");
+    if (!part) return;
+    setTimeout(async () => {
+      if (!document.hidden) await load(location.href, false);
+      poll();
+    }, Number(part.dataset.poll));
+  }
+
   document.addEventListener("click", (event) => {
     const target = event.target instanceof Element ? event.target : null;
     if (!target) return;
@@ -227,5 +237,6 @@
   }, { passive: true });
 
   for (const element of document.querySelectorAll("[data-live]")) live(element);
+  poll();
   for (const element of document.querySelectorAll("[data-toast]")) toast(element.dataset.toast);
 })();

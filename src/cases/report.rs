@@ -1,6 +1,8 @@
 //! The report of a run as the API, the console's file and `coffer cases` have it: every sentence in both languages, so that
 //! one file serves everybody.
 
+use std::borrow::Borrow;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -108,8 +110,9 @@ pub struct FindingReport {
 }
 
 impl Both {
-    pub fn get(&self, lang: Lang) -> &str {
-        lang.t(&self.zh, &self.en)
+    /// Takes a reference as well, because templates pass their values as such.
+    pub fn get(&self, lang: impl Borrow<Lang>) -> &str {
+        lang.borrow().t(&self.zh, &self.en)
     }
 }
 

@@ -27,6 +27,8 @@ mod callbacks;
 mod case;
 /// Deciding about a difference.
 mod case_form;
+/// Acceptance cases.
+mod cases;
 mod channel_form;
 mod channels;
 /// Asking again for the second factor before a step that moves money or rights.

@@ -6,9 +6,9 @@ use actix_web::{HttpRequest, web};
 use super::auth::roles::{Permission, Role};
 use super::visit::{Member, Running, Visit, answer};
 use super::{
-    Console, approval, attention, audit_log, callbacks, case, case_form, channel_form, channels, confirm, developers,
-    endpoint, endpoint_form, enrol, export, home, ledger, login, me, payment, payments, people, refund_form, refunds,
-    search, settings, setup, verification,
+    Console, approval, attention, audit_log, callbacks, case, case_form, cases, channel_form, channels, confirm,
+    developers, endpoint, endpoint_form, enrol, export, home, ledger, login, me, payment, payments, people,
+    refund_form, refunds, search, settings, setup, verification,
 };
 use crate::web::{Room, reading};
 
@@ -121,6 +121,10 @@ pub static ROUTES: &[Route] = &[
     get("/console/developers/keys/new", verified(P::ManageKeys, page!(developers::new_page))),
     post("/console/developers/keys/new", verified(P::ManageKeys, page!(developers::create))),
     post("/console/developers/keys/{key}/revoke", may(P::ManageKeys, page!(developers::revoke))),
+    get("/console/developers/cases", may(P::ViewSettings, page!(cases::page))),
+    post("/console/developers/cases", may(P::ManageKeys, page!(cases::start))),
+    get("/console/developers/cases/{run}", may(P::ViewSettings, page!(cases::run_page))),
+    get("/console/developers/cases/{run}/report", may(P::ViewSettings, page!(cases::file))),
     get("/console/search", may(P::ViewPayments, page!(search::page))),
     get("/console/settings", Inside(page!(settings::page))),
     post("/console/settings/shop", may(P::ManageSettings, page!(settings::save_shop))),

@@ -1,5 +1,6 @@
 //! The merchant's console: who gets in, who may do what, and that nobody else may.
 
+mod acceptance;
 mod approvals;
 mod cases;
 mod channels;
