@@ -15,6 +15,23 @@ const AGE_MAX: Duration = Duration::from_hours(26);
 /// How far the clocks may differ the other way.
 const AHEAD_MAX: Duration = Duration::from_minutes(10);
 
+/// Every signed field that is read here.
+const READ: [&str; 13] = [
+    "app_id",
+    "charset",
+    "gmt_payment",
+    "gmt_refund",
+    "notify_time",
+    "out_biz_no",
+    "out_trade_no",
+    "refund_fee",
+    "seller_id",
+    "total_amount",
+    "trade_no",
+    "trade_status",
+    "trans_currency",
+];
+
 pub(super) fn read(
     alipay: &Alipay,
     message: &Inbound<'_>,
@@ -107,6 +124,9 @@ fn verified(alipay: &Alipay, body: &[u8], now: Timestamp) -> Result<Fields, Chan
     }
     let signature = ascii("sign").ok_or_else(|| not_genuine("no signature"))?;
     alipay.keys.verify(&sign::notification_text(&fields), signature, ascii("alipay_cert_sn"), now)?;
+    if !sign::says_once(&fields, &READ) {
+        return Err(not_genuine("a value of it reads like another field"));
+    }
     let charset = charset(ascii("charset")).ok_or_else(|| malformed("a charset that Alipay does not use"))?;
     let text = |(name, value): &(String, Vec<u8>)| {
         let value = charset.decode_without_bom_handling_and_without_replacement(value)?;

@@ -38,6 +38,23 @@ pub fn notification_text(fields: &[(String, Vec<u8>)]) -> Vec<u8> {
     text
 }
 
+/// Whether the signed text says the named fields in one way only. Two different forms can have one signed text, because
+/// `a` = `1&b=2` reads like `a` = `1`, `b` = `2`: whoever could write a trade's subject could move another amount into its
+/// notification. Other fields may read as they like; a text about tea & cups = 100 is no attack.
+#[must_use]
+pub fn says_once(fields: &[(String, Vec<u8>)], names: &[&str]) -> bool {
+    let text = notification_text(fields);
+    let parts: Vec<(&[u8], &[u8])> = text
+        .split(|byte| *byte == b'&')
+        .filter_map(|part| part.iter().position(|byte| *byte == b'=').map(|at| (&part[..at], &part[at + 1..])))
+        .collect();
+    names.iter().all(|name| {
+        let field = fields.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_slice());
+        let mut read = parts.iter().filter(|(other, _)| *other == name.as_bytes()).map(|(_, value)| *value);
+        (read.next(), read.next()) == (field, None)
+    })
+}
+
 /// The number (SN) that Alipay names a certificate by: MD5 over issuer and decimal serial number, in lower-case hex.
 /// Source: Alipay, 公钥证书 SN 计算.
 pub fn certificate_sn(certificate: &Certificate) -> String {

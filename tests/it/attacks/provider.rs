@@ -3,12 +3,23 @@
 
 use coffer::crypto::Secret;
 use coffer::domain::merchant::ChannelKind;
-use coffer::domain::time::Timestamp;
+use coffer::domain::method::Method;
+use coffer::domain::time::{Duration, Timestamp};
 
-use super::{wallet, wechat};
+use super::{alipay, unionpay, wallet, wechat};
 
-/// Every provider that notifies.
-pub const ALL: &[fn() -> Provider] = &[wallet::provider, wechat::provider];
+/// Every provider that notifies, in each way in which its keys are known.
+pub const ALL: &[fn() -> Provider] = &[
+    wallet::provider,
+    wechat::by_public_key,
+    wechat::by_certificate,
+    alipay::by_key,
+    alipay::by_certificate,
+    unionpay::provider,
+];
+
+/// Messages whose time is ten minutes away are refused.
+pub const TEN_MINUTES: Option<[Duration; 2]> = Some([Duration::from_minutes(10); 2]);
 
 /// Who signs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,8 +75,24 @@ pub struct Message {
     pub body: Vec<u8>,
 }
 
+/// Makes a record that knows a certificate that is over, and a message whose signature fits it.
+pub type Expired = fn(&Words, Timestamp) -> (Secret, Message);
+
 pub struct Provider {
     pub kind: ChannelKind,
+    /// One that waits for the customer.
+    pub method: Method,
+    /// Its messages name an application beside the merchant.
+    pub has_app: bool,
+    /// It takes live orders.
+    pub is_live: bool,
+    /// How old a message is that is refused for its age, and how far ahead. `None`: messages do not say when they were sent.
+    pub window: Option<[Duration; 2]>,
+    /// A message about a refund says what the refund moved; otherwise it is only a reason to ask.
+    pub tells_refunds: bool,
+    /// Members of the record in which the keys stand that verify messages, as JSON pointers.
+    pub keys: &'static [&'static str],
+    pub expired: Option<Expired>,
     /// The record of an account whose provider is this signer.
     pub credentials: fn(Signer) -> Secret,
     /// Says it, signed and encrypted as the provider does.

@@ -7,17 +7,31 @@ use coffer::channels::test_wallet::response::{OrderView, RefundView};
 use coffer::channels::test_wallet::{Credentials, sign};
 use coffer::crypto::Secret;
 use coffer::domain::merchant::ChannelKind;
+use coffer::domain::method::Method;
 use coffer::domain::time::Timestamp;
 use data_encoding::BASE64;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 
-use super::provider::{Message, Provider, Signer, State, Words, garbled_json, no_json};
+use super::provider::{Message, Provider, Signer, State, TEN_MINUTES, Words, garbled_json, no_json};
 
 const MCH: &str = "1900000001";
 const APP: &str = "wxtest01";
 
 pub fn provider() -> Provider {
-    Provider { kind: ChannelKind::TestWallet, credentials, say, spoil, garble }
+    Provider {
+        kind: ChannelKind::TestWallet,
+        method: Method::WechatNative,
+        has_app: true,
+        is_live: false,
+        window: TEN_MINUTES,
+        tells_refunds: true,
+        keys: &["/provider_public_key"],
+        expired: None,
+        credentials,
+        say,
+        spoil,
+        garble,
+    }
 }
 
 fn key(signer: Signer) -> Ed25519KeyPair {

@@ -6,12 +6,13 @@ use coffer::channels::wechatpay::{AnswersBy, AppIds, Credentials, sign};
 use coffer::crypto::Secret;
 use coffer::crypto::rsa::RsaSigner;
 use coffer::domain::merchant::ChannelKind;
+use coffer::domain::method::Method;
 use coffer::domain::time::Timestamp;
 use data_encoding::BASE64;
 use ring::aead;
 use serde_json::{Value, json};
 
-use super::provider::{Message, Provider, Signer, State, Words, garbled_json, no_json};
+use super::provider::{Message, Provider, Signer, State, TEN_MINUTES, Words, garbled_json, no_json};
 
 const MERCHANT: &str = "1900009191";
 const APP: &str = "wxd678efh567hg6787";
@@ -20,11 +21,41 @@ const API_V3_KEY: &str = "0123456789abcdefGHIJKLMNOPQRSTUV";
 const NONCE: [u8; 12] = *b"fdasfjihihih";
 /// The adapter's own fixtures.
 const VECTORS: &str = include_str!("../../../src/channels/wechatpay/fixtures/vectors.json");
-const STRANGER: &str = include_str!("../../../src/channels/wechatpay/fixtures/platform_new_key.pem");
-const STRANGERS_CERTIFICATE: &str = include_str!("../../../src/channels/wechatpay/fixtures/platform_new.pem");
+const CERTIFIED_KEY: &str = include_str!("../../../src/channels/wechatpay/fixtures/platform_new_key.pem");
+const CERTIFICATE: &str = include_str!("../../../src/channels/wechatpay/fixtures/platform_new.pem");
+const SERIAL: &str = "2DDE55AD98ED71D6EDD4A4A16996DE7B47773A8C";
+/// Of the same key, until 2021.
+const CERTIFICATE_OVER: &str = include_str!("../../../src/channels/wechatpay/fixtures/platform_over.pem");
+const SERIAL_OVER: &str = "3DDE55AD98ED71D6EDD4A4A16996DE7B47773A8C";
 
-pub fn provider() -> Provider {
-    Provider { kind: ChannelKind::WechatPay, credentials, say, spoil, garble }
+/// 公钥模式.
+pub fn by_public_key() -> Provider {
+    Provider {
+        kind: ChannelKind::WechatPay,
+        method: Method::WechatNative,
+        has_app: true,
+        is_live: true,
+        window: TEN_MINUTES,
+        tells_refunds: true,
+        keys: &["/public_keys"],
+        expired: None,
+        credentials: credentials::<false>,
+        say: say::<false>,
+        spoil,
+        garble: garble::<false>,
+    }
+}
+
+/// 平台证书模式.
+pub fn by_certificate() -> Provider {
+    Provider {
+        keys: &["/platform_certificates"],
+        expired: Some(expired),
+        credentials: credentials::<true>,
+        say: say::<true>,
+        garble: garble::<true>,
+        ..by_public_key()
+    }
 }
 
 fn published(key: &str, part: &str) -> String {
@@ -32,22 +63,31 @@ fn published(key: &str, part: &str) -> String {
     vectors["keys"][key][part].as_str().unwrap().to_owned()
 }
 
-fn key(signer: Signer) -> RsaSigner {
-    match signer {
-        Signer::Genuine => RsaSigner::read(&published("go_test", "private_pkcs8_der_base64")).unwrap(),
-        Signer::Stranger => RsaSigner::read(STRANGER).unwrap(),
-    }
+/// Whoever is not genuine is so for accounts of the other mode.
+fn is_certified<const CERTIFIED: bool>(signer: Signer) -> bool {
+    CERTIFIED == (signer == Signer::Genuine)
 }
 
-fn credentials(signer: Signer) -> Secret {
-    let (public_keys, platform_certificates, answers) = match signer {
-        Signer::Genuine => {
-            let public = published("go_test", "public_spki_der_base64");
-            let answers = AnswersBy::PublicKey { id: KEY_ID.to_owned() };
-            (BTreeMap::from([(KEY_ID.to_owned(), public)]), Vec::new(), answers)
-        }
-        Signer::Stranger => (BTreeMap::new(), vec![STRANGERS_CERTIFICATE.to_owned()], AnswersBy::PlatformCertificate),
-    };
+fn key(certified: bool) -> RsaSigner {
+    let key = if certified { CERTIFIED_KEY.to_owned() } else { published("go_test", "private_pkcs8_der_base64") };
+    RsaSigner::read(&key).unwrap()
+}
+
+fn credentials<const CERTIFIED: bool>(signer: Signer) -> Secret {
+    if is_certified::<CERTIFIED>(signer) { certified(CERTIFICATE) } else { by_key().to_secret() }
+}
+
+fn certified(certificate: &str) -> Secret {
+    Credentials {
+        public_keys: BTreeMap::new(),
+        platform_certificates: vec![certificate.to_owned()],
+        answers: AnswersBy::PlatformCertificate,
+        ..by_key()
+    }
+    .to_secret()
+}
+
+fn by_key() -> Credentials {
     Credentials {
         mch_id: MERCHANT.to_owned(),
         app_ids: AppIds { default: APP.to_owned(), official_account: None, mini_program: None, app: None },
@@ -57,19 +97,19 @@ fn credentials(signer: Signer) -> Secret {
         merchant_certificate: None,
         api_v3_key: API_V3_KEY.to_owned(),
         previous_api_v3_key: None,
-        public_keys,
-        platform_certificates,
-        answers,
+        public_keys: BTreeMap::from([(KEY_ID.to_owned(), published("go_test", "public_spki_der_base64"))]),
+        platform_certificates: Vec::new(),
+        answers: AnswersBy::PublicKey { id: KEY_ID.to_owned() },
     }
-    .to_secret()
 }
 
-fn say(signer: Signer, words: &Words, at: Timestamp) -> Message {
-    let message = signed(signer, envelope(text(words).as_bytes()), at);
-    match signer {
-        Signer::Genuine => message,
-        Signer::Stranger => message.with(sign::SERIAL_HEADER, Some("2DDE55AD98ED71D6EDD4A4A16996DE7B47773A8C")),
-    }
+fn say<const CERTIFIED: bool>(signer: Signer, words: &Words, at: Timestamp) -> Message {
+    signed(is_certified::<CERTIFIED>(signer), envelope(text(words).as_bytes()), at)
+}
+
+fn expired(words: &Words, at: Timestamp) -> (Secret, Message) {
+    let message = signed(true, envelope(text(words).as_bytes()), at).with(sign::SERIAL_HEADER, Some(SERIAL_OVER));
+    (certified(CERTIFICATE_OVER), message)
 }
 
 /// Encrypts what is said. The envelope says what its content is about, as the provider's does.
@@ -94,13 +134,13 @@ fn envelope(plain: &[u8]) -> Vec<u8> {
     envelope.to_string().into_bytes()
 }
 
-fn signed(signer: Signer, body: Vec<u8>, at: Timestamp) -> Message {
+fn signed(certified: bool, body: Vec<u8>, at: Timestamp) -> Message {
     let (time, nonce) = (at.as_seconds().to_string(), "593BEC0C930BF1AFEB40B4A08C8FB242");
-    let signature = key(signer).sign_sha256_base64(&sign::message_text(&time, nonce, &body));
+    let signature = key(certified).sign_sha256_base64(&sign::message_text(&time, nonce, &body));
     let headers = [
         (sign::TIMESTAMP_HEADER, time.as_str()),
         (sign::NONCE_HEADER, nonce),
-        (sign::SERIAL_HEADER, KEY_ID),
+        (sign::SERIAL_HEADER, if certified { SERIAL } else { KEY_ID }),
         (sign::TYPE_HEADER, sign::SCHEME),
         (sign::SIGNATURE_HEADER, &signature),
     ];
@@ -138,7 +178,9 @@ fn spoil(good: &Message) -> Vec<(&'static str, Message)> {
     let doubled = Message { headers: [good.headers.clone(), good.headers.clone()].concat(), body: good.body.clone() };
     let signature = &good.headers.iter().find(|(name, _)| name == sign::SIGNATURE_HEADER).unwrap().1;
     let probe = format!("{}{signature}", sign::PROBE_PREFIX);
-    let strangers = signed(Signer::Stranger, good.body.clone(), Timestamp::MIN);
+    let certified = good.headers.iter().any(|(_, value)| value == SERIAL);
+    let strangers = signed(!certified, good.body.clone(), Timestamp::MIN);
+    let other = if certified { KEY_ID } else { SERIAL };
     vec![
         ("no signature field", good.with(sign::SIGNATURE_HEADER, None)),
         ("empty signature", good.with(sign::SIGNATURE_HEADER, Some(""))),
@@ -150,13 +192,14 @@ fn spoil(good: &Message) -> Vec<(&'static str, Message)> {
         ("no time", good.with(sign::TIMESTAMP_HEADER, None)),
         ("no nonce", good.with(sign::NONCE_HEADER, None)),
         ("a key that nobody knows", good.with(sign::SERIAL_HEADER, Some("PUB_KEY_ID_1"))),
+        ("the name of another key", good.with(sign::SERIAL_HEADER, Some(other))),
         ("no key", good.with(sign::SERIAL_HEADER, None)),
         ("two sets of headers", doubled),
         ("changed after signing", good.saying("\"id\":\"1\"", "\"id\":\"2\"")),
     ]
 }
 
-fn garble(words: &Words, at: Timestamp) -> Vec<Message> {
+fn garble<const CERTIFIED: bool>(words: &Words, at: Timestamp) -> Vec<Message> {
     let Words::Order(order) = words else { panic!("an order") };
     let plain = text(words);
     let good = String::from_utf8(envelope(plain.as_bytes())).unwrap();
@@ -175,5 +218,5 @@ fn garble(words: &Words, at: Timestamp) -> Vec<Message> {
         assert!(good.contains(from), "{from} is not in {good}");
         bodies.push(good.replace(from, to).into_bytes());
     }
-    bodies.into_iter().map(|body| signed(Signer::Genuine, body, at)).collect()
+    bodies.into_iter().map(|body| signed(CERTIFIED, body, at)).collect()
 }

@@ -168,12 +168,16 @@ impl Site {
 
     /// Creates a payment of 12.30 with an attempt at this account.
     pub async fn create(&self, order_id: &str, account: AccountId) -> PaymentId {
-        let scope = self.scope;
+        self.create_in(self.scope, order_id, account, Method::WechatNative).await
+    }
+
+    /// The same for any account.
+    pub async fn create_in(&self, scope: Scope, order_id: &str, account: AccountId, method: Method) -> PaymentId {
         let new = payments::NewPayment {
             order_id: order_id.to_owned(),
             amount: Money::new(1230, Currency::CNY),
             description: "一只马克杯 <b>".to_owned(),
-            method: Some(Method::WechatNative),
+            method: Some(method),
             expires_in: Duration::from_minutes(30),
             return_url: Some(format!("{}/back", self.base)),
             cancel_url: None,
@@ -210,7 +214,10 @@ impl Site {
     }
 
     pub async fn look(&self, id: PaymentId) -> (Payment, Attempt) {
-        let scope = self.scope;
+        self.look_in(self.scope, id).await
+    }
+
+    pub async fn look_in(&self, scope: Scope, id: PaymentId) -> (Payment, Attempt) {
         let looked = self.house.gateway.store.read(move |tx| {
             let payment = tx.get(&PAYMENTS, &(scope, id))?.expect("the payment is there");
             let newest = *payment.attempts.last().expect("it has an attempt");

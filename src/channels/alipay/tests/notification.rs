@@ -330,3 +330,24 @@ fn alipay_hears_one_word() {
     assert_eq!((alipay.acknowledge(true).status, alipay.acknowledge(true).body), (200, "success"));
     assert_eq!((alipay.acknowledge(false).status, alipay.acknowledge(false).body), (200, "failure"));
 }
+
+/// Whoever can write a trade's subject pays one fen, and moves another amount out of it: the signed text stays the same.
+#[test]
+fn a_value_that_reads_like_another_field_is_not_believed() {
+    let split = told(|fields| {
+        fields.insert("subject".to_owned(), "x".to_owned());
+        fields.insert("total_amount".to_owned(), "12.30".to_owned());
+        fields.insert("total_b".to_owned(), "&total_amount=0.01".to_owned());
+    });
+    assert!(matches!(split, Err(ChannelError::NotGenuine { .. })), "{split:?}");
+    let name = told(|fields| {
+        fields.insert("subject=x&refund_fee".to_owned(), "1".to_owned());
+    });
+    assert!(matches!(name, Err(ChannelError::NotGenuine { .. })), "{name:?}");
+    let hidden = told(|fields| {
+        fields.insert("gmt_payment".to_owned(), "2026-11-18 19:05:00&gmt_refund=2026-11-18 19:06:00".to_owned());
+    });
+    assert!(matches!(hidden, Err(ChannelError::NotGenuine { .. })), "{hidden:?}");
+    // What says nothing else about the payment is a subject like any other.
+    assert!(matches!(observation(told(set("subject", "茶 & 杯 = 100%"))), Observation::Paid(_)));
+}

@@ -1,0 +1,209 @@
+//! UnionPay's messages: a form with the certificate of its signer inside.
+
+use coffer::channels::unionpay::credentials::Credentials;
+use coffer::crypto::Secret;
+use coffer::crypto::rsa::RsaSigner;
+use coffer::domain::merchant::ChannelKind;
+use coffer::domain::method::Method;
+use coffer::domain::time::Timestamp;
+use data_encoding::HEXLOWER;
+use ring::digest::{SHA256, digest};
+
+use super::form::{Fields, and, but, bytes, fields, joined, merged, message, read};
+use super::provider::{Message, Provider, Signer, State, Words};
+
+const MERCHANT: &str = "777290058110048";
+const ROOT: &str = include_str!("../../../src/channels/unionpay/fixtures/root.pem");
+const MIDDLE: &str = include_str!("../../../src/channels/unionpay/fixtures/middle.pem");
+const SIGNER: &str = include_str!("../../../src/channels/unionpay/fixtures/signer.pem");
+const KEY: &str = include_str!("../../../src/channels/unionpay/fixtures/unionpay.key");
+const EXPIRED: &str = include_str!("../../../src/channels/unionpay/fixtures/signer_expired.pem");
+/// Of UnionPay's test environment, under the same authority.
+const TEST_SIGNER: &str = include_str!("../../../src/channels/unionpay/fixtures/signer_test_name.pem");
+const ROGUE_ROOT: &str = include_str!("../../../src/channels/unionpay/fixtures/rogue_root.pem");
+const ROGUE_SIGNER: &str = include_str!("../../../src/channels/unionpay/fixtures/signer_rogue.pem");
+const ROGUE_KEY: &str = include_str!("../../../src/channels/unionpay/fixtures/rogue.key");
+/// Another merchant of the same authority has such a certificate.
+const OWN: &str = include_str!("../../../src/channels/unionpay/fixtures/merchant.pem");
+const OWN_KEY: &str = include_str!("../../../src/channels/unionpay/fixtures/merchant.key");
+
+pub fn provider() -> Provider {
+    Provider {
+        kind: ChannelKind::Unionpay,
+        method: Method::UnionpayQr,
+        has_app: false,
+        is_live: true,
+        window: None,
+        tells_refunds: true,
+        keys: &["/trusted_certificates"],
+        expired: Some(expired),
+        credentials,
+        say,
+        spoil,
+        garble,
+    }
+}
+
+fn credentials(signer: Signer) -> Secret {
+    let trusted_certificates = match signer {
+        Signer::Genuine => [ROOT, MIDDLE].concat(),
+        Signer::Stranger => ROGUE_ROOT.to_owned(),
+    };
+    Credentials {
+        mer_id: MERCHANT.to_owned(),
+        sign_key: OWN_KEY.to_owned(),
+        sign_certificate: OWN.to_owned(),
+        trusted_certificates,
+        accept_sha1: true,
+        accept_test_name: false,
+        term_id: None,
+    }
+    .to_secret()
+}
+
+fn say(signer: Signer, words: &Words, _: Timestamp) -> Message {
+    match signer {
+        Signer::Genuine => signed(text(words), SIGNER, KEY),
+        Signer::Stranger => signed(text(words), ROGUE_SIGNER, ROGUE_KEY),
+    }
+}
+
+fn expired(words: &Words, _: Timestamp) -> (Secret, Message) {
+    (credentials(Signer::Genuine), signed(text(words), EXPIRED, KEY))
+}
+
+/// The hex letters of the hash are signed, which hashes once more.
+fn signed(mut fields: Fields, certificate: &str, key: &str) -> Message {
+    fields.insert("signPubKeyCert".to_owned(), certificate.to_owned());
+    let letters = HEXLOWER.encode(digest(&SHA256, joined(&fields).as_bytes()).as_ref());
+    let signature = RsaSigner::read(key).unwrap().sign_sha256_base64(letters.as_bytes());
+    fields.insert("signature".to_owned(), signature);
+    message(&fields)
+}
+
+fn beijing(at: Timestamp, form: &str) -> String {
+    at.in_zone("Asia/Shanghai").strftime(form).to_string()
+}
+
+fn text(words: &Words) -> Fields {
+    let mut said = fields([
+        ("version", "5.1.0"),
+        ("encoding", "UTF-8"),
+        ("signMethod", "01"),
+        ("bizType", "000000"),
+        ("accessType", "0"),
+        ("queryId", "642611231906401234568"),
+        ("currencyCode", "156"),
+        ("settleCurrencyCode", "156"),
+        ("settleDate", "1123"),
+        ("traceNo", "123456"),
+    ]);
+    let mut say = |name: &str, value: &str| said.insert(name.to_owned(), value.to_owned());
+    let (number, amount, at, kind) = match words {
+        Words::Order(order) => {
+            let (code, text) = match order.state {
+                State::Paid => ("00", "成功[0000000]"),
+                State::Unpaid => ("05", "交易已受理[4000005]"),
+                State::Closed => ("34", "查无此交易[2600000]"),
+                State::Failed => ("01", "交易失败[1000000]"),
+                State::Strange => ("ZZ", "?"),
+            };
+            say("respCode", code);
+            say("respMsg", text);
+            say("merId", if order.foreign_merchant { "777290058110049" } else { MERCHANT });
+            if order.currency == "USD" {
+                say("currencyCode", "840");
+            }
+            (&order.number, order.total, order.at, ["01", "07"])
+        }
+        Words::Refund(refund) => {
+            say("respCode", "00");
+            say("respMsg", "成功[0000000]");
+            say("merId", MERCHANT);
+            (&refund.number, refund.amount, refund.at, ["04", "00"])
+        }
+    };
+    for (name, value) in [
+        ("orderId", number.as_str()),
+        ("txnAmt", &amount.to_string()),
+        ("settleAmt", &amount.to_string()),
+        ("txnTime", &beijing(at, "%Y%m%d%H%M%S")),
+        ("traceTime", &beijing(at, "%m%d%H%M%S")),
+        ("txnType", kind[0]),
+        ("txnSubType", kind[1]),
+    ] {
+        say(name, value);
+    }
+    said
+}
+
+fn spoil(good: &Message) -> Vec<(&'static str, Message)> {
+    let mut plain = read(good);
+    plain.remove("signature");
+    plain.remove("signPubKeyCert");
+    let own_root = signed(plain.clone(), &[ROGUE_SIGNER, ROGUE_ROOT].concat(), ROGUE_KEY);
+    vec![
+        ("no signature field", but(good, "signature", None)),
+        ("empty signature", but(good, "signature", Some(""))),
+        ("signature of nothing", but(good, "signature", Some("AAAA"))),
+        ("no certificate", but(good, "signPubKeyCert", None)),
+        ("a certificate that is none", but(good, "signPubKeyCert", Some("-----BEGIN CERTIFICATE-----"))),
+        ("UnionPay's certificate, another's key", signed(plain.clone(), SIGNER, ROGUE_KEY)),
+        ("a merchant of the same authority", signed(plain.clone(), OWN, OWN_KEY)),
+        ("UnionPay's test environment", signed(plain.clone(), TEST_SIGNER, KEY)),
+        ("a chain with a root of its own", own_root),
+        ("symmetric signatures", but(good, "signMethod", Some("11"))),
+        ("the version with SHA-1", but(good, "version", Some("5.0.0"))),
+        ("no kind of signature", but(good, "signMethod", None)),
+        ("changed after signing", but(good, "txnAmt", Some("1231"))),
+        ("another order after signing", but(good, "orderId", Some("00000000000000000000000000"))),
+        ("a field more", and(good, b"&reserved=x")),
+        ("a field less", but(good, "traceNo", None)),
+        ("an amount more", and(good, b"&txnAmt=1")),
+        ("the same amount twice", and(good, b"&txnAmt=1230")),
+        ("a line end behind it", and(good, b"\r\n")),
+        ("fields hidden in another", merged(good, "settleAmt", "settleDate", &["signature"])),
+        ("its amount hidden in another field", merged(good, "traceTime", "txnAmt", &["signature"])),
+    ]
+}
+
+fn garble(words: &Words, _: Timestamp) -> Vec<Message> {
+    let good = text(words);
+    let saying = |name: &str, value: &str| {
+        let mut fields = good.clone();
+        fields.insert(name.to_owned(), value.to_owned());
+        signed(fields, SIGNER, KEY)
+    };
+    let without = |name: &str| {
+        let mut fields = good.clone();
+        fields.remove(name);
+        signed(fields, SIGNER, KEY)
+    };
+    let mut all: Vec<Message> =
+        ["orderId", "txnAmt", "currencyCode", "queryId", "respCode", "txnType", "settleAmt", "traceTime"]
+            .map(without)
+            .into();
+    for (name, value) in [
+        ("txnAmt", "1.23e3"),
+        ("txnAmt", "-1230"),
+        ("txnAmt", "01230"),
+        ("txnAmt", "99999999999999999999"),
+        ("currencyCode", "999"),
+        ("orderId", "'; DROP TABLE--"),
+        ("txnType", "99"),
+        ("txnTime", "now"),
+        // The answer to a query is as genuine as a notification and says 00 about the question.
+        ("origRespCode", "05"),
+    ] {
+        all.push(saying(name, value));
+    }
+    // Signed as a reserved field that reads `x&txnAmt=1230&txnAmtx=` and an amount of one fen: the signed text is the same.
+    let mut split = good.clone();
+    for (name, value) in [("reqReserved", "x"), ("txnAmt", "1230"), ("txnAmtx", "&txnAmt=1")] {
+        split.insert(name.to_owned(), value.to_owned());
+    }
+    all.push(signed(split, SIGNER, KEY));
+    all.push(bytes(b"<?xml version=\"1.0\"?><!DOCTYPE x [<!ENTITY a \"aaaa\">]><x>&a;</x>".to_vec()));
+    all.push(bytes([joined(&good).as_bytes(), b"&x=%ff%fe"].concat()));
+    all
+}
