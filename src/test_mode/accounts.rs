@@ -198,7 +198,7 @@ fn of_wechat(side: simulated_wechat::MerchantSide) -> Secret {
             mini_program: apps.next(),
             app: apps.next(),
         },
-        official_account_secret: None,
+        official_account_secret: Some(side.app_secret),
         merchant_key: side.private_key,
         merchant_serial: side.serial,
         merchant_certificate: Some(side.certificate),

@@ -38,12 +38,17 @@ use crate::lang::Text;
 use crate::sandbox::provider::certificate::pem;
 use crate::sandbox::provider::fault::{Fault, Faults};
 use crate::sandbox::provider::handout::KeyForms;
+use crate::sandbox::provider::model::Order;
 use crate::sandbox::provider::records::Letter;
 use crate::sandbox::provider::{CredentialFile, Credentials, Dialect, News, Recipe, Taking, Telling, World};
 use crate::store::StoreError;
 
 /// The provider's name in tables, addresses and JSON.
 pub const NAME: &str = "alipay";
+/// Digits of a trade's number.
+const TRADE_NO_LEN: usize = 28;
+/// Trades that wait for their payer, among which one is looked for by its number.
+const TRADES_LOOKED_AT: usize = 500;
 
 /// Gaps before each further try: eight within 25 hours. Source: §7.2.
 pub const LADDER: [Duration; 7] = [
@@ -289,9 +294,17 @@ impl Dialect for Provider {
         })
     }
 
-    /// The text that App payments are handed over with is a signed call. Source: §10.4.
+    /// The text that App payments are handed over with is a signed call; mini programs hand over the trade's number.
+    /// Source: §10.4, §10.6.
     fn take<'a>(&'a self, text: &'a str) -> Taking<'a> {
         Box::pin(async move {
+            if text.len() == TRADE_NO_LEN && text.bytes().all(|b| b.is_ascii_digit()) {
+                let waiting = self.world.waiting(TRADES_LOOKED_AT).await.ok()?;
+                let named = |(dialect, order): &(Arc<dyn Dialect>, Order)| {
+                    dialect.name() == NAME && view::trade_no(order) == text
+                };
+                return waiting.into_iter().find(named).map(|(_, order)| order.code);
+            }
             if !text.contains(&format!("method={}", call::Product::App.method())) {
                 return None;
             }

@@ -8,6 +8,7 @@ mod bill;
 mod call;
 mod counter;
 mod error;
+mod inside;
 mod keys;
 mod schema;
 mod server;
@@ -110,6 +111,7 @@ pub struct WechatPay(Arc<Provider>);
 struct Provider {
     world: World,
     keys: Keys,
+    visitors: inside::Visitors,
     ready: OnceCell<()>,
 }
 
@@ -119,6 +121,8 @@ pub struct MerchantSide {
     pub mchid: String,
     /// Of an official account, a mini program and an app.
     pub appids: Vec<String>,
+    /// The official account's AppSecret.
+    pub app_secret: String,
     /// PKCS#8 PEM.
     pub private_key: String,
     /// Of the merchant's own certificate.
@@ -134,7 +138,12 @@ pub struct MerchantSide {
 impl WechatPay {
     /// Puts the provider into the world. Keys are made when somebody first needs them.
     pub fn open(world: &World) -> Self {
-        let provider = Provider { world: world.clone(), keys: Keys::new(world.clone()), ready: OnceCell::new() };
+        let provider = Provider {
+            world: world.clone(),
+            keys: Keys::new(world.clone()),
+            visitors: inside::Visitors::default(),
+            ready: OnceCell::new(),
+        };
         let provider = Self(Arc::new(provider));
         world.add(provider.0.clone());
         provider
@@ -176,6 +185,7 @@ impl Provider {
         let merchant = self.keys.merchant(mchid)?.expect("was enrolled when the keys were made");
         Ok(MerchantSide {
             mchid: mchid.to_owned(),
+            app_secret: self.app_secret(merchant.appids.first().map_or("", String::as_str))?,
             appids: merchant.appids,
             private_key: pem("PRIVATE KEY", own.private.expose()),
             serial: own.id.clone(),
@@ -374,6 +384,7 @@ impl Dialect for Provider {
                 "mchid": side.mchid,
                 "appid": side.appids.first(),
                 "appids": side.appids,
+                "app_secret": side.app_secret,
                 "serial_no": side.serial,
                 "certificate": side.certificate,
                 "api_v3_key": side.api_v3_key,

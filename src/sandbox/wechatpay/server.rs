@@ -66,6 +66,7 @@ pub fn routes(prefix: &'static str) -> impl FnOnce(&mut web::ServiceConfig) {
                 .app_data(web::PayloadConfig::new(BODY_MAX_BYTES))
                 .default_service(web::to(handle)),
         );
+        super::inside::routes(prefix, config);
         config.route(&format!("{prefix}/h5"), web::get().to(h5));
     }
 }

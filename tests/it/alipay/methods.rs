@@ -1,6 +1,6 @@
 //! Every method in every mode, from the order to the last refund.
 
-use coffer::channels::{Observation, Order, Subject};
+use coffer::channels::{ChannelError, CreateOrder, Observation, Order, Subject};
 use coffer::domain::method::Method;
 use coffer::domain::money::{Currency, Money};
 use coffer::domain::time::Duration;
@@ -71,6 +71,40 @@ async fn an_order_that_nobody_pays_is_closed_and_stays_closed() {
         town.pay(code, Deed::Pay).await;
         let refused = town.ask(&Order::Close(town.about(attempt, method))).await;
         assert!(matches!(refused, Ok(Observation::Refused { .. })), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_mini_program_pays_a_trade_that_belongs_to_its_customer() {
+    let method = Method::AlipayMini;
+    for contract in Contract::ALL {
+        let town = town(contract).await;
+        for buyer in ["2088101117955611", "074a1CcTG1LelxKe4xQC0zgNdId0nxi95b5lsNpazWYoCo5"] {
+            let attempt = town.attempt();
+            let create = CreateOrder { openid: Some(buyer.to_owned()), ..town.create(attempt, method) };
+            let shown = town.ask(&Order::Create(create.clone())).await.unwrap();
+            let Observation::Accepted { next_action } = &shown else { panic!("{shown:?}") };
+            assert_eq!(town.ask(&Order::Create(create)).await.as_ref(), Ok(&shown), "asked twice is asked once");
+            assert_eq!(
+                town.query(attempt, method).await,
+                Observation::NotPaid,
+                "the trade is there from the beginning"
+            );
+            let code = town.follow(next_action).await;
+            town.pay(code, Deed::Pay).await;
+            let facts = paid(&town.query(attempt, method).await).clone();
+            assert_eq!((facts.amount, facts.identity), (Money::new(1230, Currency::CNY), Ok(())));
+            assert_eq!(town.told_once().await.0, Subject::Order(attempt));
+        }
+        let attempt = town.attempt();
+        for nobody in [None, Some(String::new()), Some("a b".to_owned()), Some("x".repeat(129))] {
+            let create = CreateOrder { openid: nobody, ..town.create(attempt, method) };
+            assert!(matches!(town.ask(&Order::Create(create)).await, Err(ChannelError::Unfit { .. })));
+        }
+        let attempt = town.attempt();
+        let create = CreateOrder { openid: Some("2088101117955611".to_owned()), ..town.create(attempt, method) };
+        town.ask(&Order::Create(create)).await.unwrap();
+        assert_eq!(town.ask(&Order::Close(town.about(attempt, method))).await, Ok(Observation::Closed));
     }
 }
 

@@ -217,6 +217,10 @@ impl Town {
             NextAction::AppParams { params } => {
                 self.location(&format!("{}/sim/alipay/gateway.do?{}", self.base, params["order_string"])).await
             }
+            NextAction::JsApiParams { params } => {
+                let found = self.simulators.world.find(&params["tradeNO"]).await.unwrap();
+                return found.expect("the number is known").1;
+            }
             other => panic!("{other:?}"),
         };
         self.dialect().scan(&place).unwrap_or_else(|| panic!("{place}"))

@@ -4,4 +4,6 @@ mod faces;
 mod live;
 mod places;
 pub mod shop;
+mod town;
 mod trust;
+mod wechat;

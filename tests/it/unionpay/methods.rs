@@ -10,7 +10,7 @@ use coffer::sandbox::provider::records::Mood;
 
 use super::town::{Town, paid, town};
 
-const FRONT: [Method; 3] = [Method::UnionpayGateway, Method::UnionpayQr, Method::UnionpayApp];
+const FRONT: [Method; 4] = [Method::UnionpayGateway, Method::UnionpayWap, Method::UnionpayQr, Method::UnionpayApp];
 const BARCODE: Method = Method::UnionpayBarcode;
 
 #[tokio::test]

@@ -309,7 +309,7 @@ fn credentials(side: &MerchantSide, mode: Mode) -> Credentials {
             mini_program: Some(side.appids[1].clone()),
             app: Some(side.appids[2].clone()),
         },
-        official_account_secret: None,
+        official_account_secret: Some(side.app_secret.clone()),
         merchant_key: side.private_key.clone(),
         merchant_serial: side.serial.clone(),
         merchant_certificate: Some(side.certificate.clone()),
