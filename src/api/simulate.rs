@@ -15,14 +15,10 @@ use crate::domain::follow::Step;
 use crate::domain::ids::{Mode, PaymentId};
 use crate::domain::key::Permission;
 use crate::domain::payment::{Attempt, Ending, Payment};
-use crate::domain::time::Duration;
 use crate::flows::{Refusal, payments as flow};
 use crate::lang::Text;
 use crate::sandbox::provider::play::{SimulateError, Simulation};
 use crate::store::tables::AnswerState;
-
-/// The time to pay is over for so long that every channel believes it.
-const OVER_SINCE: Duration = Duration::from_minutes(3);
 
 pub const ENDPOINTS: &[Endpoint] = &[Endpoint {
     id: "simulate_payment",
@@ -116,7 +112,7 @@ async fn ask(call: &Call, attempt: &Attempt) -> Result<(), Problem> {
     let (scope, id, payment, moment) =
         (call.scope(), attempt.id, attempt.payment, crate::flows::Moment::new(&gateway.env));
     let asked = gateway.store.write(move |tx| {
-        flow::run_out(tx, scope, id, OVER_SINCE, &moment)?;
+        flow::run_out(tx, scope, id, flow::OVER_SINCE, &moment)?;
         flow::ask_now(tx, scope, payment, &mut moment.clone()).map(drop)
     });
     asked.await.map_err(|error: crate::flows::FlowError| error.into())

@@ -41,7 +41,6 @@ pub struct Sample {
     pub paid: EventId,
     pub paid_body: Vec<u8>,
     /// Its `payment.processing`, which is older.
-    pub processing: EventId,
     pub processing_body: Vec<u8>,
 }
 
@@ -114,9 +113,9 @@ impl Shop {
             ));
         } else if let Some(unwell) = self.targets.iter().find(|target| !target.well) {
             notes.skip(Said::new(
-                format!("{} 连普通回调都不接受（见 delivery），网店的一侧没有检查。", unwell.url),
+                format!("{} 连普通回调都不接受（见 delivery），没有进一步检查。", unwell.url),
                 format!(
-                    "{} takes not even a plain callback (see delivery), so the shop's side was not checked.",
+                    "{} takes not even a plain callback (see delivery), so it was not checked further.",
                     unwell.url
                 ),
             ));
@@ -164,7 +163,6 @@ impl Sample {
             payment,
             paid,
             paid_body: body_of(stage, paid).await?,
-            processing,
             processing_body: body_of(stage, processing).await?,
         })
     }

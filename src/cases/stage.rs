@@ -13,7 +13,7 @@ use crate::domain::case::CaseKind;
 use crate::domain::event::{Actor, EventType};
 use crate::domain::ids::{AttemptId, CaseId, EndpointId, EventId, PaymentId, RefundId, RunId, Scope};
 use crate::domain::merchant::Merchant;
-use crate::domain::method::{Flow, Method};
+use crate::domain::method::{Brand, Flow, Method};
 use crate::domain::money::Money;
 use crate::domain::payment::{Attempt, Customer, Ending, Payment};
 use crate::domain::refund::Refund;
@@ -26,6 +26,7 @@ use crate::flows::refunds::{self, NewRefund};
 use crate::flows::{FlowError, Moment, Refusal, record};
 use crate::sandbox::provider::fault::{Fault, Faults};
 use crate::sandbox::provider::play::{SimulateError, Simulation};
+use crate::sandbox::provider::records::Mood as PayersMood;
 use crate::store::tables::{CASE_BY_CAUSE, EVENTS, EVENTS_BY_PAYMENT, JOURNAL_BY_PAYMENT};
 use crate::store::{Order, Read, SCAN_ROWS_MAX, Span, StoreError, WriteTx};
 use crate::test_mode::players::Players;
@@ -50,6 +51,16 @@ pub enum Play {
     PayWrongAmount,
     /// The channel lets the order's time run out.
     RunOut,
+}
+
+impl Play {
+    /// Nobody pays in time, so the time is what ends the order.
+    const fn runs_out(self) -> bool {
+        match self {
+            Play::Decline | Play::PayLate | Play::RunOut => true,
+            Play::Pay | Play::PayUntold | Play::PayTwiceTold | Play::PayWrongAmount => false,
+        }
+    }
 }
 
 /// How the channel behaves about one order from now on.
@@ -91,7 +102,7 @@ pub type Playing<'a, T> = Pin<Box<dyn Future<Output = Result<T, Trouble>> + Send
 pub trait Payer: Send + Sync {
     fn play(&self, attempt: AttemptId, play: Play) -> Playing<'_, ()>;
     fn behave(&self, attempt: AttemptId, mood: Mood) -> Playing<'_, ()>;
-    /// The digits of a code that a payer shows, where a simulator has such payers.
+    /// The digits of a code of a payer who will be asked for the password, where a simulator has such payers.
     fn show_code(&self, method: Method) -> Playing<'_, String>;
 }
 
@@ -119,7 +130,9 @@ impl Payer for Players {
     }
 
     fn show_code(&self, method: Method) -> Playing<'_, String> {
-        Box::pin(async move { self.show_code(method.brand()).await?.ok_or(Trouble::NotOffered) })
+        Box::pin(async move {
+            self.show_code(method.brand(), PayersMood::AskedForPassword).await?.ok_or(Trouble::NotOffered)
+        })
     }
 }
 
@@ -233,12 +246,38 @@ impl Stage {
     /// An order with a code to scan.
     pub async fn charge(&self, case: Code) -> Result<(PaymentId, AttemptId), Trouble> {
         let method = self.methods(Flow::QrCode).await?[0];
+        self.charge_by(case, method).await
+    }
+
+    /// The same for refunds that follow one another. WeChat Pay wants a minute between them, so another wallet is taken where
+    /// there is one; UnionPay also fails a refund for good, as not every channel does.
+    pub async fn charge_to_refund(&self, case: Code) -> Result<(PaymentId, AttemptId), Trouble> {
+        let methods = self.methods(Flow::QrCode).await?;
+        let of = |brand| methods.iter().copied().find(|method| method.brand() == brand);
+        let method = [Brand::UnionPay, Brand::Alipay].into_iter().find_map(of).unwrap_or(methods[0]);
+        self.charge_by(case, method).await
+    }
+
+    async fn charge_by(&self, case: Code, method: Method) -> Result<(PaymentId, AttemptId), Trouble> {
         let id = self.order(case, None).await?;
         Ok((id, self.choose(id, method).await?))
     }
 
+    /// Lets it happen. Channels tell of payments alone: of another end Coffer hears by asking when the time is over, and
+    /// nobody waits for that here.
     pub async fn play(&self, attempt: AttemptId, play: Play) -> Result<(), Trouble> {
-        self.payer.play(attempt, play).await
+        self.payer.play(attempt, play).await?;
+        if !play.runs_out() {
+            return Ok(());
+        }
+        let scope = self.scope;
+        let ask = self.write(move |tx, moment| {
+            payments::run_out(tx, scope, attempt, payments::OVER_SINCE, moment)?;
+            let payment = record::attempt(tx, scope, attempt)?.payment;
+            payments::ask_now(tx, scope, payment, moment)
+        });
+        ask.await?;
+        Ok(())
     }
 
     pub async fn behave(&self, attempt: AttemptId, mood: Mood) -> Result<(), Trouble> {

@@ -8,7 +8,7 @@ use super::stage::{AMOUNT_MINOR, Mood, Play, Stage, Trouble};
 use crate::domain::case::CaseKind;
 use crate::domain::event::EventType as E;
 use crate::domain::follow::Step;
-use crate::domain::ids::PaymentId;
+use crate::domain::ids::{AttemptId, PaymentId};
 use crate::domain::merchant::LatePolicy;
 use crate::domain::method::Flow;
 use crate::domain::money::Money;
@@ -62,8 +62,7 @@ pub async fn paid(stage: &Stage, shop: &Shop, notes: &mut Notes) -> Result<(), T
     for method in stage.methods(Flow::QrCode).await? {
         let id = stage.order(Code::Paid, None).await?;
         let attempt = stage.choose(id, method).await?;
-        stage.play(attempt, Play::Pay).await?;
-        stage.until(id, |payment, _| is_paid(payment)).await?;
+        pay(stage, id, attempt).await?;
         close(stage, shop, notes, id, &PAID).await?;
     }
     Ok(())
@@ -74,8 +73,7 @@ pub async fn declined(stage: &Stage, shop: &Shop, notes: &mut Notes) -> Result<(
     stage.play(first, Play::Decline).await?;
     stage.until(id, |_, attempt| attempt.is_some_and(|attempt| !attempt.state.is_live())).await?;
     let second = stage.choose(id, stage.methods(Flow::QrCode).await?[0]).await?;
-    stage.play(second, Play::Pay).await?;
-    stage.until(id, |payment, _| is_paid(payment)).await?;
+    pay(stage, id, second).await?;
     close(stage, shop, notes, id, &PAID).await
 }
 
@@ -177,8 +175,7 @@ pub async fn channel_outage(stage: &Stage, shop: &Shop, notes: &mut Notes) -> Re
 
 pub async fn barcode(stage: &Stage, shop: &Shop, notes: &mut Notes) -> Result<(), Trouble> {
     let (id, attempt) = show_code(stage, Code::Barcode).await?;
-    stage.play(attempt, Play::Pay).await?;
-    stage.until(id, |payment, _| is_paid(payment)).await?;
+    pay(stage, id, attempt).await?;
     close(stage, shop, notes, id, &PAID).await
 }
 
@@ -190,7 +187,7 @@ pub async fn barcode_canceled(stage: &Stage, shop: &Shop, notes: &mut Notes) -> 
 }
 
 /// The cashier scans a code, and the customer is asked for the password.
-async fn show_code(stage: &Stage, case: Code) -> Result<(PaymentId, crate::domain::ids::AttemptId), Trouble> {
+async fn show_code(stage: &Stage, case: Code) -> Result<(PaymentId, AttemptId), Trouble> {
     let method = stage.methods(Flow::BarCode).await?[0];
     let code = stage.show_code(method).await?;
     let id = stage.order(case, Some((method, code))).await?;
@@ -201,16 +198,22 @@ async fn show_code(stage: &Stage, case: Code) -> Result<(PaymentId, crate::domai
     Ok((id, payment.current.ok_or(Trouble::Stuck)?))
 }
 
-/// A paid order to give back.
-async fn bought(stage: &Stage, case: Code) -> Result<(PaymentId, crate::domain::ids::AttemptId), Trouble> {
-    let (id, attempt) = stage.charge(case).await?;
-    stage.play(attempt, Play::Pay).await?;
-    stage.until(id, |payment, _| is_paid(payment)).await?;
+/// A paid order to give back in more than one refund.
+async fn bought(stage: &Stage, case: Code) -> Result<(PaymentId, AttemptId), Trouble> {
+    let (id, attempt) = stage.charge_to_refund(case).await?;
+    pay(stage, id, attempt).await?;
     Ok((id, attempt))
 }
 
+async fn pay(stage: &Stage, id: PaymentId, attempt: AttemptId) -> Result<(), Trouble> {
+    stage.play(attempt, Play::Pay).await?;
+    stage.until(id, |payment, _| is_paid(payment)).await?;
+    Ok(())
+}
+
 pub async fn refund(stage: &Stage, shop: &Shop, notes: &mut Notes) -> Result<(), Trouble> {
-    let (id, _) = bought(stage, Code::Refund).await?;
+    let (id, attempt) = stage.charge(Code::Refund).await?;
+    pay(stage, id, attempt).await?;
     let refund = stage.refund(id, None).await?;
     stage.refunded(id, refund).await?;
     let events = &[(E::PaymentPaid, 1), (E::RefundCreated, 1), (E::RefundSucceeded, 1), (E::RefundFailed, 0)];

@@ -73,9 +73,9 @@ pub async fn parallel(stage: &Stage, shop: &Shop, notes: &mut Notes) {
 
 pub async fn reordered(stage: &Stage, shop: &Shop, notes: &mut Notes) {
     for target in shop.judged(notes) {
-        let now = stage.gateway.env.now();
-        let older = Message::new(shop.sample.processing, shop.sample.processing_body.clone(), now);
-        let told = target.tell(stage, older).await;
+        // With an id of its own: the shop may have seen the real one before, and it is not repetition that is tried here.
+        let (id, now) = fresh(stage);
+        let told = target.tell(stage, Message::new(id, shop.sample.processing_body.clone(), now)).await;
         genuine(&told, Some(Fault::OrderRefused)).into_iter().for_each(|finding| notes.find(finding));
     }
 }

@@ -256,13 +256,22 @@ fn catalogue(lang: Lang) -> String {
 fn told(report: &Report, lang: Lang) -> String {
     let t = |zh: &str, en: &str| lang.t(zh, en).to_owned();
     let mut text = format!("{} {}\n", t("验收报告", "Acceptance report"), report.id);
+    let mut told_reason = None;
     for group in Group::ALL {
         let cases: Vec<&CaseReport> = report.cases.iter().filter(|case| case.group == group.code()).collect();
         if cases.is_empty() {
             continue;
         }
         text += &format!("\n{}\n", group.title().get(lang));
-        cases.into_iter().for_each(|case| text += &line(case, lang));
+        for case in cases {
+            text += &line(case, lang);
+            // A reason that many share is told once.
+            let reason = case.skipped.as_ref().filter(|_| case.verdict == Verdict::Skipped.code());
+            if let Some(reason) = reason.filter(|reason| told_reason != Some(*reason)) {
+                text += &format!("      {}\n", reason.get(lang));
+            }
+            told_reason = reason.or(told_reason);
+        }
     }
     let list = report.to_do();
     if !list.is_empty() {
@@ -283,12 +292,7 @@ fn line(case: &CaseReport, lang: Lang) -> String {
         Some(Verdict::Look) => "!",
         Some(Verdict::Skipped) | None => "–",
     };
-    let mut text = format!("  {mark} {:<23}{}\n", case.code, case.title.get(lang));
-    let skipped = case.skipped.as_ref().filter(|_| verdict == Some(Verdict::Skipped));
-    if let Some(reason) = skipped {
-        text += &format!("      {}\n", reason.get(lang));
-    }
-    text
+    format!("  {mark} {:<23} {}\n", case.code, case.title.get(lang))
 }
 
 fn task(number: usize, entry: &ToDo<'_>, lang: Lang) -> String {

@@ -79,6 +79,12 @@ impl CasesPage {
         Code::ALL.iter().copied().filter(|code| code.group() == *group).collect()
     }
 
+    /// Seconds to the tenth; nothing for what was not run.
+    fn seconds(&self, case: &CaseReport) -> String {
+        let tenths = case.took_ms.div_ceil(100);
+        if tenths == 0 { String::new() } else { format!("{}.{} s", tenths / 10, tenths % 10) }
+    }
+
     fn took(&self, run: &Run) -> Option<u64> {
         run.ended_at.map(|at| at.since(run.started_at).as_seconds())
     }

@@ -20,6 +20,9 @@ use crate::domain::time::{Duration, Timestamp};
 use crate::store::tables::{PAYMENT_BY_ORDER, PAYMENTS, SHOWN_CODES};
 use crate::store::{Read, WriteTx};
 
+/// The time to pay is over for so long that every channel believes it, for [`run_out`].
+pub const OVER_SINCE: Duration = Duration::from_minutes(3);
+
 /// What the shop asks for, already checked.
 #[derive(Clone, Debug)]
 pub struct NewPayment {

@@ -74,10 +74,10 @@ impl Players {
     }
 
     /// The digits of a code that a payer shows; `None` where the wallet of this brand has no such payers.
-    pub async fn show_code(&self, brand: Brand) -> Result<Option<String>, StoreError> {
+    pub async fn show_code(&self, brand: Brand, mood: Mood) -> Result<Option<String>, StoreError> {
         let world = &self.simulators.world;
         match world.dialects().into_iter().find(|dialect| dialect.brand() == brand) {
-            Some(dialect) => world.show_code(&dialect, Mood::Pays).await.map(Some),
+            Some(dialect) => world.show_code(&dialect, mood).await.map(Some),
             None => Ok(None),
         }
     }
