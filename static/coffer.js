@@ -169,7 +169,28 @@
   });
   addEventListener("popstate", (event) => event.state?.filter !== undefined && load(location.href, false));
 
+  // A file is typed in by choosing it: text as it is, everything else as base64. It leaves the browser with the form, not before.
+  const FILE_MAX_BYTES = 14_000;
+  async function fill(chooser) {
+    const [file] = chooser.files;
+    const area = document.getElementById(chooser.dataset.into);
+    if (!file || !area) return;
+    if (file.size > FILE_MAX_BYTES) {
+      toast(say("文件太大，不是这一项", "Too large for this field"));
+      return;
+    }
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    const isText = bytes.every((byte) => byte === 9 || byte === 10 || byte === 13 || (byte >= 32 && byte < 127));
+    const letters = String.fromCharCode(...bytes);
+    area.value = isText ? letters : btoa(letters);
+    toast(file.name);
+  }
+
   document.addEventListener("change", (event) => {
+    if (event.target.dataset?.into) {
+      fill(event.target);
+      return;
+    }
     const form = event.target.form;
     if (form?.matches("form[data-filter]")) load(filterUrl(form), true);
   });

@@ -23,6 +23,8 @@ pub enum Shape {
     Secret,
     /// A private key in PEM form.
     SecretText,
+    /// A file with a private key that is no text, as base64.
+    SecretFile,
     /// Certificates and public keys.
     OpenText,
 }
@@ -209,11 +211,11 @@ const UNIONPAY: &[Field] = &[
     ),
     optional(
         "pfx",
-        Shape::SecretText,
+        Shape::SecretFile,
         Text::new("签名证书 PFX", "Signing certificate (PFX)"),
         Text::new(
-            "把 .pfx 文件转成 Base64 文本再粘贴（Linux：base64 文件名；Windows：certutil -encode）。也可以改填下面的私钥和证书。",
-            "The .pfx file as base64 text (Linux: base64 FILE; Windows: certutil -encode). Or enter key and certificate below.",
+            "选择下载的 .pfx 文件，或粘贴它的 Base64 文本（Linux：base64 文件名；Windows：certutil -encode）。也可以改填下面的私钥和证书。",
+            "Choose the .pfx file, or paste it as base64 (Linux: base64 FILE; Windows: certutil -encode). Or enter key and certificate below.",
         ),
     ),
     optional(

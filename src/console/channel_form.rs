@@ -56,7 +56,15 @@ impl ChannelForm {
     fn value(&self, field: &Field) -> &str {
         match field.shape {
             Shape::Line | Shape::OpenText => self.typed.get(field.name).map_or("", String::as_str),
-            Shape::Secret | Shape::SecretText => "",
+            Shape::Secret | Shape::SecretText | Shape::SecretFile => "",
+        }
+    }
+
+    /// Providers hand these out as files.
+    fn is_file(&self, field: &Field) -> bool {
+        match field.shape {
+            Shape::Line | Shape::Secret => false,
+            Shape::SecretText | Shape::SecretFile | Shape::OpenText => true,
         }
     }
 
