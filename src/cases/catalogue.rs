@@ -218,6 +218,10 @@ macro_rules! faults {
                 match self { $(Fault::$variant => $code,)* }
             }
 
+            pub fn parse(code: &str) -> Option<Self> {
+                match code { $($code => Some(Fault::$variant),)* _ => None }
+            }
+
             /// What to fix, in a sentence or two.
             pub const fn fix(self) -> Text {
                 match self { $(Fault::$variant => Text::new($zh, $en),)* }
@@ -234,7 +238,7 @@ macro_rules! faults {
 faults! { // variant, code, chapter, what to fix (zh, en)
     NoEndpoint "no_endpoint" ENDPOINTS,
         "还没有可用的回调地址。请在“回调”里添加并启用，或运行时指定 callback_url。"
-        "There is no callback address. Add one under Callbacks and switch it on, or name a `callback_url` for the run.";
+        "There is no callback address. Add one under Callbacks and switch it on, or name a callback_url for the run.";
     EventNotWanted "event_not_wanted" ENDPOINTS,
         "没有地址订阅这个事件，网店不会知道。请在回调地址里勾选它。"
         "No address subscribes to this event, so the shop would never know. Tick it at the callback address.";
@@ -261,25 +265,25 @@ faults! { // variant, code, chapter, what to fix (zh, en)
         "It answered 2xx with a web page. Make sure that the address is your handler and not a home or login page.";
     RepeatRefused "repeat_refused" CALLBACKS,
         "重复的事件没有得到 2xx。请按 webhook-id 去重：见过的直接返回 200，不再处理。"
-        "An event that came again was not answered 2xx. Remember `webhook-id`: answer 200 to those you have seen, and do nothing.";
+        "An event that came again was not answered 2xx. Remember webhook-id: answer 200 to those you have seen, and do nothing.";
     ParallelRefused "parallel_refused" CALLBACKS,
         "同时到达的同一事件有一份失败。请在同一个数据库事务里登记 webhook-id，唯一键冲突时也返回 200。"
-        "One of several copies at the same time failed. Record `webhook-id` in one transaction, and answer 200 when it is there already.";
+        "One of several copies at the same time failed. Record webhook-id in one transaction, and answer 200 when it is there already.";
     OrderRefused "order_refused" CALLBACKS,
         "较早的事件晚到时没有得到 2xx。请比较对象的 version，旧的忽略并返回 200。"
-        "An older event that came later was not answered 2xx. Compare the object's `version`; ignore older ones and answer 200.";
+        "An older event that came later was not answered 2xx. Compare the object's version; ignore older ones and answer 200.";
     ForgeryBelieved "forgery_believed" CALLBACKS,
         "严重：网店接受了伪造的付款通知，任何人都能让订单变成已付。请用回调密钥对原始正文验签，不符就返回 401。"
         "Serious: the shop believed a forged notice, so anybody can have an order marked paid. Verify the signature over the raw body with your secret, and answer 401 if it is wrong.";
     UnsignedBelieved "unsigned_believed" CALLBACKS,
         "严重：没有签名的付款通知被接受。缺少 webhook-signature 时必须返回 401。"
-        "Serious: a notice without any signature was believed. Answer 401 when `webhook-signature` is missing.";
+        "Serious: a notice without any signature was believed. Answer 401 when webhook-signature is missing.";
     TamperedBelieved "tampered_believed" CALLBACKS,
         "严重：改动过的消息被接受。签名必须覆盖 webhook-id、webhook-timestamp 和收到的原始正文。"
-        "Serious: a message that was changed was believed. The signature covers `webhook-id`, `webhook-timestamp` and the raw body as received; check all three.";
+        "Serious: a message that was changed was believed. The signature covers webhook-id, webhook-timestamp and the raw body as received; check all three.";
     StaleBelieved "stale_believed" CALLBACKS,
         "过期的消息被接受，截获的回调可以被重放。webhook-timestamp 相差超过 5 分钟就返回 401。"
-        "An old message was believed, so a captured callback can be replayed. Answer 401 when `webhook-timestamp` is more than 5 minutes away.";
+        "An old message was believed, so a captured callback can be replayed. Answer 401 when webhook-timestamp is more than 5 minutes away.";
     ForgeryUnclear "forgery_unclear" CALLBACKS,
         "不可信的消息没有被接受，但应答不明确。请立即返回 401，不要让程序出错、跳转或断开。"
         "A message that must not be believed was turned down in an unclear way. Answer 401 at once instead of failing, redirecting or hanging up.";
@@ -307,10 +311,41 @@ faults! { // variant, code, chapter, what to fix (zh, en)
         "On Coffer's side: the events are not those expected. Please send this report to Coffer's maintainers.";
     WrongBooks "wrong_books" TEST,
         "钱匣一侧：账目对不上。请运行 coffer verify，并把报告发给钱匣的维护者。"
-        "On Coffer's side: the books disagree. Run `coffer verify`, and please send this report to Coffer's maintainers.";
+        "On Coffer's side: the books disagree. Run coffer verify, and please send this report to Coffer's maintainers.";
     Stuck "stuck" TEST,
         "模拟渠道没有在限定时间内应答。请看日志；机器太忙时可以再运行一次。"
         "The simulated channel did not answer in time. See the log; if the machine is busy, run again.";
+}
+
+impl Fault {
+    /// Strangers can use it to have goods for nothing.
+    pub const fn is_serious(self) -> bool {
+        match self {
+            Fault::ForgeryBelieved | Fault::UnsignedBelieved | Fault::TamperedBelieved | Fault::StaleBelieved => true,
+            Fault::NoEndpoint
+            | Fault::EventNotWanted
+            | Fault::NoAnswer
+            | Fault::TimedOut
+            | Fault::Slow
+            | Fault::Redirects
+            | Fault::Crashes
+            | Fault::Refuses
+            | Fault::WebPage
+            | Fault::RepeatRefused
+            | Fault::ParallelRefused
+            | Fault::OrderRefused
+            | Fault::ForgeryUnclear
+            | Fault::UnknownEventRefused
+            | Fault::UnknownFieldsRefused
+            | Fault::LargeRefused
+            | Fault::Paused
+            | Fault::NotDelivered
+            | Fault::WrongState
+            | Fault::WrongEvents
+            | Fault::WrongBooks
+            | Fault::Stuck => false,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -325,6 +360,7 @@ mod tests {
         let faults: BTreeSet<_> = Fault::ALL.iter().map(|fault| fault.code()).collect();
         assert_eq!((cases.len(), faults.len()), (Code::ALL.len(), Fault::ALL.len()));
         assert!(Code::ALL.iter().all(|code| Code::parse(code.as_str()) == Some(*code)));
+        assert!(Fault::ALL.iter().all(|fault| Fault::parse(fault.code()) == Some(*fault)));
     }
 
     #[test]

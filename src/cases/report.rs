@@ -188,7 +188,7 @@ pub struct ToDo<'r> {
 }
 
 impl Report {
-    /// Everything that was found, each thing once for each address; what failed first.
+    /// Everything that was found, each thing once for each address: what strangers can use first, then what failed.
     pub fn to_do(&self) -> Vec<ToDo<'_>> {
         let mut list: Vec<ToDo<'_>> = Vec::new();
         for case in &self.cases {
@@ -201,7 +201,10 @@ impl Report {
                 }
             }
         }
-        list.sort_by_key(|entry| entry.finding.weight != Verdict::Failed.code());
+        list.sort_by_key(|ToDo { finding, .. }| {
+            let serious = Fault::parse(&finding.code).is_some_and(Fault::is_serious);
+            (!serious, finding.weight != Verdict::Failed.code())
+        });
         list
     }
 
@@ -226,6 +229,7 @@ mod tests {
             (Code::Paid, Fault::Slow, Weight::Look),
             (Code::Refund, Fault::Crashes, Weight::Fail),
             (Code::Repeated, Fault::Crashes, Weight::Fail),
+            (Code::Forged, Fault::ForgeryBelieved, Weight::Fail),
         ] {
             let mut notes = Notes::default();
             notes.find(Finding { fault, weight, url: Some("https://shop.example/".to_owned()), seen: None });
@@ -236,7 +240,9 @@ mod tests {
         let report = Report::of(scope, &run, "https://pay.example");
         let list = report.to_do();
         let told: Vec<_> = list.iter().map(|entry| (entry.finding.code.as_str(), entry.cases.clone())).collect();
-        assert_eq!(told, [("crashes", vec!["refund", "repeated"]), ("slow", vec!["paid"])]);
+        let expected =
+            [("forgery_believed", vec!["forged"]), ("crashes", vec!["refund", "repeated"]), ("slow", vec!["paid"])];
+        assert_eq!(told, expected);
         assert_eq!(report.verdict.as_deref(), Some("failed"));
         assert_eq!(list[0].finding.docs, "https://pay.example/docs/api#callbacks");
         let bytes = serde_json::to_vec(&report).unwrap();

@@ -229,18 +229,7 @@ async fn heard(stage: &Stage, events: &[EventId]) -> Result<Vec<Heard>, Trouble>
 /// The addresses that the run's callbacks go to.
 async fn targets(stage: &Stage) -> Result<Vec<Target>, Trouble> {
     let (gateway, scope, now) = (stage.gateway.clone(), stage.scope, stage.gateway.env.now());
-    let named = stage.callback_url().map(|url| Endpoint {
-        id: EndpointId::new(now, [0; 10]),
-        url: url.to_owned(),
-        description: String::new(),
-        events: Default::default(),
-        secret: None,
-        previous_secret: None,
-        state: EndpointState::Enabled,
-        breaker: Default::default(),
-        implicit: true,
-        created_at: now,
-    });
+    let named = stage.callback_url().map(|url| Endpoint::implicit(EndpointId::new(now, [0; 10]), url.to_owned(), now));
     let read = stage.gateway.store.read(move |tx| {
         let rows = tx.scan(&ENDPOINTS, &Span::prefix(&scope), Order::Ascending, ENDPOINTS_MAX)?;
         let own = rows.into_iter().map(|(_, endpoint)| endpoint);

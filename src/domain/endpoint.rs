@@ -33,6 +33,22 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// One that stands for addresses which payments name: the merchant's default secret signs, and it wants everything.
+    pub fn implicit(id: EndpointId, url: String, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            url,
+            description: String::new(),
+            events: BTreeSet::new(),
+            secret: None,
+            previous_secret: None,
+            state: EndpointState::Enabled,
+            breaker: Breaker::default(),
+            implicit: true,
+            created_at,
+        }
+    }
+
     /// Whether somebody should look at it: we switched it off, or it is on and has failed often enough in a row.
     pub fn is_failing(&self) -> bool {
         match self.state {

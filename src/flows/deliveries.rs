@@ -61,18 +61,7 @@ fn implicit(tx: &mut WriteTx<'_>, scope: Scope, moment: &Moment, url: &str) -> R
     let digest = ring::digest::digest(&ring::digest::SHA256, &named);
     let id = EndpointId::from_bytes(digest.as_ref()[..16].try_into().expect("SHA-256 has 32 bytes"));
     if !tx.contains(&IMPLICIT_ENDPOINTS, &(scope, id))? {
-        let endpoint = Endpoint {
-            id,
-            url: origin,
-            description: String::new(),
-            events: Default::default(),
-            secret: None,
-            previous_secret: None,
-            state: EndpointState::Enabled,
-            breaker: Default::default(),
-            implicit: true,
-            created_at: moment.now,
-        };
+        let endpoint = Endpoint::implicit(id, origin, moment.now);
         tx.put(&IMPLICIT_ENDPOINTS, &(scope, id), &endpoint)?;
     }
     Ok(id)
