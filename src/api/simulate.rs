@@ -82,20 +82,19 @@ async fn simulate(call: Call) -> Result<Reply, Problem> {
     let (payment, attempt) = wait::until(&call.api, scope, id, is_shown).await?;
     // A request whose answer was lost is repeated: then the provider did it the first time, and what became of it is told.
     let done_before = match &attempt {
-        Some(attempt) => match call.api.players.simulate(attempt, outcome).await {
-            Ok(()) => false,
-            Err(SimulateError::Ended) => true,
-            Err(SimulateError::Unknown) => return Err(Problem::new(ErrorCode::SimulationRefused)),
-            Err(SimulateError::Store(error)) => return Err(error.into()),
-        },
+        // Money is late when the payment has ended before.
+        Some(attempt) if outcome == Simulation::Late => !play(&call, attempt, Simulation::Expired).await?,
+        Some(attempt) => !play(&call, attempt, outcome).await?,
         None => payment.state.is_final(),
     };
-    if !done_before && outcome.runs_out() {
-        if let Some(attempt) = &attempt {
-            ask(&call, attempt).await?;
-        }
+    if let Some(attempt) = attempt.filter(|_| !done_before && outcome.runs_out()) {
+        ask(&call, &attempt).await?;
         if outcome != Simulation::Failed {
             end(&call, id).await?;
+        }
+        if outcome == Simulation::Late {
+            wait::until(&call.api, scope, id, |payment, _| payment.state.is_final()).await?;
+            play(&call, &attempt, outcome).await?;
         }
     }
     let (payment, attempt) =
@@ -104,6 +103,16 @@ async fn simulate(call: Call) -> Result<Reply, Problem> {
         return Err(Problem::new(ErrorCode::SimulationRefused));
     }
     call.finish(200, render(&call.api, scope, &payment, attempt.as_ref())).await
+}
+
+/// `false` when the provider's order has ended before.
+async fn play(call: &Call, attempt: &Attempt, outcome: Simulation) -> Result<bool, Problem> {
+    match call.api.players.simulate(attempt, outcome).await {
+        Ok(()) => Ok(true),
+        Err(SimulateError::Ended) => Ok(false),
+        Err(SimulateError::Unknown) => Err(Problem::new(ErrorCode::SimulationRefused)),
+        Err(SimulateError::Store(error)) => Err(error.into()),
+    }
 }
 
 /// Providers tell of payments alone: whoever waits for another end has to ask, after the time to pay where need be.

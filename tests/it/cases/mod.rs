@@ -1,6 +1,6 @@
 //! Acceptance cases: a good shop passes all of them, and each fault of a bad one is found and named.
 
-mod town;
+pub mod town;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;

@@ -20,17 +20,21 @@ use coffer::domain::ids::{EndpointId, KeyId, Mode, Scope};
 use coffer::domain::time::{Duration, Timestamp};
 use coffer::env::transport::{Limits, Method, OutgoingRequest, OutgoingResponse};
 use coffer::env::{Clock, Env, SystemClock, SystemEntropy};
+use coffer::flows::accounts;
 use coffer::flows::endpoints::{self, Change};
+use coffer::flows::gateway::Gateway;
 use coffer::sandbox::shop::{self, Shop, ShopSettings};
 use coffer::signals::metrics::{Metrics, Observed, Outgoing};
 use coffer::signals::{Signals, request::observe};
 use coffer::store::tables::{ENDPOINTS, KEYS};
 use coffer::store::{Order, Read, Span, Store, StoreError, StoreOptions};
+use coffer::test_mode::accounts::Maker;
 use serde_json::Value;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use tokio::sync::watch;
 
 use crate::demo::read_request;
+use crate::keys;
 
 /// The machine's clock, which a test can move on: a slow shop need not be waited for.
 #[derive(Clone)]
@@ -98,6 +102,26 @@ impl Town {
         tokio::spawn(async move { cases.run(for_cases).await });
         let scope = scope(&house).await;
         Town { base, house, told, scope, clock, server: handle, stop }
+    }
+
+    /// The same with accounts at the simulated providers.
+    pub async fn connected() -> Town {
+        let town = Town::open().await;
+        assert_eq!(town.connect().await, 3);
+        town
+    }
+
+    /// Makes the accounts at the simulated providers that are missing, as a server does beside its work.
+    pub async fn connect(&self) -> usize {
+        let house = self.house.clone();
+        let connect = move || {
+            let Gateway { store, env, vault, .. } = &house.gateway;
+            let made = Maker { store, env, vault, simulators: &house.simulators }.connect().unwrap();
+            house.gateway.reload_channels().unwrap();
+            accounts::plan_upkeep(&house.gateway).unwrap();
+            made
+        };
+        tokio::task::spawn_blocking(connect).await.unwrap()
     }
 
     pub async fn close(self) {
@@ -180,7 +204,7 @@ fn build(address: std::net::SocketAddr, base: &str, env: Env) -> (House, Credent
     let vault = Arc::new(Vault::new(&MasterKey::from_bytes([1; 32])));
     let plan = Plan { env: &env, vault: &vault, base_url: base, history_days: 0, simulators: false };
     let told = prepare::fill(&store, &plan, &mut |_, _, _| {}).unwrap();
-    (app::build(&config, env, vault, store).unwrap(), told)
+    (app::build_with_keys(&config, env, vault, store, keys::fixed()).unwrap(), told)
 }
 
 fn mug_shop(house: &House, told: &Credentials) -> Shop {
