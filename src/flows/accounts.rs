@@ -144,7 +144,8 @@ pub fn hurry_upkeep(tx: &mut WriteTx<'_>, scope: Scope, id: AccountId, now: Time
 
 /// Fetches an account's keys and stores what is new, together with the plan for the next time.
 pub(super) async fn upkeep(gateway: &Gateway, scope: Scope, id: AccountId, at: Timestamp) -> Result<(), FlowError> {
-    let fetched = match gateway.channels.get(id) {
+    let open = gateway.channels.get(id);
+    let fetched = match &open {
         Some(open) => {
             let sealing = Sealing { now: gateway.env.now(), nonce: gateway.env.random() };
             match open.channel.upkeep(&sealing) {
@@ -177,6 +178,7 @@ pub(super) async fn upkeep(gateway: &Gateway, scope: Scope, id: AccountId, at: T
     };
     let renewed = renewed.map(|credentials| seal(gateway, scope, id, &credentials));
     let changed = renewed.is_some();
+    let before = open.map(|open| open.account.credentials.clone());
     gateway
         .store
         .write(move |tx| {
@@ -187,8 +189,12 @@ pub(super) async fn upkeep(gateway: &Gateway, scope: Scope, id: AccountId, at: T
             if done {
                 account.upkept_at = Some(now);
             }
-            if let Some(credentials) = &renewed {
-                account.credentials = credentials.clone();
+            // What was fetched was added to credentials that a person may have replaced meanwhile: then it is fetched again.
+            let replaced = before.as_ref().is_some_and(|before| *before != account.credentials);
+            match &renewed {
+                Some(_) if replaced => return plan(tx, &mut account, Some(now)),
+                Some(credentials) => account.credentials = credentials.clone(),
+                None => {}
             }
             plan(tx, &mut account, next)
         })

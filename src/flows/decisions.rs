@@ -11,10 +11,11 @@ use crate::domain::case::{Case, CaseKind, CaseLine, CaseState, Choices, Standing
 use crate::domain::event::{Actor, Happening, PaidSource};
 use crate::domain::follow::Step;
 use crate::domain::ids::{CaseId, Scope};
+use crate::domain::method::Flow;
 use crate::domain::money::Money;
 use crate::domain::payment::{Attempt, AttemptState, Payment, PaymentEvent, REFUNDS_PER_PAYMENT_MAX};
 use crate::ledger::rules;
-use crate::store::tables::{ACCOUNTS, CASES, PAYMENT_BY_TRANSACTION};
+use crate::store::tables::{ACCOUNTS, CASES, PAYMENT_BY_TRANSACTION, SHOWN_CODES};
 use crate::store::{Read, WriteTx};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +140,7 @@ fn take(
     let transaction = line.transaction.clone().ok_or_else(lost)?;
     let kind = tx.get(&ACCOUNTS, &(scope, attempt.account))?.ok_or_else(lost)?.kind;
     tx.put(&PAYMENT_BY_TRANSACTION, &observe::transaction_key(scope, kind, &transaction), &attempt.payment)?;
+    forget_shown_code(tx, scope, attempt)?;
     attempt.state = AttemptState::Paid;
     attempt.transaction_id = Some(transaction);
     attempt.paid_at = Some(line.paid_at.unwrap_or(line.at));
@@ -202,6 +204,14 @@ fn give_back(
     Ok(case)
 }
 
+/// The digits of a code that the customer showed are kept only until the charge is known.
+fn forget_shown_code(tx: &mut WriteTx<'_>, scope: Scope, attempt: &Attempt) -> Result<(), FlowError> {
+    if attempt.state == AttemptState::Created && attempt.method.flow() == Flow::BarCode {
+        tx.delete(&SHOWN_CODES, &(scope, attempt.id))?;
+    }
+    Ok(())
+}
+
 /// A person has looked at the channel and found no money of ours, so the attempt that was held ends. That is the one end
 /// that is not the channel's own word; should money come all the same, it is late money like any other.
 fn release(
@@ -212,10 +222,12 @@ fn release(
     moment: &mut Moment,
 ) -> Result<(), FlowError> {
     if attempt.state.is_live() {
+        forget_shown_code(tx, scope, attempt)?;
         attempt.state = AttemptState::Closed;
         attempt.ended_at = Some(moment.now);
     }
-    observe::ask_late(tx, scope, attempt, moment)?;
+    // Nobody has asked while it was held, and the person may have looked too early.
+    reschedule(tx, scope, attempt, Step::AskLate, Some(moment.now))?;
     payment.version += 1;
     save_payment(tx, scope, Some(payment.state), payment)?;
     observe::go_on(tx, scope, payment, None, moment)

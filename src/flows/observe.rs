@@ -84,6 +84,14 @@ pub fn observe(
         attempt.queries = attempt.queries.saturating_add(1);
     }
     if let Observation::Paid(facts) = observation {
+        if source == Source::Notification && is_taken_back(&attempt) {
+            // The message may be older than the reversal: the channel is asked which came first.
+            return if attempt.state.is_live() {
+                Ok(record::save_attempt(tx, scope, &attempt)?)
+            } else {
+                reschedule(tx, scope, &mut attempt, Step::AskLate, Some(moment.now))
+            };
+        }
         if let Some((kind, detail)) = difference(tx, scope, &payment, &attempt, channel, facts)? {
             let fact = Difference::of_payment(kind, attempt.amount, facts, false, detail);
             let case = cases::open(tx, scope, &About::attempt(&attempt), fact, moment)?;
@@ -105,7 +113,14 @@ pub fn observe(
     let before = attempt.state;
     let (event, plan) = match source {
         Source::FollowUp(asked) => {
-            let (event, step, when) = follow::after(before, asked, heard(observation));
+            let (event, step, when) = match heard(observation) {
+                // A reversal that perhaps arrived is repeated until its answer is known: were money that is seen meanwhile
+                // booked, the first one could still take it back.
+                Heard::Unknown if asked == Step::Close && attempt.method.flow() == Flow::BarCode => {
+                    (AttemptEvent::OutcomeUnknown, Step::Close, When::Ladder)
+                }
+                heard => follow::after(before, asked, heard),
+            };
             (event, (asked == attempt.step).then_some((step, when)))
         }
         // A notification other than "paid" ends an attempt if it says so, and leaves the plan of questions as it is.
@@ -163,6 +178,16 @@ pub fn observe(
         | AttemptState::Failed
         | AttemptState::Closed => Ok(()),
     }
+}
+
+/// The charge of a shown code is being reversed, or its attempt has ended.
+fn is_taken_back(attempt: &Attempt) -> bool {
+    let reversing = match attempt.state {
+        AttemptState::Created | AttemptState::Pending => matches!(attempt.step, Step::Close | Step::AskAfterClose),
+        AttemptState::Failed | AttemptState::Closed => true,
+        AttemptState::Paid => false,
+    };
+    reversing && attempt.method.flow() == Flow::BarCode
 }
 
 /// A code that the customer showed is never charged twice: an order that is there and not paid is one that the customer

@@ -9,7 +9,6 @@ use super::town::Contract;
 use crate::domain::case::CaseKind;
 use crate::domain::endpoint::{DeliveryState, EndpointState};
 use crate::domain::event::EventType;
-use crate::domain::follow::Step;
 use crate::domain::ids::{EventId, PaymentId};
 use crate::domain::method::Flow;
 use crate::domain::payment::{Payment, PaymentState};
@@ -158,7 +157,7 @@ impl Story {
             }
             let cases = tx.scan(&CASES, &Span::prefix(&scope), Order::Ascending, SCAN_ROWS_MAX)?;
             let cases = cases.into_iter().filter(|(_, case)| case.payment == payment.id);
-            let mut cases: Vec<&'static str> = cases.map(|(_, case)| case.kind.code()).collect();
+            let mut cases: Vec<_> = cases.map(|(_, case)| (case.kind.code(), case.state.code())).collect();
             cases.sort_unstable();
             Ok::<_, StoreError>((attempts, refunds, events, cases, fresh))
         });
@@ -231,11 +230,11 @@ impl Story {
                 AccountCode::RefundInTransit => books.in_transit += minor,
                 AccountCode::SuspenseLong => books.suspense += minor,
                 AccountCode::FeeIncome => books.income += minor,
+                AccountCode::Equity => books.elsewhere += minor,
                 AccountCode::SuspenseShort
                 | AccountCode::MerchantFrozen
                 | AccountCode::PayoutInTransit
                 | AccountCode::ReceiverPayable
-                | AccountCode::Equity
                 | AccountCode::AdjustmentGain
                 | AccountCode::ChannelCost
                 | AccountCode::AdjustmentLoss => return Err(format!("nothing here moves {account}")),
@@ -260,6 +259,7 @@ impl Story {
             return Err(format!("{effect:?} is due for ever"));
         }
         self.check_against_provider()?;
+        self.check_credentials()?;
         self.check_refunds_ended()?;
         self.check_callbacks_ended()?;
         self.note_endings()
@@ -283,21 +283,19 @@ impl Story {
             });
             let truth = outside.truth(&number);
             let received = truth.as_ref().and_then(|truth| truth.received.clone().map(|received| (truth, received)));
-            let right = received.filter(|(truth, (minor, _))| *minor == truth.asked_minor && !truth.revoked);
+            let right = received.as_ref().filter(|(truth, (minor, _))| *minor == truth.asked_minor && !truth.revoked);
             let booked = booked.count();
-            if booked == 0 && attempt.step == Step::Hold {
-                // The channel named another amount: a person has to look at it first.
-                continue;
-            }
-            if booked != usize::from(right.is_some()) {
+            // The channel named another amount: a person has to look at it first, or has, and believed it.
+            let taken = self.model.taken(&number);
+            let believed = received.as_ref().is_some_and(|(truth, (minor, _))| taken == Some(*minor) && !truth.revoked);
+            let awaited = booked == 0 && self.model.is_disputed(&number);
+            if booked != usize::from(right.is_some() || believed) && !awaited {
                 let made = if right.is_some() { "made" } else { "not made" };
                 return Err(format!("the payment of {number} was {made} and is booked {booked} times"));
             }
+            let right = received.filter(|_| booked > 0);
             if truth.as_ref().is_some_and(|truth| truth.revoked) {
                 outside.note("a charge at the counter was taken back");
-            }
-            if truth.as_ref().is_some_and(|truth| truth.revoked && truth.received.is_some()) {
-                outside.note("money that came at the counter was given back by a reversal");
             }
             if right.is_some() {
                 outside.note(match (attempt.method.flow(), self.ground.contract_of(attempt.account)) {
@@ -322,7 +320,7 @@ impl Story {
             return Err(format!("the providers hold {held} for the merchant, the books say {}", books.held));
         }
         let disputed =
-            |order: &str| self.model.view(order).is_some_and(|view| view.cases.contains(&CaseKind::WrongAmount.code()));
+            |order: &str| self.model.view(order).is_some_and(|view| view.cases.contains(&("wrong_amount", "open")));
         let open = self
             .model
             .orders()

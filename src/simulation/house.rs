@@ -13,6 +13,7 @@ use super::wire::Wire;
 use crate::api::render_event;
 use crate::channels::VerifiedNotification;
 use crate::crypto::Vault;
+use crate::domain::approval::ApprovalRule;
 use crate::domain::event::EventType;
 use crate::domain::ids::{AccountId, EndpointId, PaymentId, Scope};
 use crate::domain::merchant::Share;
@@ -26,7 +27,7 @@ use crate::flows::gateway::{Gateway, Settings};
 use crate::flows::runner::{self, Runner};
 use crate::flows::setup::NewMerchant;
 use crate::flows::{FlowError, Moment, accounts};
-use crate::store::tables::DUE;
+use crate::store::tables::{APPROVAL_RULES, DUE};
 use crate::store::{
     Key, Order, Read, Record, SCAN_ROWS_MAX, Signal, SimulatedDisk, Span, Store, StoreError, StoreOptions, Table,
 };
@@ -50,6 +51,8 @@ pub(super) struct Ground {
     pub(super) account: AccountId,
     /// Accounts of other contracts, in the order of the towns.
     pub(super) accounts: Vec<(Contract, AccountId)>,
+    /// Refunds beyond it take two persons.
+    pub(super) two_over: Option<u64>,
 }
 
 impl Ground {
@@ -58,15 +61,20 @@ impl Ground {
         self.accounts.iter().find(|(_, other)| *other == account).map(|(contract, _)| *contract)
     }
 
-    /// The account that a method is collected by, and how its attempts end.
-    pub(super) fn route(&self, method: Method) -> (AccountId, Manner) {
-        let found = self.accounts.iter().find(|(contract, _)| contract.methods().contains(&method));
-        let manner = match (method.flow(), found) {
+    /// How attempts with an account end.
+    pub(super) fn manner(&self, method: Method, account: AccountId) -> Manner {
+        match (method.flow(), self.contract_of(account)) {
             (Flow::BarCode, _) => Manner::ShownCode,
-            (_, Some((Contract::UnionPay, _))) => Manner::EndsByItself,
+            (_, Some(Contract::UnionPay)) => Manner::EndsByItself,
             (Flow::QrCode | Flow::Redirect | Flow::App | Flow::JsApi, _) => Manner::Closed,
-        };
-        (found.map_or(self.account, |(_, account)| *account), manner)
+        }
+    }
+
+    /// The accounts whose contract has a method.
+    pub(super) fn accounts_for(&self, method: Method) -> Vec<AccountId> {
+        let wallet = (method.flow() == Flow::QrCode).then_some(self.account);
+        let others = self.accounts.iter().filter(|(contract, _)| contract.methods().contains(&method));
+        others.map(|(_, account)| *account).chain(wallet).collect()
     }
 }
 
@@ -148,6 +156,8 @@ impl House {
             let (row, kind, now) = ((ground.scope, *id), contract.kind(), ground.env.now());
             self.store().write_blocking(move |tx| accounts::add(tx, row, kind, &terms, sealed.clone(), now))?;
         }
+        let (row, rule) = (ground.scope.merchant, ApprovalRule { refund_over_minor: ground.two_over });
+        self.store().write_blocking(move |tx| tx.put(&APPROVAL_RULES, &row, &rule))?;
         self.gateway.reload_channels()?;
         accounts::plan_upkeep(&self.gateway)?;
         let mut secrets = vec![(OWN_ADDRESS, ground.merchant.test_secret.bytes().expose().to_vec())];

@@ -10,12 +10,14 @@
 
 mod check;
 mod clock;
+mod decided;
 mod dice;
 mod house;
 mod log;
 mod many;
 mod meaning;
 mod model;
+mod people;
 mod provider;
 mod rare;
 mod requests;

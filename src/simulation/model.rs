@@ -6,8 +6,9 @@
 //! expired, once the channel does not know an order that is to be closed, it *may* be seen as closed. Whatever the gateway
 //! shows must follow from what was said and from permissions; the clock alone permits no attempt to end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use super::decided::{About, Case, Line, Proposed};
 use crate::domain::time::{Duration, Timestamp};
 
 /// What a channel says about an order.
@@ -69,6 +70,8 @@ pub(super) struct Policy {
     pub(super) fee_returned: bool,
     pub(super) late: Late,
     pub(super) second_refunded: bool,
+    /// Refunds that bring a payment's refunds beyond it take two persons.
+    pub(super) two_over: Option<u64>,
 }
 
 /// What a merchant can see of one payment.
@@ -83,7 +86,8 @@ pub(super) struct View {
     pub(super) attempts: Vec<&'static str>,
     pub(super) refunds: Vec<(u64, &'static str)>,
     pub(super) events: Vec<&'static str>,
-    pub(super) cases: Vec<&'static str>,
+    /// Kinds and states.
+    pub(super) cases: Vec<(&'static str, &'static str)>,
 }
 
 impl View {
@@ -114,76 +118,87 @@ const AT_THE_COUNTER: Duration = Duration::from_seconds(45);
 const OVER_AFTER: Duration = Duration::from_seconds(60);
 
 #[derive(Clone, Debug)]
-struct Attempt {
+pub(super) struct Attempt {
     method: &'static str,
     manner: Manner,
-    state: &'static str,
+    pub(super) state: &'static str,
     /// Until then the channel takes money for it, whatever becomes of the payment's time.
     expires_at: Timestamp,
     time_over: bool,
-    closing: bool,
+    pub(super) closing: bool,
     /// The channel was told to close it.
     close_sent: bool,
     /// What the channel said allows to close it.
     may_close: bool,
     /// How often it was heard to be unpaid since it has to be closed and nobody tried.
     left_open: u32,
-    disputed: bool,
+    pub(super) disputed: bool,
     /// The customer has its code.
     shown: bool,
     /// The charge of a shown code may be seen to wait for the customer.
     may_wait: bool,
     /// A message said that a shown code was charged, while the charge was perhaps being taken back.
     perhaps_paid: Option<(u64, String)>,
-    paid_by: Option<String>,
+    pub(super) paid_by: Option<String>,
+    /// What was taken for it.
+    pub(super) paid_minor: u64,
 }
 
 #[derive(Clone, Debug)]
 struct Refund {
     amount: u64,
-    /// Out of suspense: of which attempt's money.
-    of_attempt: Option<usize>,
+    /// Out of suspense: of which case's money.
+    of_case: Option<usize>,
     state: &'static str,
     /// What the channel said allows to give it up.
     may_fail: bool,
 }
 
+/// How many persons stand behind a refund.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Persons {
+    One,
+    Two,
+}
+
 #[derive(Clone, Debug)]
-struct Payment {
-    amount: u64,
+pub(super) struct Payment {
+    pub(super) amount: u64,
     fixed: Option<&'static str>,
     expires_at: Timestamp,
     /// Its time has been over at some moment.
     time_over: bool,
-    attempts: Vec<Attempt>,
+    pub(super) attempts: Vec<Attempt>,
     refunds: Vec<Refund>,
     /// The end that is wanted.
     wanted: Option<&'static str>,
-    over: Option<&'static str>,
+    pub(super) over: Option<&'static str>,
     /// It ended when its time was over, so the end may be called so.
     over_late: bool,
     /// The attempt whose money is the payment's.
-    payer: Option<usize>,
-    late: bool,
+    pub(super) payer: Option<usize>,
+    pub(super) late: bool,
     fee_returned: u64,
-    events: Vec<&'static str>,
-    /// Attempts whose money waits for an owner.
-    suspense: BTreeSet<usize>,
-    cases: BTreeSet<(String, &'static str)>,
+    pub(super) events: Vec<&'static str>,
+    pub(super) cases: Vec<Case>,
+    /// Minor units of which a person said that the customer got them by another way.
+    pub(super) elsewhere: u64,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Model {
-    policy: Policy,
+    pub(super) policy: Policy,
     /// The gateway's time.
     now: Timestamp,
-    payments: Vec<Payment>,
+    pub(super) payments: Vec<Payment>,
     by_order: BTreeMap<String, usize>,
     /// Which payment's how-manieth attempt or refund has which number at the channel.
-    attempts: BTreeMap<String, (usize, usize)>,
+    pub(super) attempts: BTreeMap<String, (usize, usize)>,
     refunds: BTreeMap<String, (usize, usize)>,
     /// The shops' own numbers of refunds: order and amount.
     refund_numbers: BTreeMap<String, (String, u64)>,
+    /// Refunds that one person has proposed, by the shop's number.
+    pub(super) proposals: BTreeMap<String, Proposed>,
 }
 
 /// Rounded half up.
@@ -192,7 +207,7 @@ fn fee(amount: u64, ppm: u64) -> u64 {
 }
 
 impl Attempt {
-    fn is_live(&self) -> bool {
+    pub(super) fn is_live(&self) -> bool {
         matches!(self.state, "created" | "pending")
     }
 }
@@ -219,7 +234,7 @@ impl Payment {
 
     /// The sum of the merchant's refunds, open or successful.
     fn sum(&self, open: bool) -> u64 {
-        let own = self.refunds.iter().filter(|refund| refund.of_attempt.is_none());
+        let own = self.refunds.iter().filter(|refund| refund.of_case.is_none());
         own.filter(|refund| if open { refund.is_open() } else { refund.state == "succeeded" }).map(|r| r.amount).sum()
     }
 
@@ -239,7 +254,7 @@ impl Payment {
             refunds: self.refunds.iter().map(|refund| (refund.amount, refund.state)).collect(),
             events: self.events.clone(),
             cases: {
-                let mut kinds: Vec<_> = self.cases.iter().map(|(_, kind)| *kind).collect();
+                let mut kinds: Vec<_> = self.cases.iter().map(|case| (case.kind, case.state)).collect();
                 kinds.sort_unstable();
                 kinds
             },
@@ -247,7 +262,7 @@ impl Payment {
     }
 
     /// Ends the payment if that is wanted and nothing can be paid any more.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         if let Some(wanted) = self.wanted
             && !self.has_ended()
             && !self.attempts.iter().any(Attempt::is_live)
@@ -291,6 +306,7 @@ impl Payment {
             may_wait: false,
             perhaps_paid: None,
             paid_by: None,
+            paid_minor: 0,
         });
     }
 
@@ -303,36 +319,43 @@ impl Payment {
         }
     }
 
-    fn give_back(&mut self, amount: u64, of_attempt: Option<usize>) {
-        self.refunds.push(Refund { amount, of_attempt, state: "pending", may_fail: false });
+    pub(super) fn give_back(&mut self, amount: u64, of_case: Option<usize>) {
+        if let Some(c) = of_case {
+            self.cases[c].state = "refunding";
+        }
+        self.refunds.push(Refund { amount, of_case, state: "pending", may_fail: false });
         self.events.push("refund.created");
     }
 
     /// The channel has money for an attempt.
     fn money(&mut self, a: usize, minor: u64, transaction: &str, policy: Policy) {
         let attempt = &mut self.attempts[a];
+        let line = Line { minor, transaction: transaction.to_owned() };
         if minor != self.amount {
-            self.cases.insert((format!("attempt {a}"), "wrong_amount"));
-            attempt.disputed |= attempt.paid_by.is_none();
+            let (live, paid) = (attempt.is_live(), attempt.paid_by.is_some());
+            let case = self.open_case(About::Attempt(a), "wrong_amount", line, 0);
+            // What a person has looked at already holds nothing up again.
+            let decided = !live && !self.cases[case].is_open();
+            self.attempts[a].disputed |= !paid && !decided;
             return;
         }
         if attempt.paid_by.is_some() {
             return;
         }
         attempt.paid_by = Some(transaction.to_owned());
+        attempt.paid_minor = minor;
+        attempt.disputed = false;
         attempt.state = "paid";
         if self.payer.is_some() {
-            self.suspense.insert(a);
-            self.cases.insert((format!("attempt {a}"), "second_payment"));
+            let case = self.open_case(About::Attempt(a), "second_payment", line, minor);
             if policy.second_refunded {
-                self.give_back(self.amount, Some(a));
+                self.give_back(self.amount, Some(case));
             }
             return;
         }
         self.late = self.over.is_some() && policy.late != Late::Hold;
         if self.over.is_some() && policy.late == Late::Hold {
-            self.suspense.insert(a);
-            self.cases.insert((format!("attempt {a}"), "late_payment"));
+            self.open_case(About::Attempt(a), "late_payment", line, minor);
             return;
         }
         self.payer = Some(a);
@@ -346,11 +369,12 @@ impl Payment {
     fn refund_ended(&mut self, r: usize, succeeded: bool, policy: Policy) {
         self.refunds[r].state = if succeeded { "succeeded" } else { "failed" };
         self.events.push(if succeeded { "refund.succeeded" } else { "refund.failed" });
-        match self.refunds[r].of_attempt {
-            Some(a) if succeeded => {
-                self.suspense.remove(&a);
+        match self.refunds[r].of_case {
+            Some(c) if succeeded => {
+                self.cases[c].suspense = 0;
+                self.cases[c].state = "refunded";
             }
-            Some(_) => {}
+            Some(c) => self.cases[c].state = "open",
             None if succeeded && policy.fee_returned => {
                 let whole = u128::from(fee(self.amount, policy.fee_ppm));
                 let back = whole * u128::from(self.sum(false)) / u128::from(self.amount);
@@ -425,6 +449,7 @@ impl Model {
             attempts: BTreeMap::new(),
             refunds: BTreeMap::new(),
             refund_numbers: BTreeMap::new(),
+            proposals: BTreeMap::new(),
         }
     }
 
@@ -517,8 +542,8 @@ impl Model {
             late: false,
             fee_returned: 0,
             events: vec!["created"],
-            suspense: BTreeSet::new(),
-            cases: BTreeSet::new(),
+            cases: Vec::new(),
+            elsewhere: 0,
         };
         if let Some((code, manner)) = method {
             payment.start(code, manner, self.now);
@@ -656,20 +681,25 @@ impl Model {
         let refund = &mut payment.refunds[r];
         if !refund.is_open() {
             // The end that was told stays; what contradicts it is for a person to look at.
+            let minor = if let RefundWord::SucceededWith { minor } = word { minor } else { refund.amount };
             let kind = match word {
-                RefundWord::SucceededWith { minor } if minor != refund.amount => "wrong_amount",
+                RefundWord::SucceededWith { .. } if minor != refund.amount => "wrong_amount",
                 RefundWord::Succeeded | RefundWord::SucceededWith { .. } if refund.state == "failed" => "contradiction",
                 RefundWord::Failed if refund.state == "succeeded" => "contradiction",
                 _ => return,
             };
-            payment.cases.insert((format!("refund {r}"), kind));
+            let minor = if word == RefundWord::Failed { 0 } else { minor };
+            payment.open_case(About::Refund(r), kind, Line { minor, transaction: String::new() }, 0);
             return;
         }
         match word {
             RefundWord::Succeeded => payment.refund_ended(r, true, policy),
             RefundWord::Failed => payment.refund_ended(r, false, policy),
             RefundWord::SucceededWith { minor } if minor == refund.amount => payment.refund_ended(r, true, policy),
-            RefundWord::SucceededWith { .. } => drop(payment.cases.insert((format!("refund {r}"), "wrong_amount"))),
+            RefundWord::SucceededWith { minor } => {
+                let line = Line { minor, transaction: String::new() };
+                payment.open_case(About::Refund(r), "wrong_amount", line, 0);
+            }
             RefundWord::Processing => refund.state = "processing",
             RefundWord::Refused => refund.may_fail |= asked == Asked::Refund,
             RefundWord::NotFound => {}
@@ -677,13 +707,17 @@ impl Model {
     }
 
     /// What a shop's request for a refund must lead to.
-    pub(super) fn refund(&mut self, order: &str, number: &str, amount: u64) -> Refunding {
+    pub(super) fn refund(&mut self, order: &str, number: &str, amount: u64, by: Persons) -> Refunding {
+        let two_over = self.policy.two_over;
         if let Some((known, minor)) = self.refund_numbers.get(number) {
             let same = known == order && *minor == amount;
             return if same { Refunding::Known } else { Refunding::Refused };
         }
         let Some(payment) = self.of_mut(order) else { return Refunding::Refused };
         if amount == 0 || amount > payment.refundable() {
+            return Refunding::Refused;
+        }
+        if by == Persons::One && two_over.is_some_and(|over| payment.sum(true) + payment.sum(false) + amount > over) {
             return Refunding::Refused;
         }
         payment.give_back(amount, None);
@@ -711,7 +745,19 @@ impl Model {
 
     /// Whether money for this attempt was booked already.
     pub(super) fn is_paid(&self, number: &str) -> bool {
-        self.attempts.get(number).is_some_and(|(p, a)| self.payments[*p].attempts[*a].paid_by.is_some())
+        self.taken(number).is_some()
+    }
+
+    /// What was taken for an attempt, in minor units.
+    pub(super) fn taken(&self, number: &str) -> Option<u64> {
+        let (p, a) = *self.attempts.get(number)?;
+        let attempt = &self.payments[p].attempts[a];
+        attempt.paid_by.as_ref().map(|_| attempt.paid_minor)
+    }
+
+    /// Whether an attempt waits for a person.
+    pub(super) fn is_disputed(&self, number: &str) -> bool {
+        self.attempts.get(number).is_some_and(|(p, a)| self.payments[*p].attempts[*a].disputed)
     }
 
     pub(super) fn knows_attempt(&self, number: &str) -> bool {
@@ -720,8 +766,12 @@ impl Model {
 
     /// The shop's refunds of an order, number and amount.
     pub(super) fn refunds_of(&self, order: &str) -> Vec<(String, u64)> {
-        let own = self.refund_numbers.iter().filter(|(_, (of, _))| of == order);
+        let own = self.refund_numbers.iter().filter(|(number, (of, _))| of == order && number.starts_with('r'));
         own.map(|(number, (_, minor))| (number.clone(), *minor)).collect()
+    }
+
+    pub(super) fn amount(&self, order: &str) -> u64 {
+        self.of(order).map_or(0, |payment| payment.amount)
     }
 
     pub(super) fn refundable(&self, order: &str) -> u64 {
@@ -732,17 +782,18 @@ impl Model {
     pub(super) fn books(&self) -> Books {
         let mut books = Books::default();
         for payment in &self.payments {
-            let amount = i128::from(payment.amount);
-            let paid = payment.attempts.iter().filter(|attempt| attempt.paid_by.is_some()).count();
+            let paid: u64 = payment.attempts.iter().map(|attempt| attempt.paid_minor).sum();
             let gone = payment.refunds.iter().filter(|refund| refund.state == "succeeded");
             let gone: i128 = gone.map(|refund| i128::from(refund.amount)).sum();
-            let suspense = amount * i128::try_from(payment.suspense.len()).expect("a few");
+            let suspense = i128::from(payment.cases.iter().map(|case| case.suspense).sum::<u64>());
+            let elsewhere = i128::from(payment.elsewhere);
             let transit = i128::from(payment.sum(true));
             let income = if payment.payer.is_some() { fee(payment.amount, self.policy.fee_ppm) } else { 0 };
             let income = i128::from(income) - i128::from(payment.fee_returned);
-            let held = amount * i128::try_from(paid).expect("a few") - gone;
+            let held = i128::from(paid) - gone;
             books.held += held;
-            books.merchant += held - suspense - transit - income;
+            books.merchant += held - suspense - transit - income - elsewhere;
+            books.elsewhere += elsewhere;
             books.in_transit += transit;
             books.suspense += suspense;
             books.income += income;
@@ -775,6 +826,8 @@ pub(super) struct Books {
     /// Refunds on their way.
     pub(super) in_transit: i128,
     pub(super) suspense: i128,
+    /// The owner's, who paid it back by another way.
+    pub(super) elsewhere: i128,
     /// Fees.
     pub(super) income: i128,
 }

@@ -1,7 +1,7 @@
 //! Rare things that a run of many seeds must have seen: a simulation that never reaches a branch proves nothing about it.
 
 /// Each happens in some of a thousand seeds; a longer run in which one never does fails.
-pub const RARE: [&str; 51] = [
+pub const RARE: [&str; 65] = [
     "the process was killed",
     "the power failed",
     "it died while it recovered",
@@ -52,5 +52,19 @@ pub const RARE: [&str; 51] = [
     "a message named another amount",
     "a charge at the counter was paid",
     "a charge at the counter was taken back",
-    "money that came at the counter was given back by a reversal",
+    "a refund that was stuck got another way",
+    "a person booked a case",
+    "a person gave a case's money back",
+    "a person paid back by another way",
+    "a person closed a case",
+    "a case was decided by two, and the second was refused",
+    "a decision that made no sense was refused",
+    "a refund was refused because it takes two persons",
+    "a second person approved a refund",
+    "a second person refused a refund",
+    "nobody approved an own proposal",
+    "a proposal was decided by two, and the second was refused",
+    "credentials were replaced",
+    "an account was switched off",
+    "no account took a payment",
 ];

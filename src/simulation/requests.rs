@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use super::decided;
 use super::dice::Dice;
 use super::house::OWN_ADDRESS;
-use super::model::{Choice, Refunding};
+use super::model::{Choice, Persons, Refunding};
+use super::people::Change;
 use super::story::{Checked, Story};
 use crate::domain::event::Actor;
+use crate::domain::ids::{AccountId, CaseId, KeyId};
 use crate::domain::method::{Flow, Method};
 use crate::domain::money::{Currency, Money};
-use crate::domain::payment::{Customer, Ending};
+use crate::domain::payment::{Customer, Ending, Route};
 use crate::domain::time::Duration;
 use crate::flows::payments::{self, Created, NewPayment, Patch};
 use crate::flows::refunds::{self, NewRefund, Requested};
@@ -49,6 +52,30 @@ pub(super) enum Request {
         order: String,
         number: String,
         minor: u64,
+    },
+    /// A person decides a case, believing one line of it.
+    Decide {
+        case: CaseId,
+        line: usize,
+        choice: decided::Choice,
+    },
+    Propose {
+        order: String,
+        number: String,
+        minor: u64,
+    },
+    /// By its maker, if it is his own; of something else than was shown, if that is stale.
+    Approve {
+        number: String,
+        own: bool,
+        stale: bool,
+    },
+    Refuse {
+        number: String,
+    },
+    Account {
+        account: AccountId,
+        change: Change,
     },
 }
 
@@ -126,10 +153,15 @@ impl Story {
             }
             Request::Extend { order, minutes } => self.extend(order, Duration::from_minutes(*minutes)),
             Request::Refund { order, number, minor } => self.refund(order, number, *minor),
+            Request::Decide { case, line, choice } => self.decide(*case, *line, *choice),
+            Request::Propose { order, number, minor } => self.propose(order, number, *minor),
+            Request::Approve { number, own, stale } => self.approve(number, *own, *stale),
+            Request::Refuse { number } => self.refuse(number),
+            Request::Account { account, change } => self.change_account(*account, *change),
         }
     }
 
-    fn id_of(&self, order: &str) -> Checked<crate::domain::ids::PaymentId> {
+    pub(super) fn id_of(&self, order: &str) -> Checked<crate::domain::ids::PaymentId> {
         self.told.get(order).copied().ok_or_else(|| format!("{order} has no id"))
     }
 
@@ -151,7 +183,7 @@ impl Story {
             Some(_) | None => None,
         };
         let expires_in = Duration::from_minutes(*turn(number, &EXPIRES_IN));
-        let minor = number * 1_703 + if other { 2 } else { 1 };
+        let minor = number * 1_703 + if other { 102 } else { 101 };
         let new = NewPayment {
             order_id: order.clone(),
             amount: Money::new(minor, Currency::CNY),
@@ -167,10 +199,13 @@ impl Story {
             fingerprint: [u8::from(other); 16],
         };
         let (scope, moment) = (self.ground.scope, Moment::new(&self.ground.env));
-        let route = method.map(|method| (method.code(), self.ground.route(method)));
-        let account = route.map(|(_, (account, _))| account.into());
-        let fixed = route.map(|(code, (_, manner))| (code, manner));
-        let created = self.ask(move |tx| payments::create(tx, scope, &new, account, &mut moment.clone()))?;
+        let route = match method {
+            Some(method) => self.route(method, new.amount)?,
+            None => None,
+        };
+        let fixed = method.zip(route).map(|(method, route)| (method.code(), self.ground.manner(method, route.account)));
+        let impossible = method.is_some() && route.is_none();
+        let created = self.ask(move |tx| payments::create(tx, scope, &new, route, &mut moment.clone()))?;
         let known = self.model.state(&order).is_some();
         let expires_at = moment.now.plus(expires_in);
         match created {
@@ -188,13 +223,14 @@ impl Story {
                 self.told.insert(order, payment.id);
                 self.note("an order was created again and was the same");
             }
+            Some(Err(Refusal::MethodUnavailable)) if impossible => self.note("no account took a payment"),
             Some(Err(why)) => {
                 if !known || !other {
                     return Err(format!("{order} was refused: {why}"));
                 }
                 self.note("an order number was used for something else and refused");
             }
-            None if !known => self.in_doubt(|model| model.create(&order, minor, fixed, expires_at)),
+            None if !known && !impossible => self.in_doubt(|model| model.create(&order, minor, fixed, expires_at)),
             None => {}
         }
         Ok(())
@@ -202,10 +238,11 @@ impl Story {
 
     fn choose(&mut self, order: &str, method: Method) -> Checked {
         let (scope, id) = (self.ground.scope, self.id_of(order)?);
-        let (account, manner) = self.ground.route(method);
+        let amount = Money::new(self.model.amount(order), Currency::CNY);
+        let Some(route) = self.route(method, amount)? else { return Ok(()) };
+        let manner = self.ground.manner(method, route.account);
         let moment = Moment::new(&self.ground.env);
-        let chosen =
-            self.ask(move |tx| payments::choose_method(tx, scope, id, method, account.into(), &mut moment.clone()))?;
+        let chosen = self.ask(move |tx| payments::choose_method(tx, scope, id, method, route, &mut moment.clone()))?;
         let expected = self.model.choice(order, method.code(), moment.now);
         let got = match &chosen {
             Some(Ok(attempt)) if self.model.knows_attempt(&attempt.id.bare()) => Choice::Shown,
@@ -226,6 +263,21 @@ impl Story {
             self.model.start(order, method.code(), manner);
         }
         Ok(())
+    }
+
+    /// The account that the gateway would choose: an active one, if there is any.
+    fn route(&self, method: Method, amount: Money) -> Checked<Option<Route>> {
+        let route = self.house()?.gateway.route(self.ground.scope, method, amount);
+        let is_off = |account: &AccountId| self.active.get(account) == Some(&false);
+        let off = match &route {
+            Some(route) => is_off(&route.account),
+            None => !self.ground.accounts_for(method).iter().any(|account| self.active.get(account) == Some(&true)),
+        };
+        match (&route, off) {
+            (Some(_), true) => Err(format!("an account that is switched off takes {}", method.code())),
+            (None, false) => Err(format!("nobody takes {}, although an account is there", method.code())),
+            (Some(_), false) | (None, true) => Ok(route),
+        }
     }
 
     fn cancel(&mut self, order: &str) -> Checked {
@@ -277,11 +329,12 @@ impl Story {
             fingerprint: u128::from(minor).to_be_bytes(),
         };
         let (scope, id, moment) = (self.ground.scope, self.id_of(order)?, Moment::new(&self.ground.env));
-        let requested =
-            self.ask(move |tx| refunds::request(tx, scope, id, &new, Actor::System, &mut moment.clone()))?;
+        let by = Actor::Api(KeyId::from_bytes([3; 16]));
+        let requested = self
+            .ask(move |tx| refunds::request_within(tx, scope, id, &new, by.clone(), &|_| None, &mut moment.clone()))?;
         let Some(requested) = requested else {
             self.in_doubt(|model| {
-                model.refund(order, number, minor);
+                model.refund(order, number, minor, Persons::One);
             });
             return Ok(());
         };
@@ -290,7 +343,10 @@ impl Story {
             Ok(Requested::Existing(refund)) => (Refunding::Known, Some(refund)),
             Err(_) => (Refunding::Refused, None),
         };
-        let expected = self.model.refund(order, number, minor);
+        let expected = self.model.refund(order, number, minor, Persons::One);
+        if matches!(&requested, Err(Refusal::ApprovalNeeded { .. })) {
+            self.note("a refund was refused because it takes two persons");
+        }
         if expected != got {
             return Err(format!("{order}: the refund {number} of {minor} came to {got:?}, must be {expected:?}"));
         }

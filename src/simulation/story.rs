@@ -29,6 +29,10 @@ use crate::store::{SimulatedDisk, StoreError};
 
 /// Everything that needs doing until all is calm, far more than ever was.
 const SETTLE_MAX: usize = 6_000;
+/// So often does somebody look for refunds that are stuck, in things done.
+const HELP_EVERY: usize = 50;
+/// Decisions that people take in the end.
+const CASES_MAX: u64 = 6;
 /// How often something that is due may be found resting before it is called forgotten: a dead shop's endpoint rests for
 /// minutes, and the queue is looked at every thirty seconds.
 const RESTS_MAX: usize = 200;
@@ -36,7 +40,7 @@ const RESTS_MAX: usize = 200;
 const BREAKS_WITHIN: u64 = 40;
 
 /// Ways in which the simulated providers misbehave by themselves, some more often. What happens to answers on their way is the wire's part.
-const FAULTS: [Fault; 19] = [
+const FAULTS: [Fault; 21] = [
     Fault::MisstateAmount,
     Fault::ForgeNotification,
     Fault::ProbeNotification,
@@ -54,15 +58,17 @@ const FAULTS: [Fault; 19] = [
     Fault::RefundStuck,
     Fault::RefundAbnormal,
     Fault::CardClosed,
+    Fault::CardClosed,
+    Fault::CardClosed,
     Fault::BalanceShort,
     Fault::AnswerErrorAfterDoing,
 ];
 
-/// One or two of the faults that this provider knows, and mostly customers who type slowly.
+/// One to three of the faults that this provider knows, and mostly customers who type slowly.
 fn some_faults(town: &Town, dice: &mut Dice) -> Faults {
     let known: Vec<Fault> = FAULTS.into_iter().filter(|fault| town.faults().contains(fault)).collect();
     let slow = dice.chance(60).then_some(Fault::PasswordLate);
-    (0..=dice.below(2)).filter_map(|_| dice.pick(&known).copied()).chain(slow).collect()
+    (0..=dice.below(3)).filter_map(|_| dice.pick(&known).copied()).chain(slow).collect()
 }
 
 /// An error is a broken promise, in a sentence.
@@ -89,6 +95,10 @@ pub(super) struct Story {
     pub(super) shop_was_off: bool,
     /// The machine's clock has gone back, so ids do not sort by time any more.
     pub(super) clock_went_back: bool,
+    /// Which accounts a person has switched on or off; nothing where a write was cut short.
+    pub(super) active: BTreeMap<AccountId, bool>,
+    /// The credentials that a person has entered last, as far as that is known.
+    pub(super) answers_by_public_key: Option<bool>,
     log: ErrorLog,
     trace: Option<Vec<String>>,
 }
@@ -107,6 +117,9 @@ enum Step {
     Cancel,
     Sync,
     Extend,
+    Decide,
+    TwoPersons,
+    Account,
     Wait,
     WaitLong,
     WrongClock,
@@ -118,7 +131,7 @@ enum Step {
 }
 
 /// Steps with how often they come.
-const STEPS: [(Step, u64); 18] = [
+const STEPS: [(Step, u64); 21] = [
     (Step::Create, 9),
     (Step::Choose, 9),
     (Step::Customer, 22),
@@ -130,6 +143,9 @@ const STEPS: [(Step, u64); 18] = [
     (Step::Cancel, 2),
     (Step::Sync, 2),
     (Step::Extend, 2),
+    (Step::Decide, 4),
+    (Step::TwoPersons, 5),
+    (Step::Account, 2),
     (Step::Wait, 6),
     (Step::WaitLong, 2),
     (Step::WrongClock, 1),
@@ -164,6 +180,7 @@ impl Story {
             fee_returned: dice.chance(70),
             late: dice.one_of([Late::Book, Late::Refund, Late::Hold]),
             second_refunded: dice.chance(70),
+            two_over: dice.one_of([None, None, Some(0), Some(1_800), Some(4_000)]),
         };
         let terms = &mut merchant.merchant;
         terms.fees.default.rate_ppm = u32::try_from(policy.fee_ppm).map_err(|_| "a fee above everything")?;
@@ -192,15 +209,19 @@ impl Story {
         let mut towns = Vec::new();
         if let Some(contract) = contract {
             let town = Town::open(contract, seed, clock.clone())?;
-            if dice.chance(70) {
+            if dice.chance(85) {
                 town.set_faults(some_faults(&town, &mut dice));
             }
             towns.push(town);
         }
-        let accounts = towns.iter().map(|town| (town.contract, AccountId::new(env.now(), env.random()))).collect();
+        let accounts: Vec<(Contract, AccountId)> =
+            towns.iter().map(|town| (town.contract, AccountId::new(env.now(), env.random()))).collect();
         let wire = Wire::new(Outside::new(provider, towns, trouble), clock.clone());
         let scope = merchant.scope(Mode::Test);
-        let ground = Ground { env, clock, wire, vault, merchant, scope, account, accounts };
+        let active = [account].into_iter().chain(accounts.iter().map(|(_, account)| *account));
+        let active = active.map(|account| (account, true)).collect();
+        let two_over = policy.two_over;
+        let ground = Ground { env, clock, wire, vault, merchant, scope, account, accounts, two_over };
         let house = House::open(&ground, &disk)?;
         let secrets = house.found(&ground).map_err(|error| format!("the merchant cannot be set up: {error}"))?;
         let shops = secrets.into_iter().zip(moods(&mut dice));
@@ -219,6 +240,8 @@ impl Story {
             events: BTreeMap::new(),
             shop_was_off: false,
             clock_went_back: false,
+            active,
+            answers_by_public_key: None,
             log,
             trace: plan.trace.then(Vec::new),
         })
@@ -303,17 +326,34 @@ impl Story {
     fn act(&mut self, step: Step, dice: &mut Dice) -> Checked {
         self.tick();
         match step {
-            Step::Create | Step::Choose | Step::Refund | Step::Cancel | Step::Sync | Step::Extend => {
+            Step::Create
+            | Step::Choose
+            | Step::Refund
+            | Step::Cancel
+            | Step::Sync
+            | Step::Extend
+            | Step::Decide
+            | Step::TwoPersons
+            | Step::Account => {
                 let request = match step {
                     Step::Create => self.any_create(dice),
                     Step::Choose => self.any_choice(dice),
                     Step::Refund => self.any_refund(dice),
                     Step::Cancel => self.any_order(dice).map(|order| Request::Cancel { order }),
                     Step::Sync => self.any_order(dice).map(|order| Request::Sync { order }),
+                    Step::Decide => self.any_decision(dice)?,
+                    Step::TwoPersons => self.any_proposal(dice),
+                    Step::Account => Some(self.any_change(dice)),
                     _ => self.any_order(dice).map(|order| Request::Extend { order, minutes: 1 + dice.below(40) }),
                 };
                 self.last_request.clone_from(&request);
-                request.map_or(Ok(()), |request| self.request(&request))
+                let Some(request) = request else { return Ok(()) };
+                self.request(&request)?;
+                // Two persons with the same page in front of them.
+                if matches!(request, Request::Decide { .. } | Request::Approve { .. }) && dice.chance(30) {
+                    self.request(&request)?;
+                }
+                Ok(())
             }
             Step::Customer => self.customer(dice),
             Step::Letter => self.letter(dice),
@@ -742,7 +782,25 @@ impl Story {
                 self.ask(move |tx| deliveries::resend_failed(tx, scope, id, Timestamp::MIN, &moment).map(drop))?;
             }
         }
-        for _ in 0..SETTLE_MAX {
+        self.do_all(dice)?;
+        // Somebody looks at what is open, and what follows from that is done as well.
+        for _ in 0..dice.below(CASES_MAX) {
+            let Some(request) = self.any_decision(dice)? else { break };
+            self.request(&request)?;
+        }
+        self.do_all(dice)
+    }
+
+    /// What is due is done until nothing is left.
+    fn do_all(&mut self, dice: &mut Dice) -> Checked {
+        let wire = self.ground.wire.clone();
+        for round in 0..SETTLE_MAX {
+            if round % HELP_EVERY == 0 {
+                let mut outside = wire.outside();
+                if outside.towns.iter().map(Town::help_refunds).sum::<usize>() > 0 {
+                    outside.note("a refund that was stuck got another way");
+                }
+            }
             let waiting = wire.outside().waiting();
             for number in waiting {
                 self.answer(number, dice)?;

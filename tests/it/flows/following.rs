@@ -268,6 +268,33 @@ fn the_story_of_a_payment_has_room_for_a_thousand_messages_and_for_everything_el
     assert_eq!(lines[lines.len() - 3..], ["/1 notified paid", "/1 paid by notification", "/1 notified paid"]);
 }
 
+/// Money that comes while its charge is taken back is either the payment's or the customer's: only the channel knows.
+#[test]
+fn a_message_about_a_charge_that_is_taken_back_is_asked_about() {
+    check(
+        "
+        pay p1 100.00 by barcode -> processing
+        answer p1 not_paid -> nothing
+        wait 44s
+        answer p1 not_paid -> nothing
+        answer p1 not_paid -> nothing
+        answer p1 not_paid -> nothing
+        next p1 close now
+        answer p1 unknown -> nothing
+        notify p1 paid 100.00 -> nothing
+        shows p1 processing
+        answer p1 closed -> nothing
+        notify p1 paid 100.00 -> nothing
+        answer p1 closed -> failed
+        notify p1 paid 100.00 -> nothing
+        next p1 ask_late now
+        books nothing
+        answer p1 paid 100.00 -> paid late
+        books 1001 100.00, 2001 100.00
+        ",
+    );
+}
+
 #[test]
 fn a_code_that_the_customer_showed_is_asked_about_quickly_and_reversed_when_nobody_confirms() {
     check(

@@ -285,7 +285,7 @@ fn a_refund_refused_when_it_was_sent_again_fails_when_the_channel_does_not_know_
         answer r1 unknown -> nothing
         answer r1 not_found -> nothing
         answer r1 refused -> nothing
-        next r1 ask_refused in 1m
+        next r1 ask_refused in 2m
         answer r1 unknown -> nothing
         answer r1 not_found -> failed
         books 1001 100.00, 2001 100.00
