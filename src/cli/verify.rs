@@ -1,5 +1,5 @@
-//! `coffer verify`: every page, every record, the books, the indexes, the queue's promises, the audit chains. Changes
-//! nothing, also not a backup that it looks at.
+//! `coffer verify`: every page, every record, the books, the indexes, the queue's promises, the audit chains and their
+//! checkpoints. Changes nothing, also not a backup that it looks at.
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use super::failure::{Exit, Failure};
 use super::place::{BACKUP_DIR, create_private_dir, store_file};
 use super::{Teller, Terminal};
 use crate::flows::verify::{Verified, verify};
+use crate::proof::check_remembered;
 use crate::store::{ALL_TABLES, Store, StoreError, VerifyReport, verify_file};
 
 /// The copy that is checked while a server has the data open.
@@ -45,18 +46,20 @@ fn check(file: &Path, teller: &mut dyn Teller) -> Result<(), Failure> {
     let rows: u64 = report.tables.values().sum();
     let store = Store::open_untouched(file)?;
     let found = store.read_blocking(|tx| {
-        Ok::<_, StoreError>(verify(tx, &mut |done| teller.progress("books and rows", done.min(rows), rows)))
+        let verified = verify(tx, &mut |done| teller.progress("books and rows", done.min(rows), rows));
+        Ok::<_, StoreError>(verified.map(|verified| (verified, check_remembered(tx))))
     });
     store.close();
-    let verified = found?.map_err(|finding| Failure::of(Exit::Found, &finding))?;
-    teller.say(&summary(&report, &verified));
+    let (verified, checkpoints) = found?.map_err(|finding| Failure::of(Exit::Found, &finding))?;
+    let checkpoints = checkpoints.map_err(|alarm| Failure::of(Exit::Found, &alarm))?;
+    teller.say(&summary(&report, &verified, checkpoints));
     Ok(())
 }
 
-fn summary(report: &VerifyReport, verified: &Verified) -> String {
+fn summary(report: &VerifyReport, verified: &Verified, checkpoints: usize) -> String {
     format!(
         "everything is right: {} records in {} tables, {} bytes; {} payments, {} refunds, {} journal entries, {} callbacks, {} \
-         audit records",
+         audit records; the chains hold all {checkpoints} checkpoints",
         report.tables.values().sum::<u64>(),
         report.tables.len(),
         report.file_bytes,

@@ -165,19 +165,8 @@ impl Notary {
     }
 
     fn agree(&self, checkpoint: Checkpoint) -> Result<(), Alarm> {
-        let seq = checkpoint.seq;
-        let found = self.store.read_blocking(|tx| {
-            Ok::<_, StoreError>(match checkpoint.chain {
-                Chain::Journal(scope) => tx.get(&JOURNAL, &(scope, seq))?.map(|entry| entry.hash),
-                Chain::Audit(merchant) => tx.get(&AUDIT, &(merchant, seq))?.map(|record| record.hash),
-            })
-        })?;
-        let (checkpoint, file) = (Box::new(checkpoint), self.file.clone());
-        match found {
-            None => Err(Alarm::Older { checkpoint, file }),
-            Some(hash) if hash != checkpoint.hash => Err(Alarm::Rewritten { checkpoint, file }),
-            Some(_) => Ok(()),
-        }
+        let found = self.store.read_blocking(|tx| entry_hash(tx, &checkpoint))?;
+        compare(checkpoint, found, self.file.clone())
     }
 
     /// Signs the heads as they are, appends them to the file, and remembers them for the console. Blocks. Chains that
@@ -195,6 +184,38 @@ impl Notary {
             heads.iter().try_for_each(|checkpoint| tx.put(&CHECKPOINTS, &line::name(checkpoint.chain), checkpoint))
         })?;
         Ok(count)
+    }
+}
+
+/// Compares the store with the checkpoints that it remembers itself; answers how many. Whoever can rewrite the chains can
+/// rewrite these too: against that there is the signed file, which the server checks at start.
+pub fn check_remembered(tx: &impl Read) -> Result<usize, Alarm> {
+    let mut remembered = Vec::new();
+    tx.walk(&CHECKPOINTS, &Span::all(), |_, checkpoint| {
+        remembered.push(checkpoint);
+        Ok::<_, StoreError>(ControlFlow::Continue(()))
+    })?;
+    let count = remembered.len();
+    for checkpoint in remembered {
+        let found = entry_hash(tx, &checkpoint)?;
+        compare(checkpoint, found, PathBuf::from("the store's own checkpoints"))?;
+    }
+    Ok(count)
+}
+
+fn entry_hash(tx: &impl Read, checkpoint: &Checkpoint) -> Result<Option<[u8; 32]>, StoreError> {
+    Ok(match checkpoint.chain {
+        Chain::Journal(scope) => tx.get(&JOURNAL, &(scope, checkpoint.seq))?.map(|entry| entry.hash),
+        Chain::Audit(merchant) => tx.get(&AUDIT, &(merchant, checkpoint.seq))?.map(|record| record.hash),
+    })
+}
+
+fn compare(checkpoint: Checkpoint, found: Option<[u8; 32]>, file: PathBuf) -> Result<(), Alarm> {
+    let checkpoint = Box::new(checkpoint);
+    match found {
+        None => Err(Alarm::Older { checkpoint, file }),
+        Some(hash) if hash != checkpoint.hash => Err(Alarm::Rewritten { checkpoint, file }),
+        Some(_) => Ok(()),
     }
 }
 

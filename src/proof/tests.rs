@@ -113,3 +113,16 @@ fn a_line_cut_off_by_a_crash_says_nothing_and_hurts_nothing() {
     assert_eq!(shop.notary.check().unwrap(), 1);
     assert_eq!(fs::read_to_string(&shop.file).unwrap().lines().count(), 2);
 }
+
+#[test]
+fn a_chain_without_an_entry_that_was_signed_is_noticed_without_the_file() {
+    let shop = shop("remembered");
+    book(&shop.store, 1);
+    assert_eq!(shop.store.read_blocking(check_remembered).unwrap(), 0, "nothing was signed yet");
+    shop.notary.sign().unwrap();
+    book(&shop.store, 2);
+    assert_eq!(shop.store.read_blocking(check_remembered).unwrap(), 1);
+    shop.store.write_blocking(|tx| tx.delete(&JOURNAL, &(scope(), 1))).unwrap();
+    let alarm = shop.store.read_blocking(check_remembered).unwrap_err();
+    assert!(matches!(alarm, Alarm::Older { .. }), "{alarm}");
+}

@@ -52,7 +52,6 @@ pub use self::{
 };
 use self::{
     error::{explain, guarded},
-    files::create_private,
     health::Health,
     writer::{Message, Pace, Shared, Write},
 };
@@ -114,7 +113,7 @@ impl Store {
                 if !options.create {
                     return Err(StoreError::Missing { path: path.to_owned() });
                 }
-                create_private(path)?;
+                create_whole(path, &options)?;
             }
             Err(error) => return Err(StoreError::io(format!("opening {}", path.display()))(error)),
         }
@@ -275,6 +274,18 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Creates the data file aside, with its schema, and gives it its name when all of it is durable: a machine that loses its
+/// power meanwhile leaves no file, or a whole one.
+fn create_whole(path: &Path, options: &StoreOptions) -> Result<(), StoreError> {
+    let file = files::NewFile::create(path)?;
+    guarded(|| {
+        let database = builder(options).create(file.path())?;
+        migrations::run(&database, None, migrations::ALL)
+    })
+    .map_err(|error| explain(error, path))?;
+    file.publish()
 }
 
 fn builder(options: &StoreOptions) -> redb::Builder {

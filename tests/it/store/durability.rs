@@ -122,15 +122,30 @@ fn open_in_spite_of_power_losses(
     open(&disk).map(|store| (disk, store))
 }
 
+/// Begins with no file. It is created aside, closed, and gets its name: before that a loss of power leaves none.
+fn created_in_spite_of_power_losses(dice: &mut Dice) -> Result<SimulatedDisk, String> {
+    for _ in 0..dice.roll() % 4 {
+        let aside = SimulatedDisk::new();
+        aside.break_after(dice.roll() % 60);
+        if let Ok(store) = open(&aside) {
+            store.close();
+        }
+    }
+    let aside = SimulatedDisk::new();
+    let store = open(&aside).map_err(|error| format!("it is not created: {error}"))?;
+    store.close();
+    // What was not synced before it got its name may be gone.
+    aside.break_after(0);
+    Ok(aside.after_power_loss(|| dice.bit()))
+}
+
 /// A life of many power losses, most of them in the middle of a commit. Answers what was lost or torn, if anything was.
 fn life(seed: u64, ignore_one_sync_in: Option<u64>) -> Result<(), String> {
     let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-    let mut disk = SimulatedDisk::new();
+    let mut disk = created_in_spite_of_power_losses(&mut dice)?;
     if let Some(each) = ignore_one_sync_in {
         disk.ignore_one_sync_in(each);
     }
-    // A file that was only half created holds nothing yet and may be refused, so this begins with a whole one.
-    drop(open(&disk).map_err(|error| format!("it is not created: {error}"))?);
     let mut answered = 0;
     for _ in 0..12 {
         let (opened, store) =

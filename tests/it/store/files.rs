@@ -314,3 +314,16 @@ fn a_file_of_this_schema_stays_readable() {
     let read = store.read_blocking::<_, StoreError, _>(|tx| tx.scan(&SAMPLES, &Span::all(), Order::Ascending, 10));
     assert_eq!(read.unwrap(), samples());
 }
+
+/// What a power loss leaves of a file that was being created does not stand in the way, and is no file yet.
+#[test]
+fn a_file_appears_whole_or_not_at_all() {
+    let folder = Folder::new();
+    let path = folder.file("new.db");
+    let aside = folder.file("new.db.part");
+    std::fs::write(&aside, b"half of a file").unwrap();
+    open(&path).unwrap().close();
+    assert!(!aside.exists());
+    assert!(std::fs::metadata(&path).unwrap().len() > 0);
+    open(&path).unwrap().close();
+}
