@@ -2,7 +2,7 @@
 //! above [`UnionPay::serve`], so that a simulation can call it directly.
 
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 
 use super::call::{self, Call, Interface, Trouble};
@@ -10,10 +10,12 @@ use super::counter::{self, Around, Said, transaction};
 use super::keys::{MER_ID, Role};
 use super::wire::{self, Fields};
 use super::{NAME, UnionPay};
+use crate::domain::money::Money;
 use crate::domain::time::Duration;
 use crate::sandbox::provider::broken::Broken;
 use crate::sandbox::provider::fault::{Answering, Fault, Faults};
 use crate::store::StoreError;
+use crate::web::{Icon, Page, csp_with_form_target};
 
 /// Below the address of a gateway or of `coffer sim`. A simulator's own listener also serves `/gateway/api/…` at its root.
 pub const PREFIX: &str = "/sim/unionpay";
@@ -80,13 +82,14 @@ async fn back(body: web::Bytes, provider: web::Data<UnionPay>, interface: Interf
 }
 
 /// The browser brings an order and goes to the payer's page.
-async fn front(body: web::Bytes, provider: web::Data<UnionPay>) -> HttpResponse {
+async fn front(request: HttpRequest, body: web::Bytes, provider: web::Data<UnionPay>) -> HttpResponse {
     let (said, _) = provider.carry_out(Interface::Front, &body).await;
     let place = match said {
         Ok(said) => said.into_iter().find(|(name, _)| *name == "payerPage").map(|(_, code)| code),
         Err(trouble) => {
-            let page = Refused { code: trouble.code, text: trouble.text }.render().unwrap_or_default();
-            return HttpResponse::BadRequest().content_type("text/html; charset=utf-8").body(page);
+            let page = Page::read(&request, provider.0.world.env().now());
+            return page
+                .respond(StatusCode::BAD_REQUEST, &Refused { page: &page, code: trouble.code, text: trouble.text });
         }
     };
     // With its host: some SDKs post the form themselves and lead the browser to what they were answered.
@@ -97,7 +100,8 @@ async fn front(body: web::Bytes, provider: web::Data<UnionPay>) -> HttpResponse 
 /// The page that tells the payer why there is nothing to pay.
 #[derive(Template)]
 #[template(path = "sandbox/sim_unionpay_refused.html")]
-struct Refused {
+struct Refused<'a> {
+    page: &'a Page,
     code: &'static str,
     text: String,
 }
@@ -105,13 +109,15 @@ struct Refused {
 /// 返回商户: the page on which the payer presses the button that posts the result to the merchant. Source: §5, front.
 #[derive(Template)]
 #[template(path = "sandbox/sim_unionpay_back.html")]
-struct ComeBack {
+struct ComeBack<'a> {
+    page: &'a Page,
+    amount: Money,
     url: String,
     fields: Fields,
     paid: bool,
 }
 
-async fn come_back(code: web::Path<String>, provider: web::Data<UnionPay>) -> HttpResponse {
+async fn come_back(request: HttpRequest, code: web::Path<String>, provider: web::Data<UnionPay>) -> HttpResponse {
     let missing = || HttpResponse::NotFound().finish();
     let code = data_encoding::HEXLOWER.decode(code.as_bytes()).ok().and_then(|code| code.try_into().ok());
     let Some(code) = code else { return missing() };
@@ -139,12 +145,13 @@ async fn come_back(code: web::Path<String>, provider: web::Data<UnionPay>) -> Ht
         let Ok(signer) = provider.0.keys.signer(Role::Signer) else { return missing() };
         wire::seal(&mut fields, &signer, &signer);
     }
-    let policy = format!("default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action {origin}");
-    let Ok(page) = (ComeBack { url, fields, paid }).render() else { return missing() };
-    HttpResponse::Ok()
-        .content_type("text/html; charset=utf-8")
-        .insert_header((header::CONTENT_SECURITY_POLICY, policy))
-        .body(page)
+    let amount = order.received.as_ref().map_or(order.asked.amount, |received| received.amount);
+    let page = Page::read(&request, provider.0.world.env().now());
+    let mut response = page.respond(StatusCode::OK, &ComeBack { page: &page, amount, url, fields, paid });
+    if let Some(policy) = csp_with_form_target(&origin) {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    response
 }
 
 /// What was found out about a call, as far as that went.
