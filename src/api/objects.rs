@@ -73,7 +73,7 @@ pub struct PaymentObject<'a> {
     pub order_id: &'a str,
     pub description: &'a str,
     pub method: Option<&'static str>,
-    /// The hosted page to send the customer to.
+    /// The hosted page to send the customer to. As a QR code it serves every wallet: each goes on with itself.
     pub checkout_url: &'a str,
     pub next_action: NextActionObject<'a>,
     pub expires_at: Moment,
@@ -112,6 +112,7 @@ pub struct NextActionObject<'a> {
     pub url: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub qr_data: Option<&'a str>,
+    /// For the wallet's SDK, named as it wants them and signed; `/docs/api#in-app` has an example for each.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub params: Option<&'a BTreeMap<String, String>>,
 }

@@ -257,6 +257,13 @@ fn new_payment(f: &mut Fields<'_>) -> Option<NewPayment> {
     let (customer, auth_code) = customer.unwrap_or_default();
     let metadata = f.optional("metadata", METADATA, Metadata).unwrap_or_default();
     let method = resolve(f, wanted, auth_code.as_deref())?;
+    if method.is_some_and(|method| method.flow() == Flow::JsApi) && customer.openid.is_none() {
+        let why = Text::new(
+            "这种方式必填；不知道就不填 method，由收银台查明",
+            "is needed for this method; without `method` the cashier finds it out",
+        );
+        return f.refuse_in("customer", "openid", FieldCode::Required, why);
+    }
     let mut new = NewPayment {
         order_id: order_id?,
         amount: amount?,

@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::device::Device;
 use super::stage::{Note, Stage, is_web_address};
-use super::wallet::Wallet;
+use super::wallet::{Wallet, app_name};
 use crate::domain::ids::Mode;
 use crate::domain::merchant::Merchant;
 use crate::domain::method::Brand;
@@ -155,9 +155,12 @@ impl CashierPage {
         CashierPage { page, bill, links, stage, wallet, rows, qr, test_phone, served, one_for_all, extras, mark }
     }
 
-    /// The wallets of the one code in a row: "A, B or C".
+    /// The apps of the one code in a row: "A, B or C".
     fn served_names(&self) -> String {
-        let names: Vec<&str> = self.served.iter().map(|wallet| wallet.name).collect();
+        let (Stage::Choose { scanners, .. } | Stage::Elsewhere { scanners, .. }) = &self.stage else {
+            return String::new();
+        };
+        let names: Vec<&str> = scanners.iter().map(|brand| app_name(*brand, self.page.lang)).collect();
         match (self.page.zh(), names.split_last()) {
             (true, _) => names.join("、"),
             (false, Some((last, others))) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
@@ -174,12 +177,10 @@ impl CashierPage {
 
     /// Devices to try the page on, in test mode.
     fn pretended(&self) -> Vec<(&'static str, &'static str)> {
-        let t = |zh, en| self.page.lang.t(zh, en);
-        let name = |word| match word {
-            "wechat" => t("微信", "WeChat"),
-            "alipay" => t("支付宝", "Alipay"),
-            "unionpay" => t("云闪付", "UnionPay"),
-            _ => t("手机浏览器", "A phone's browser"),
+        let lang = self.page.lang;
+        let name = |word| {
+            let inside = Device::pretended(word).inside;
+            inside.map_or(lang.t("手机浏览器", "A phone's browser"), |brand| app_name(brand, lang))
         };
         Device::PRETENDED.into_iter().map(|word| (word, name(word))).collect()
     }

@@ -18,6 +18,15 @@ pub struct Wallet {
     pub glyph: &'static str,
 }
 
+/// What the app is called that a customer scans with.
+pub fn app_name(brand: Brand, lang: Lang) -> &'static str {
+    match brand {
+        Brand::WeChat => lang.t("微信", "WeChat"),
+        Brand::Alipay => lang.t("支付宝", "Alipay"),
+        Brand::UnionPay => lang.t("云闪付", "UnionPay"),
+    }
+}
+
 impl Wallet {
     /// The wallet itself, whatever the way.
     pub fn of_brand(brand: Brand, lang: Lang) -> Wallet {
@@ -49,6 +58,9 @@ impl Wallet {
             (Flow::Redirect, _) if method == Method::AlipayPage => lang.t("登录支付宝付款", "Log in at Alipay"),
             (Flow::Redirect, Brand::WeChat) => lang.t("打开微信付款", "Opens WeChat"),
             (Flow::Redirect, Brand::Alipay) => lang.t("打开支付宝付款", "Opens Alipay"),
+            (Flow::Redirect, Brand::UnionPay) if method == Method::UnionpayWap => {
+                lang.t("打开云闪付，或用银行卡付款", "Opens UnionPay, or pay by card")
+            }
             (Flow::Redirect, Brand::UnionPay) => lang.t("用银行卡在银联页面付款", "Pay by bank card at UnionPay"),
             (Flow::JsApi, Brand::WeChat) => lang.t("在微信里直接付款", "Pay here in WeChat"),
             (Flow::App | Flow::JsApi, _) => lang.t("在应用里付款", "Pay in the app"),

@@ -109,6 +109,20 @@ async fn a_shown_code_is_needed_exactly_where_it_is_charged() {
 }
 
 #[tokio::test]
+async fn a_method_inside_a_wallet_needs_to_know_its_customer() {
+    let site = Site::new();
+    let shop = site.shop();
+    for method in ["wechat_jsapi", "wechat_mini", "alipay_mini"] {
+        let mut order: Value = serde_json::from_str(&order("A1", "1.00")).unwrap();
+        order["method"] = json!(method);
+        let answer = shop.post("/v1/payments", &order.to_string()).await;
+        assert_eq!((answer.status, answer.faults()), (400, vec!["#/customer/openid required".to_owned()]), "{method}");
+        order["customer"] = json!({ "openid": "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o" });
+        refused(&shop.post("/v1/payments", &order.to_string()).await, 422, "method_unavailable");
+    }
+}
+
+#[tokio::test]
 async fn what_only_the_server_may_say_is_refused_and_so_is_what_is_said_twice() {
     let site = Site::new();
     let shop = site.shop();

@@ -22,7 +22,7 @@ async fn a_computer_shows_one_code_for_all_wallets_and_notices_the_payment_on_th
     let shop = Shop::open("山下陶器").await;
     let mut bought = shop.sell(order("SO-1", 128)).await;
     let computer = bought.get("").await;
-    computer.says("Scan with your phone to pay").says("With WeChat Pay or Alipay.").says("<svg class=\"qr\"");
+    computer.says("Scan with your phone to pay").says("With WeChat or Alipay.").says("<svg class=\"qr\"");
     computer.says("value=\"wechat_native\"").says("opens on this machine only");
 
     bought.agent = ALIPAY.to_owned();
