@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use coffer::cases::catalogue::Code;
+use coffer::cases::report::Report;
 use coffer::cases::run::{State, Verdict};
 use coffer::domain::time::Duration;
 use coffer::env::transport::Method;
@@ -13,6 +14,9 @@ use coffer::store::Read;
 use coffer::store::tables::{ACCEPTANCE_RUNS, CASES_OPEN};
 use coffer::store::{Order, Span, StoreError};
 use serde_json::{Value, json};
+
+use crate::cli::running::Folder;
+use crate::demo::Demo;
 
 use self::town::{Answer, Heard, Town, case, faults};
 
@@ -248,6 +252,31 @@ async fn what_a_killed_process_left_running_is_shown_as_interrupted_and_does_not
     assert_eq!((report.status.as_str(), report.verdict, report.current), ("interrupted", None, None));
     assert_eq!(town.run(&["endpoint"]).await.verdict.as_deref(), Some("passed"));
     town.close().await;
+}
+
+#[test]
+fn the_command_finds_a_demo_prints_the_report_and_tells_by_its_code() {
+    let folder = Folder::new();
+    let alone = folder.run(&["cases"]);
+    assert_eq!(alone.code, 3);
+    assert!(alone.err.contains("--url") && alone.err.contains("COFFER_KEY"), "{}", alone.err);
+    let demo = Demo::start(&folder);
+    let fine = folder.run(&["cases", "--only", "delivery", "--only", "forged"]);
+    assert_eq!(fine.code, 0, "{}", fine.err);
+    assert!(fine.out.contains("✓ forged") && fine.out.contains("2 passed, 0 failed"), "{}", fine.out);
+    let nobody = "http://127.0.0.1:1/hook";
+    let failed = folder.run(&["cases", "--only", "delivery", "--callback-url", nobody, "--lang", "zh"]);
+    assert_eq!(failed.code, 1);
+    assert!(failed.out.contains("✗ delivery") && failed.out.contains("需要处理") && failed.out.contains(nobody));
+    let json = folder.run(&["cases", "--only", "delivery", "--callback-url", nobody, "--json"]);
+    let report: Report = serde_json::from_str(&json.out).unwrap();
+    assert_eq!((json.code, report.verdict.as_deref()), (1, Some("failed")));
+    assert_eq!(faults(&report, "delivery"), ["no_answer"]);
+    let stranger = folder.run(&["cases", "--key", "sk_test_nobody"]);
+    assert!(stranger.code == 1 && stranger.err.contains("refused"), "{}", stranger.err);
+    let list = folder.run(&["cases", "--list"]).fine();
+    assert!(Code::ALL.iter().all(|code| list.contains(code.as_str())));
+    demo.kill();
 }
 
 #[tokio::test(flavor = "multi_thread")]
