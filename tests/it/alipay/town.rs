@@ -9,8 +9,6 @@ use coffer::channels::{
     Channel, ChannelError, CreateOrder, Inbound, Observation, Order, OrderRef, PaidFacts, Prepared, RefundOrder,
     RefundRef, Sealing, Subject, VerifiedNotification,
 };
-use coffer::crypto::Secret;
-use coffer::crypto::rsa::der_in;
 use coffer::domain::ids::{self, AttemptId, RefundId};
 use coffer::domain::method::Method;
 use coffer::domain::money::{Currency, Money};
@@ -28,14 +26,7 @@ use coffer::sandbox::provider::{Dialect, Reach};
 use coffer::sandbox::simulators::Simulators;
 use coffer::store::{Store, StoreOptions};
 
-const KEYS: [&str; 6] = [
-    include_str!("../fixtures/rsa/1.pem"),
-    include_str!("../fixtures/rsa/2.pem"),
-    include_str!("../fixtures/rsa/3.pem"),
-    include_str!("../fixtures/rsa/4.pem"),
-    include_str!("../fixtures/rsa/5.pem"),
-    include_str!("../fixtures/rsa/6.pem"),
-];
+use crate::keys;
 
 /// How the merchant's account is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,11 +60,9 @@ pub async fn town(contract: Contract) -> Town {
     let transport = Arc::new(HttpTransport::system(&[]).unwrap());
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
-    let next = AtomicUsize::new(0);
-    let make = move || Secret::new(der_in(KEYS[next.fetch_add(1, Ordering::SeqCst) % KEYS.len()]).unwrap());
     let store = Store::open_memory(StoreOptions::default()).unwrap();
     let reach = Reach { public_url: base.clone(), own_url: None, at_root: false, policy: policy.clone() };
-    let simulators = Simulators::with_keys(store, Env::system(), transport.clone(), reach, Arc::new(make));
+    let simulators = Simulators::with_keys(store, Env::system(), transport.clone(), reach, keys::fixed());
     let letters = Letters::default();
     let (served, heard) = (simulators.clone(), letters.clone());
     let server = HttpServer::new(move || {

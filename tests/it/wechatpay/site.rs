@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use actix_web::dev::ServerHandle;
@@ -14,7 +14,6 @@ use coffer::channels::{
     Sealing, VerifiedNotification,
 };
 use coffer::crypto::Secret;
-use coffer::crypto::rsa::der_in;
 use coffer::domain::ids::{AttemptId, RefundId};
 use coffer::domain::method::Method;
 use coffer::domain::money::{Currency, Money};
@@ -33,14 +32,7 @@ use coffer::sandbox::simulators::Simulators;
 use coffer::sandbox::wechatpay::{MerchantSide, Mode};
 use coffer::store::{Store, StoreOptions};
 
-const KEYS: [&str; 6] = [
-    include_str!("../fixtures/rsa/1.pem"),
-    include_str!("../fixtures/rsa/2.pem"),
-    include_str!("../fixtures/rsa/3.pem"),
-    include_str!("../fixtures/rsa/4.pem"),
-    include_str!("../fixtures/rsa/5.pem"),
-    include_str!("../fixtures/rsa/6.pem"),
-];
+use crate::keys;
 
 pub type Read = Result<VerifiedNotification, ChannelError>;
 
@@ -87,9 +79,7 @@ impl Site {
         let reach =
             Reach { public_url: base.clone(), own_url: Some(base.clone()), at_root: false, policy: policy.clone() };
         let store = Store::open_memory(StoreOptions::default()).unwrap();
-        let given = AtomicUsize::new(0);
-        let keys = move || Secret::new(der_in(KEYS[given.fetch_add(1, Ordering::SeqCst) % KEYS.len()]).unwrap());
-        let simulators = Simulators::with_keys(store, Env::system(), transport.clone(), reach, Arc::new(keys));
+        let simulators = Simulators::with_keys(store, Env::system(), transport.clone(), reach, keys::fixed());
         let (inbox, reader) = (Arc::<Mutex<Vec<Read>>>::default(), Arc::default());
         let post = web::Data::new(Post { inbox: Arc::clone(&inbox), reader: Arc::clone(&reader) });
         let rooms = simulators.clone();
