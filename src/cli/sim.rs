@@ -18,6 +18,7 @@ use crate::env::target::TargetPolicy;
 use crate::sandbox::provider::Reach;
 use crate::sandbox::provider::pages::Controls;
 use crate::sandbox::simulators::Simulators;
+use crate::server::tls::{Certificates, TlsFiles};
 use crate::server::{self, asked_to_stop};
 use crate::signals::metrics::{Metrics, Observed, Outgoing};
 use crate::signals::{Signals, logging};
@@ -41,6 +42,12 @@ pub struct Options {
     /// How merchants and phones reach this server, if not by the address it listens on
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
+    /// For SDKs that insist on https: a certificate, PEM with its chain
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
 }
 
 /// Runs until a signal asks to stop. Without a data folder everything is forgotten then.
@@ -53,7 +60,11 @@ pub fn run(data: Option<PathBuf>, options: &Options) -> Result<(), Failure> {
     logging::install(config.log.format, &config.log.level);
     let listener = server::bind(options.listen).map_err(|error| failed(&error))?;
     config.server.listen = listener.local_addr().map_err(|error| failed(&error))?;
-    let public_url = options.public_url.clone().unwrap_or_else(|| format!("http://{}", config.server.listen));
+    let tls_files = options.tls_cert.clone().zip(options.tls_key.clone());
+    let tls = tls_files.map(|(cert_file, key_file)| Certificates::load(TlsFiles { cert_file, key_file }));
+    let tls = tls.transpose().map_err(|error| Failure::of(Exit::Configuration, &error))?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let public_url = options.public_url.clone().unwrap_or_else(|| format!("{scheme}://{}", config.server.listen));
     let public_url = public_url.trim_end_matches('/').to_owned();
 
     let store = match &data {
@@ -72,7 +83,7 @@ pub fn run(data: Option<PathBuf>, options: &Options) -> Result<(), Failure> {
         dialect.credentials()?;
     }
     print(&told(&public_url, data.as_deref()));
-    let served = actix_web::rt::System::new().block_on(serve(&config.server, listener, env, &simulators));
+    let served = actix_web::rt::System::new().block_on(serve(&config.server, listener, tls, env, &simulators));
     drop(simulators);
     store.close();
     served
@@ -81,6 +92,7 @@ pub fn run(data: Option<PathBuf>, options: &Options) -> Result<(), Failure> {
 async fn serve(
     config: &super::config::Server,
     listener: std::net::TcpListener,
+    tls: Option<Arc<Certificates>>,
     env: Env,
     simulators: &Simulators,
 ) -> Result<(), Failure> {
@@ -95,7 +107,7 @@ async fn serve(
             .route("/", web::get().to(home));
     };
     let listening =
-        server::listen(config, listener, None, signals, routes).map_err(|error| Failure::of(Exit::Failed, &error))?;
+        server::listen(config, listener, tls, signals, routes).map_err(|error| Failure::of(Exit::Failed, &error))?;
     let (stop, stopping) = watch::channel(false);
     let messenger = tokio::spawn({
         let world = simulators.world.clone();

@@ -371,7 +371,6 @@ impl Dialect for Provider {
                 "root_certificates": by_certificate(&side.root_certificates),
                 "alipay_root_cert_sn": by_certificate(&root.sn),
                 "encrypt_key": side.content_key,
-                "content_key": side.content_key,
             });
             let mut told = told.as_object().cloned().unwrap_or_default();
             forms.tell(&mut told);

@@ -44,6 +44,23 @@ impl KeyForms {
     }
 }
 
+/// Fails unless a merchant's JSON holds one key in every form.
+#[cfg(test)]
+pub fn assert_every_form(merchant: &Value) {
+    use crate::crypto::rsa::RsaSigner;
+    let text = |name: &str| merchant[name].as_str().unwrap_or_else(|| panic!("{name} is not told"));
+    let own = RsaSigner::read(text("private_key")).unwrap();
+    for (name, start) in [
+        ("private_key", "-----BEGIN PRIVATE KEY-----\n"),
+        ("private_key_pkcs1", "-----BEGIN RSA PRIVATE KEY-----\n"),
+        ("private_key_base64", "MII"),
+        ("private_key_pkcs1_base64", "MII"),
+    ] {
+        assert!(text(name).starts_with(start), "{name}");
+        assert_eq!(RsaSigner::read(text(name)).unwrap().public(), own.public(), "{name}");
+    }
+}
+
 /// Key and certificate in one file as providers hand it out: triple DES, a MAC with SHA-1. `private` is PKCS#8 DER.
 pub fn pkcs12(private: &Secret, certificate: &[u8], password: &str) -> Option<Vec<u8>> {
     let key = PrivateKey::from_der(private.expose()).ok()?;

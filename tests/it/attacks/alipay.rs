@@ -9,7 +9,7 @@ use coffer::domain::time::{Duration, Timestamp};
 use data_encoding::BASE64;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 
-use super::form::{Fields, and, but, bytes, fields, joined, merged, message};
+use super::form::{Fields, and, but, bytes, fields, joined, merged, message, with, without};
 use super::provider::{Message, Provider, Signer, State, Words};
 
 const APP: &str = "2021000000000001";
@@ -196,18 +196,10 @@ fn weakly_signed(good: &Message) -> Message {
 
 fn garble(words: &Words, at: Timestamp) -> Vec<Message> {
     let good = text(words, at);
-    let saying = |name: &str, value: &str| {
-        let mut fields = good.clone();
-        fields.insert(name.to_owned(), value.to_owned());
-        signed(Signer::Genuine, fields)
-    };
-    let without = |name: &str| {
-        let mut fields = good.clone();
-        fields.remove(name);
-        signed(Signer::Genuine, fields)
-    };
-    let mut all: Vec<Message> =
-        ["total_amount", "out_trade_no", "trade_no", "app_id", "notify_time"].map(without).into();
+    let sign = |fields: Fields| signed(Signer::Genuine, fields);
+    let mut all: Vec<Message> = ["total_amount", "out_trade_no", "trade_no", "app_id", "notify_time"]
+        .map(|name| sign(without(&good, name)))
+        .into();
     for (name, value) in [
         ("total_amount", "1.23e1"),
         ("total_amount", "-12.30"),
@@ -219,14 +211,11 @@ fn garble(words: &Words, at: Timestamp) -> Vec<Message> {
         ("gmt_payment", "yesterday"),
         ("charset", "utf-16"),
     ] {
-        all.push(saying(name, value));
+        all.push(sign(with(&good, name, value)));
     }
     // Signed as a subject that reads `x&total_amount=12.30&total_b=` and an amount of one fen: the signed text is the same.
-    let mut split = good.clone();
-    for (name, value) in [("subject", "x"), ("total_amount", "12.30"), ("total_b", "&total_amount=0.01")] {
-        split.insert(name.to_owned(), value.to_owned());
-    }
-    all.push(signed(Signer::Genuine, split));
+    let split = with(&with(&good, "subject", "x"), "total_b", "&total_amount=0.01");
+    all.push(sign(with(&split, "total_amount", "12.30")));
     all.push(bytes(b"<?xml version=\"1.0\"?><!DOCTYPE x [<!ENTITY a \"aaaa\">]><x>&a;</x>".to_vec()));
     // Chinese in GBK under a message that calls itself UTF-8, signed as it stands.
     all.push(in_gbk(&good));

@@ -11,6 +11,19 @@ pub fn fields<const N: usize>(fields: [(&str, &str); N]) -> Fields {
     fields.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
+/// The same fields with one said otherwise, or more.
+pub fn with(fields: &Fields, name: &str, value: &str) -> Fields {
+    let mut fields = fields.clone();
+    fields.insert(name.to_owned(), value.to_owned());
+    fields
+}
+
+pub fn without(fields: &Fields, name: &str) -> Fields {
+    let mut fields = fields.clone();
+    fields.remove(name);
+    fields
+}
+
 pub fn joined(fields: &Fields) -> String {
     fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
 }

@@ -9,7 +9,7 @@ use coffer::domain::time::Timestamp;
 use data_encoding::HEXLOWER;
 use ring::digest::{SHA256, digest};
 
-use super::form::{Fields, and, but, bytes, fields, joined, merged, message, read};
+use super::form::{Fields, and, but, bytes, fields, joined, merged, message, read, with, without};
 use super::provider::{Message, Provider, Signer, State, Words};
 
 const MERCHANT: &str = "777290058110048";
@@ -169,19 +169,10 @@ fn spoil(good: &Message) -> Vec<(&'static str, Message)> {
 
 fn garble(words: &Words, _: Timestamp) -> Vec<Message> {
     let good = text(words);
-    let saying = |name: &str, value: &str| {
-        let mut fields = good.clone();
-        fields.insert(name.to_owned(), value.to_owned());
-        signed(fields, SIGNER, KEY)
-    };
-    let without = |name: &str| {
-        let mut fields = good.clone();
-        fields.remove(name);
-        signed(fields, SIGNER, KEY)
-    };
+    let sign = |fields: Fields| signed(fields, SIGNER, KEY);
     let mut all: Vec<Message> =
         ["orderId", "txnAmt", "currencyCode", "queryId", "respCode", "txnType", "settleAmt", "traceTime"]
-            .map(without)
+            .map(|name| sign(without(&good, name)))
             .into();
     for (name, value) in [
         ("txnAmt", "1.23e3"),
@@ -195,14 +186,11 @@ fn garble(words: &Words, _: Timestamp) -> Vec<Message> {
         // The answer to a query is as genuine as a notification and says 00 about the question.
         ("origRespCode", "05"),
     ] {
-        all.push(saying(name, value));
+        all.push(sign(with(&good, name, value)));
     }
     // Signed as a reserved field that reads `x&txnAmt=1230&txnAmtx=` and an amount of one fen: the signed text is the same.
-    let mut split = good.clone();
-    for (name, value) in [("reqReserved", "x"), ("txnAmt", "1230"), ("txnAmtx", "&txnAmt=1")] {
-        split.insert(name.to_owned(), value.to_owned());
-    }
-    all.push(signed(split, SIGNER, KEY));
+    let split = with(&with(&good, "reqReserved", "x"), "txnAmtx", "&txnAmt=1");
+    all.push(sign(with(&split, "txnAmt", "1230")));
     all.push(bytes(b"<?xml version=\"1.0\"?><!DOCTYPE x [<!ENTITY a \"aaaa\">]><x>&a;</x>".to_vec()));
     all.push(bytes([joined(&good).as_bytes(), b"&x=%ff%fe"].concat()));
     all

@@ -241,3 +241,13 @@ fn requests_that_two_readers_would_split_differently_are_refused() {
         assert!(reply.is_empty() || reply.starts_with("HTTP/1.1 4"), "{framing:?}: {reply}");
     }
 }
+
+#[test]
+fn a_simulator_speaks_tls_only_with_both_files() {
+    let folder = Folder::new();
+    let sim = ["sim", "--listen", "127.0.0.1:0", "--tls-cert", "cert.pem"];
+    assert!(folder.run(&sim).refused(2).contains("--tls-key"));
+    let both = [&sim[..], &["--tls-key", "key.pem"]].concat();
+    let err = folder.run(&both).refused(3);
+    assert!(err.contains("cert.pem"), "{err}");
+}

@@ -2,6 +2,7 @@
 
 use super::super::v3;
 use super::*;
+use crate::sandbox::provider::handout::assert_every_form;
 
 /// As `alipay-sdk` for Node builds a call of version 3 (`curl`); `endpoint` has `prefix` at its end.
 struct V3<'a> {
@@ -135,17 +136,8 @@ async fn the_merchants_side_is_handed_out_in_every_form() {
     let given = town.provider.0.credentials().unwrap();
     for merchant in given.json["merchants"].as_array().unwrap() {
         let text = |name: &str| merchant[name].as_str().unwrap();
-        let own = RsaSigner::read(text("private_key")).unwrap();
-        for (name, start) in [
-            ("private_key", "-----BEGIN PRIVATE KEY-----\n"),
-            ("private_key_pkcs1", "-----BEGIN RSA PRIVATE KEY-----\n"),
-            ("private_key_base64", "MII"),
-            ("private_key_pkcs1_base64", "MII"),
-        ] {
-            assert!(text(name).starts_with(start), "{name}");
-            assert_eq!(RsaSigner::read(text(name)).unwrap().public(), own.public(), "{name}");
-        }
-        assert_eq!(text("encrypt_key"), text("content_key"));
+        assert_every_form(merchant);
+        assert!(ContentKey::read(text("encrypt_key")).is_some());
         assert_eq!(merchant["app_cert_sn"].is_string(), merchant["mode"] == "certificate");
     }
     let (app, root) = town.sns.clone().unwrap();

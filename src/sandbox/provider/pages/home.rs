@@ -36,13 +36,20 @@ struct Provider {
     brand: &'static str,
     base_url: String,
     merchants: Vec<Merchant>,
-    files: Vec<CredentialFile>,
     recipes: Vec<Recipe>,
 }
 
 struct Merchant {
     about: [String; 2],
     facts: Vec<(String, String)>,
+    files: Vec<CredentialFile>,
+}
+
+impl Merchant {
+    /// The last part of a file's name; the first is the merchant's own number.
+    fn short<'a>(&self, file: &'a CredentialFile) -> &'a str {
+        file.name.split_once('/').map_or(&file.name, |(_, short)| short)
+    }
 }
 
 impl Provider {
@@ -63,7 +70,11 @@ impl Provider {
             let is_short = |text: &String| text.chars().count() <= FACT_CHARS_MAX && !text.contains('\n');
             let short = |(name, value): (String, Value)| text(&value).filter(is_short).map(|value| (name, value));
             let about = ["zh", "en"].map(|lang| about(lang).unwrap_or_default().to_owned());
-            Merchant { about, facts: fields.into_iter().filter_map(short).collect() }
+            let facts: Vec<(String, String)> = fields.into_iter().filter_map(short).collect();
+            let is_its =
+                |file: &&CredentialFile| facts.iter().any(|(_, fact)| file.name.split('/').next() == Some(fact));
+            let files = given.files.iter().filter(is_its).cloned().collect();
+            Merchant { about, facts, files }
         };
         Self {
             name,
@@ -72,7 +83,6 @@ impl Provider {
             brand: brand.code(),
             base_url: given.json.get("base_url").and_then(Value::as_str).unwrap_or_default().to_owned(),
             merchants: merchants.iter().map(merchant).collect(),
-            files: given.files,
             recipes: given.recipes,
         }
     }
