@@ -71,6 +71,20 @@ pub(super) async fn see(gateway: &Gateway, token: &str) -> Result<Option<Seen>, 
     }
 }
 
+/// The same for a page: how it is to be spoken, and the payment; or the page that says that there is none.
+pub(super) async fn seen_or_page(
+    request: &HttpRequest,
+    gateway: &Gateway,
+    token: &str,
+) -> Result<(Page, Seen), HttpResponse> {
+    let page = Page::read(request, gateway.env.now());
+    match see(gateway, token).await {
+        Ok(Some(seen)) => Ok((page, seen)),
+        Ok(None) => Err(lost_page(page, Lost::NoSuchLink)),
+        Err(error) => Err(trouble(page, &error)),
+    }
+}
+
 impl Seen {
     pub fn stage(&self, gateway: &Gateway, visitor: &Visitor, now: Timestamp) -> Stage {
         let offers = gateway.channels.offers(self.scope, Some(self.payment.amount));
@@ -155,13 +169,11 @@ impl Wish {
 }
 
 async fn show(request: HttpRequest, gateway: web::Data<Gateway>, token: web::Path<String>) -> HttpResponse {
-    let now = gateway.env.now();
-    let page = Page::read(&request, now);
-    let seen = match see(&gateway, &token).await {
-        Ok(Some(seen)) => seen,
-        Ok(None) => return lost_page(page, Lost::NoSuchLink),
-        Err(error) => return trouble(page, &error),
+    let (page, seen) = match seen_or_page(&request, &gateway, &token).await {
+        Ok(found) => found,
+        Err(page) => return page,
     };
+    let now = page.now;
     let spoken = seen.payment.customer.locale.as_deref().and_then(Lang::from_tag);
     let page = spoken.map_or_else(|| page.clone(), |lang| page.clone().prefer(&request, lang));
     let page = page.in_zone(&seen.merchant.zone);
@@ -222,11 +234,9 @@ async fn choose(
     token: web::Path<String>,
     choice: web::Form<Choice>,
 ) -> HttpResponse {
-    let page = Page::read(&request, gateway.env.now());
-    let seen = match see(&gateway, &token).await {
-        Ok(Some(seen)) => seen,
-        Ok(None) => return lost_page(page, Lost::NoSuchLink),
-        Err(error) => return trouble(page, &error),
+    let (page, seen) = match seen_or_page(&request, &gateway, &token).await {
+        Ok(found) => found,
+        Err(page) => return page,
     };
     let wish = Visitor::of(&request).wish;
     let Some(method) = Method::parse(&choice.method).filter(|method| seen.may_begin(*method)) else {

@@ -8,8 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use data_encoding::HEXLOWER;
 use tokio::sync::Semaphore;
 
-use super::handlers::{Beginning, Seen, begin, lost_page, see, trouble};
-use super::page::Lost;
+use super::handlers::{Beginning, Seen, begin, seen_or_page};
 use super::visitor::{Visitor, kept};
 use crate::channels::registry::OpenAccount;
 use crate::domain::ids::{AccountId, Mode};
@@ -19,7 +18,6 @@ use crate::domain::time::{Duration, Timestamp};
 use crate::env::transport::Limits;
 use crate::flows::gateway::Gateway;
 use crate::flows::payments::Chooser;
-use crate::web::Page;
 
 /// The browser's own half of a walk.
 const WALK_COOKIE: &str = "coffer_walk";
@@ -71,11 +69,9 @@ impl Seen {
 
 /// `GET /c/{token}/wechat`: sends the browser to WeChat. Changes nothing here.
 pub(super) async fn leave(request: HttpRequest, gateway: web::Data<Gateway>, token: web::Path<String>) -> HttpResponse {
-    let page = Page::read(&request, gateway.env.now());
-    let seen = match see(&gateway, &token).await {
-        Ok(Some(seen)) => seen,
-        Ok(None) => return lost_page(page, Lost::NoSuchLink),
-        Err(error) => return trouble(page, &error),
+    let (_, seen) = match seen_or_page(&request, &gateway, &token).await {
+        Ok(found) => found,
+        Err(page) => return page,
     };
     let wish = Visitor::of(&request).wish;
     let open = seen.may_begin(Method::WechatJsapi).then(|| seen.introducer(&gateway)).flatten();
@@ -103,11 +99,9 @@ pub(super) async fn come_back(
     exchanges: web::Data<Exchanges>,
     token: web::Path<String>,
 ) -> HttpResponse {
-    let page = Page::read(&request, gateway.env.now());
-    let seen = match see(&gateway, &token).await {
-        Ok(Some(seen)) => seen,
-        Ok(None) => return lost_page(page, Lost::NoSuchLink),
-        Err(error) => return trouble(page, &error),
+    let (page, seen) = match seen_or_page(&request, &gateway, &token).await {
+        Ok(found) => found,
+        Err(page) => return page,
     };
     let wish = Visitor::of(&request).wish;
     let mut response = match Walked::read(&request, &gateway, &seen) {
