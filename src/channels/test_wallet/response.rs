@@ -177,9 +177,11 @@ pub(super) fn observe_refund(wallet: &TestWallet, view: &RefundView) -> Result<O
     })
 }
 
-/// Reads a body of UTF-8 JSON; serde refuses doubled keys of known fields and everything behind the object.
+/// Reads a body of UTF-8 JSON; serde refuses doubled keys of known fields and everything behind the object, and would let
+/// other bytes pass in fields that nobody reads.
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ChannelError> {
-    serde_json::from_slice(body).map_err(|error| malformed(&error.to_string()))
+    let text = std::str::from_utf8(body).map_err(|error| malformed(&error.to_string()))?;
+    serde_json::from_str(text).map_err(|error| malformed(&error.to_string()))
 }
 
 fn money(amount: &AmountBody) -> Result<Money, ChannelError> {

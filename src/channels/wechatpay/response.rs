@@ -367,9 +367,11 @@ fn check_identity(wechat: &WechatPay, mchid: Option<&str>, appid: Option<&str>) 
     Ok(())
 }
 
-/// Reads a body of UTF-8 JSON; serde refuses doubled keys of known fields and everything behind the object.
+/// Reads a body of UTF-8 JSON; serde refuses doubled keys of known fields and everything behind the object, and would let
+/// other bytes pass in fields that nobody reads.
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ChannelError> {
-    serde_json::from_slice(body).map_err(|error| malformed(&error.to_string()))
+    let text = std::str::from_utf8(body).map_err(|error| malformed(&error.to_string()))?;
+    serde_json::from_str(text).map_err(|error| malformed(&error.to_string()))
 }
 
 /// An absent currency is CNY. Source: WeChat Pay API v3, "Native下单", amount.currency.
