@@ -191,7 +191,7 @@ impl Outside {
         if answer.body.is_empty() {
             answer.headers.retain(|(name, _)| name != "wechatpay-signature");
         } else {
-            let at = dice.place(answer.body.len());
+            let at = dice.place(signed_bytes(&answer.body));
             answer.body[at] ^= 1;
         }
         answer
@@ -349,6 +349,14 @@ impl Outside {
             }
         }
     }
+}
+
+/// How much of an answer its signature speaks for: Alipay signs the first member of its envelope, and a change behind it may
+/// well leave what is said as it was. The others sign the whole.
+fn signed_bytes(body: &[u8]) -> usize {
+    let behind = [&br#","alipay_cert_sn""#[..], br#","sign""#].into_iter();
+    let at = |mark: &[u8]| body.windows(mark.len()).position(|window| window == mark);
+    behind.filter_map(at).min().unwrap_or(body.len())
 }
 
 /// An answer that says nothing that could be believed.
