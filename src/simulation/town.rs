@@ -450,7 +450,7 @@ impl Town {
     }
 
     pub(super) fn faults(&self) -> &'static [Fault] {
-        self.dialect.faults()
+        self.dialect.facts().faults
     }
 
     pub(super) fn set_faults(&self, faults: Faults) {

@@ -40,7 +40,7 @@ use crate::sandbox::provider::fault::{Fault, Faults};
 use crate::sandbox::provider::handout::KeyForms;
 use crate::sandbox::provider::model::Order;
 use crate::sandbox::provider::records::Letter;
-use crate::sandbox::provider::{CredentialFile, Credentials, Dialect, News, Recipe, Taking, Telling, World};
+use crate::sandbox::provider::{CredentialFile, Credentials, Dialect, Facts, News, Recipe, Taking, Telling, World};
 use crate::store::StoreError;
 
 /// The provider's name in tables, addresses and JSON.
@@ -220,6 +220,27 @@ impl Provider {
         form.extend_pairs(texts).append_pair("sign_type", "RSA2").append_pair("sign", &sign);
         form.finish()
     }
+}
+
+static FACTS: Facts = Facts {
+    name: NAME,
+    title: Text::new("支付宝", "Alipay"),
+    brand: Brand::Alipay,
+    ladder: &LADDER,
+    patience: PATIENCE,
+    faults: FAULTS,
+};
+
+impl Dialect for Provider {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    /// Refunds are told where the payment was. Source: §7.2.
+    fn tell(&self, news: &News<'_>) -> Option<Telling> {
+        let url = news.order.asked.notify_url.clone()?;
+        Some(Telling { url, text: Value::Object(view::notification(news)?).to_string() })
+    }
 
     fn try_seal(&self, letter: &Letter) -> Result<Option<OutgoingRequest>, StoreError> {
         let Some(merchant) = self.keys.merchant(&letter.merchant)? else { return Ok(None) };
@@ -239,45 +260,6 @@ impl Provider {
         let headers =
             vec![("content-type".to_owned(), content_type), ("user-agent".to_owned(), "Mozilla/4.0".to_owned())];
         Ok(Some(OutgoingRequest { method: Method::Post, url: letter.notify_url.clone(), headers, body }))
-    }
-}
-
-impl Dialect for Provider {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn title(&self) -> Text {
-        Text::new("支付宝", "Alipay")
-    }
-
-    fn brand(&self) -> Brand {
-        Brand::Alipay
-    }
-
-    fn ladder(&self) -> &'static [Duration] {
-        &LADDER
-    }
-
-    fn patience(&self) -> Duration {
-        PATIENCE
-    }
-
-    fn faults(&self) -> &'static [Fault] {
-        FAULTS
-    }
-
-    /// Refunds are told where the payment was. Source: §7.2.
-    fn tell(&self, news: &News<'_>) -> Option<Telling> {
-        let url = news.order.asked.notify_url.clone()?;
-        Some(Telling { url, text: Value::Object(view::notification(news)?).to_string() })
-    }
-
-    fn seal(&self, letter: &Letter) -> Option<OutgoingRequest> {
-        self.try_seal(letter).unwrap_or_else(|error| {
-            tracing::warn!("a simulated notification cannot be sealed: {error}");
-            None
-        })
     }
 
     /// Source: §7.2: exactly these seven characters.

@@ -40,6 +40,7 @@ use self::model::{Deed, Event, Notice, Order, Refund, Refusal, one_off};
 use self::play::{SimulateError, Simulation};
 use self::records::{Board, KeyRecord, Letter, Member, Mood};
 use crate::crypto::Secret;
+use crate::domain::method::Brand;
 use crate::domain::money::Money;
 use crate::domain::time::{Duration, Timestamp};
 use crate::env::Env;
@@ -51,26 +52,22 @@ use crate::store::{Read, Span, Store, StoreError, Table, WriteTx};
 
 /// What tells one simulated provider from another.
 pub trait Dialect: Send + Sync + 'static {
-    /// First part of all keys in the tables; never renamed.
-    fn name(&self) -> &'static str;
-
-    /// What people call it.
-    fn title(&self) -> Text;
-
-    /// Gaps before each further try of a notification.
-    fn ladder(&self) -> &'static [Duration];
-
-    /// How long the provider waits for the merchant to hear a notification.
-    fn patience(&self) -> Duration;
-
-    /// The faults that make sense here.
-    fn faults(&self) -> &'static [Fault];
+    /// What does not depend on anything.
+    fn facts(&self) -> &'static Facts;
 
     /// What the merchant is told; `None`: nothing. Pure, because it runs inside a transaction.
     fn tell(&self, news: &News<'_>) -> Option<Telling>;
 
     /// Seals and signs one try of a letter; `None` when the merchant or a key is gone, and nothing can be sent.
-    fn seal(&self, letter: &Letter) -> Option<OutgoingRequest>;
+    fn try_seal(&self, letter: &Letter) -> Result<Option<OutgoingRequest>, StoreError>;
+
+    /// The same; a store that fails is as good as a key that is gone.
+    fn seal(&self, letter: &Letter) -> Option<OutgoingRequest> {
+        self.try_seal(letter).unwrap_or_else(|error| {
+            tracing::warn!("a simulated notification cannot be sealed: {error}");
+            None
+        })
+    }
 
     /// Whether an answer counts as heard.
     fn heard(&self, answer: &OutgoingResponse) -> bool;
@@ -79,8 +76,10 @@ pub trait Dialect: Send + Sync + 'static {
     fn scan(&self, text: &str) -> Option<[u8; 16]>;
 
     /// Makes the order that a shop's app hands to the wallet's app as signed text, and answers its code. `None`: no such
-    /// text, or the provider refuses it.
-    fn take<'a>(&'a self, text: &'a str) -> Taking<'a>;
+    /// text, or the provider refuses it. Most apps hand over a number that [`Dialect::scan`] reads.
+    fn take<'a>(&'a self, _text: &'a str) -> Taking<'a> {
+        Box::pin(std::future::ready(None))
+    }
 
     /// A code for the payer to show, made of the given randomness.
     fn payer_code(&self, random: u64) -> String;
@@ -88,8 +87,33 @@ pub trait Dialect: Send + Sync + 'static {
     /// The merchant's side: files by name, and all of it as one JSON object.
     fn credentials(&self) -> Result<Credentials, StoreError>;
 
-    /// The brand on the phone, one of `Brand::code`.
-    fn brand(&self) -> crate::domain::method::Brand;
+    fn name(&self) -> &'static str {
+        self.facts().name
+    }
+
+    fn title(&self) -> Text {
+        self.facts().title
+    }
+
+    fn brand(&self) -> Brand {
+        self.facts().brand
+    }
+}
+
+/// What a provider always is.
+pub struct Facts {
+    /// First part of all keys in the tables; never renamed.
+    pub name: &'static str,
+    /// What people call it.
+    pub title: Text,
+    /// Its colours on the phone.
+    pub brand: Brand,
+    /// Gaps before each further try of a notification.
+    pub ladder: &'static [Duration],
+    /// How long it waits for the merchant to hear a notification.
+    pub patience: Duration,
+    /// The faults that make sense here.
+    pub faults: &'static [Fault],
 }
 
 /// See [`Dialect::take`].
@@ -464,7 +488,7 @@ impl Office for World {
         let sealing = (dialect.clone(), letter.clone());
         let sealed = tokio::task::spawn_blocking(move || sealing.0.seal(&sealing.1)).await;
         let Ok(Some(request)) = sealed else { return false };
-        let limits = Limits { connect: CONNECT_MAX, total: dialect.patience(), reply_max: REPLY_MAX_BYTES };
+        let limits = Limits { connect: CONNECT_MAX, total: dialect.facts().patience, reply_max: REPLY_MAX_BYTES };
         match self.0.transport.send(request, &self.0.reach.policy, limits).await {
             Ok(answer) => dialect.heard(&answer),
             Err(error) => {
@@ -479,7 +503,7 @@ impl Office for World {
         if letter.probed {
             return Some((Letter { probed: false, ..letter.clone() }, AFTER_PROBE));
         }
-        let gap = usize::try_from(letter.tries).ok().and_then(|tries| dialect.ladder().get(tries))?;
+        let gap = usize::try_from(letter.tries).ok().and_then(|tries| dialect.facts().ladder.get(tries))?;
         Some((Letter { tries: letter.tries + 1, ..letter.clone() }, *gap))
     }
 }

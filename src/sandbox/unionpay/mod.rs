@@ -31,7 +31,7 @@ use crate::sandbox::provider::fault::Fault;
 use crate::sandbox::provider::handout::KeyForms;
 use crate::sandbox::provider::model::Event;
 use crate::sandbox::provider::records::Letter;
-use crate::sandbox::provider::{CredentialFile, Credentials, Dialect, News, Recipe, Taking, Telling, World, handout};
+use crate::sandbox::provider::{CredentialFile, Credentials, Dialect, Facts, News, Recipe, Telling, World, handout};
 use crate::store::StoreError;
 
 /// The provider's name in tables, addresses and JSON.
@@ -140,18 +140,6 @@ impl Provider {
             middle: self.keys.signer(Role::Middle)?.pem(),
         })
     }
-
-    fn try_seal(&self, letter: &Letter) -> Result<Option<OutgoingRequest>, StoreError> {
-        let Ok(mut fields) = serde_json::from_str::<Fields>(&letter.text) else { return Ok(None) };
-        let role = if letter.faults.has(Fault::NewKey) { Role::NewSigner } else { Role::Signer };
-        let genuine = self.keys.signer(role)?;
-        // A forger has some key, but not this one, and shows the certificate that he found in another message.
-        let key = if letter.forged { self.keys.signer(Role::Merchant)? } else { genuine.clone() };
-        wire::seal(&mut fields, &genuine, &key);
-        let headers = vec![("content-type".to_owned(), "application/x-www-form-urlencoded;charset=UTF-8".to_owned())];
-        let body = wire::to_form(&fields).into_bytes();
-        Ok(Some(OutgoingRequest { method: Method::Post, url: letter.notify_url.clone(), headers, body }))
-    }
 }
 
 /// Fields of a message that UnionPay sends by itself, before it is signed. Only successes are told. Source: §5.
@@ -188,29 +176,18 @@ fn notification(news: &News<'_>) -> Option<Fields> {
     Some(fields)
 }
 
+static FACTS: Facts = Facts {
+    name: NAME,
+    title: Text::new("银联", "UnionPay"),
+    brand: Brand::UnionPay,
+    ladder: &LADDER,
+    patience: PATIENCE,
+    faults: FAULTS,
+};
+
 impl Dialect for Provider {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn title(&self) -> Text {
-        Text::new("银联", "UnionPay")
-    }
-
-    fn brand(&self) -> Brand {
-        Brand::UnionPay
-    }
-
-    fn ladder(&self) -> &'static [Duration] {
-        &LADDER
-    }
-
-    fn patience(&self) -> Duration {
-        PATIENCE
-    }
-
-    fn faults(&self) -> &'static [Fault] {
-        FAULTS
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     fn tell(&self, news: &News<'_>) -> Option<Telling> {
@@ -222,11 +199,16 @@ impl Dialect for Provider {
         Some(Telling { url, text })
     }
 
-    fn seal(&self, letter: &Letter) -> Option<OutgoingRequest> {
-        self.try_seal(letter).unwrap_or_else(|error| {
-            tracing::warn!("a simulated notification cannot be sealed: {error}");
-            None
-        })
+    fn try_seal(&self, letter: &Letter) -> Result<Option<OutgoingRequest>, StoreError> {
+        let Ok(mut fields) = serde_json::from_str::<Fields>(&letter.text) else { return Ok(None) };
+        let role = if letter.faults.has(Fault::NewKey) { Role::NewSigner } else { Role::Signer };
+        let genuine = self.keys.signer(role)?;
+        // A forger has some key, but not this one, and shows the certificate that he found in another message.
+        let key = if letter.forged { self.keys.signer(Role::Merchant)? } else { genuine.clone() };
+        wire::seal(&mut fields, &genuine, &key);
+        let headers = vec![("content-type".to_owned(), "application/x-www-form-urlencoded;charset=UTF-8".to_owned())];
+        let body = wire::to_form(&fields).into_bytes();
+        Ok(Some(OutgoingRequest { method: Method::Post, url: letter.notify_url.clone(), headers, body }))
     }
 
     /// Source: §5: 200, and 302 counts as well.
@@ -241,11 +223,6 @@ impl Dialect for Provider {
             .find_map(|mark| text.find(mark).map(|at| (at + mark.len(), mark)))?;
         let digits = text.get(at..)?.get(..32)?;
         data_encoding::HEXLOWER.decode(digits.as_bytes()).ok()?.try_into().ok()
-    }
-
-    /// Apps hand over a number that [`Dialect::scan`] reads.
-    fn take<'a>(&'a self, _text: &'a str) -> Taking<'a> {
-        Box::pin(std::future::ready(None))
     }
 
     /// 19 digits that begin with 62. Source: §2, qrNo.

@@ -38,7 +38,7 @@ use crate::sandbox::provider::certificate::pem;
 use crate::sandbox::provider::fault::{Fault, Faults};
 use crate::sandbox::provider::handout::KeyForms;
 use crate::sandbox::provider::records::Letter;
-use crate::sandbox::provider::{CredentialFile, Credentials, Dialect, News, Recipe, Taking, Telling, World, handout};
+use crate::sandbox::provider::{CredentialFile, Credentials, Dialect, Facts, News, Recipe, Telling, World, handout};
 use crate::store::StoreError;
 
 /// The provider's name in tables, addresses and JSON.
@@ -222,6 +222,52 @@ impl Provider {
         }
     }
 
+    /// Whether a field was encrypted for one of the provider's keys. Source: §6.
+    fn opens(&self, field: &str) -> Result<bool, StoreError> {
+        let Ok(sealed) = data_encoding::BASE64.decode(field.as_bytes()) else { return Ok(false) };
+        for own in [Own::Public, Own::Certificate, Own::NewCertificate] {
+            if decrypt_oaep_sha1(self.keys.own(own)?.private.expose(), &sealed).is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn token_key(&self) -> Result<hmac::Key, StoreError> {
+        Ok(hmac::Key::new(hmac::HMAC_SHA256, self.keys.own(Own::Public)?.private.expose()))
+    }
+}
+
+fn newest(faults: Faults) -> Own {
+    if faults.has(Fault::NewKey) { Own::NewCertificate } else { Own::Certificate }
+}
+
+fn skewed(now: Timestamp, faults: Faults) -> Timestamp {
+    if faults.has(Fault::ClockSkew) { now.plus(SKEW) } else { now }
+}
+
+static FACTS: Facts = Facts {
+    name: NAME,
+    title: Text::new("微信支付", "WeChat Pay"),
+    brand: Brand::WeChat,
+    ladder: &LADDER,
+    patience: PATIENCE,
+    faults: FAULTS,
+};
+
+impl Dialect for Provider {
+    fn facts(&self) -> &'static Facts {
+        &FACTS
+    }
+
+    fn tell(&self, news: &News<'_>) -> Option<Telling> {
+        let url = match news.refund {
+            Some(refund) => refund.asked.notify_url.clone()?,
+            None => news.order.asked.notify_url.clone()?,
+        };
+        Some(Telling { url, text: view::notification(news)?.to_string() })
+    }
+
     fn try_seal(&self, letter: &Letter) -> Result<Option<OutgoingRequest>, StoreError> {
         let Some(merchant) = self.keys.merchant(&letter.merchant)? else { return Ok(None) };
         let told: Value = serde_json::from_str(&letter.text).unwrap_or_default();
@@ -260,70 +306,6 @@ impl Provider {
         Ok(Some(OutgoingRequest { method: Method::Post, url: letter.notify_url.clone(), headers, body }))
     }
 
-    /// Whether a field was encrypted for one of the provider's keys. Source: §6.
-    fn opens(&self, field: &str) -> Result<bool, StoreError> {
-        let Ok(sealed) = data_encoding::BASE64.decode(field.as_bytes()) else { return Ok(false) };
-        for own in [Own::Public, Own::Certificate, Own::NewCertificate] {
-            if decrypt_oaep_sha1(self.keys.own(own)?.private.expose(), &sealed).is_some() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn token_key(&self) -> Result<hmac::Key, StoreError> {
-        Ok(hmac::Key::new(hmac::HMAC_SHA256, self.keys.own(Own::Public)?.private.expose()))
-    }
-}
-
-fn newest(faults: Faults) -> Own {
-    if faults.has(Fault::NewKey) { Own::NewCertificate } else { Own::Certificate }
-}
-
-fn skewed(now: Timestamp, faults: Faults) -> Timestamp {
-    if faults.has(Fault::ClockSkew) { now.plus(SKEW) } else { now }
-}
-
-impl Dialect for Provider {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn title(&self) -> Text {
-        Text::new("微信支付", "WeChat Pay")
-    }
-
-    fn brand(&self) -> Brand {
-        Brand::WeChat
-    }
-
-    fn ladder(&self) -> &'static [Duration] {
-        &LADDER
-    }
-
-    fn patience(&self) -> Duration {
-        PATIENCE
-    }
-
-    fn faults(&self) -> &'static [Fault] {
-        FAULTS
-    }
-
-    fn tell(&self, news: &News<'_>) -> Option<Telling> {
-        let url = match news.refund {
-            Some(refund) => refund.asked.notify_url.clone()?,
-            None => news.order.asked.notify_url.clone()?,
-        };
-        Some(Telling { url, text: view::notification(news)?.to_string() })
-    }
-
-    fn seal(&self, letter: &Letter) -> Option<OutgoingRequest> {
-        self.try_seal(letter).unwrap_or_else(|error| {
-            tracing::warn!("a simulated notification cannot be sealed: {error}");
-            None
-        })
-    }
-
     /// Source: §16: the status decides, whatever the body says.
     fn heard(&self, answer: &OutgoingResponse) -> bool {
         matches!(answer.status, 200 | 204)
@@ -338,11 +320,6 @@ impl Dialect for Provider {
                 data_encoding::HEXLOWER.decode(digits.as_bytes()).ok()?.try_into().ok()
             })
         })
-    }
-
-    /// Apps hand over a number that [`Dialect::scan`] reads.
-    fn take<'a>(&'a self, _text: &'a str) -> Taking<'a> {
-        Box::pin(std::future::ready(None))
     }
 
     /// 18 digits that begin with 10 to 15. Source: §10.

@@ -89,7 +89,7 @@ async fn faults(provider: web::Path<String>, world: web::Data<World>) -> HttpRes
         let (text, on) = (fault.text(), board.faults.has(*fault));
         json!({ "code": fault.code(), "on": on, "zh": text.zh, "en": text.en })
     };
-    HttpResponse::Ok().json(json!({ "faults": dialect.faults().iter().map(fault).collect::<Vec<Value>>() }))
+    HttpResponse::Ok().json(json!({ "faults": dialect.facts().faults.iter().map(fault).collect::<Vec<Value>>() }))
 }
 
 async fn set_faults(
@@ -105,7 +105,7 @@ async fn set_faults(
     };
     let mut faults = Faults::NONE;
     for code in &body.faults {
-        match Fault::parse(code).filter(|fault| dialect.faults().contains(fault)) {
+        match Fault::parse(code).filter(|fault| dialect.facts().faults.contains(fault)) {
             Some(fault) => faults = faults.with(fault),
             None => return refused(400, &format!("{code} is not a fault of this provider")),
         }

@@ -120,7 +120,7 @@ async fn show(request: HttpRequest, world: web::Data<World>) -> HttpResponse {
             Err(error) => return busy(&page, &error),
         };
         let groups = GROUPS.into_iter().enumerate().map(|(place, title)| {
-            let here = dialect.faults().iter().copied().filter(|fault| group(*fault) == place);
+            let here = dialect.facts().faults.iter().copied().filter(|fault| group(*fault) == place);
             (title, here.map(|fault| (fault, board.faults.has(fault))).collect::<Vec<_>>())
         });
         providers.push(Provider {
@@ -147,7 +147,7 @@ async fn set(
     let page = read_page(&request, &world).await;
     let Some(dialect) = world.dialect(&provider).filter(|_| !is_foreign(&request)) else { return missing(&page) };
     let ticked = url::form_urlencoded::parse(&body).filter(|(name, _)| name == "fault");
-    let known = |fault: &Fault| dialect.faults().contains(fault);
+    let known = |fault: &Fault| dialect.facts().faults.contains(fault);
     let faults: Faults = ticked.filter_map(|(_, value)| Fault::parse(&value)).filter(known).collect();
     match world.set_faults(dialect.name(), faults).await {
         Ok(()) => see("/sim/faults"),

@@ -168,7 +168,7 @@ impl Phone<'_> {
     fn faults(&self) -> Vec<(&'static str, &'static str, bool)> {
         let lang = self.page.lang;
         let row = |fault: &Fault| (fault.code(), fault.text().get(lang), self.order.faults.has(*fault));
-        self.dialect.faults().iter().map(row).collect()
+        self.dialect.facts().faults.iter().map(row).collect()
     }
 
     fn misbehaves(&self) -> bool {
