@@ -50,6 +50,7 @@ pub fn build_request(
         url: url.to_owned(),
         headers: headers.map(|(name, value)| (name.to_owned(), value)).into(),
         body,
+        identity: None,
     }
 }
 

@@ -160,6 +160,7 @@ mod tests {
             url: "https://shop.example/hook".into(),
             headers: headers.map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
             body: b"{}".to_vec(),
+            identity: None,
         }
     }
 

@@ -192,7 +192,8 @@ impl Server {
             headers.push(("content-type".to_owned(), "application/json".to_owned()));
         }
         let url = format!("{}{path}", self.url);
-        let request = OutgoingRequest { method, url, headers, body: body.unwrap_or_default().into_bytes() };
+        let request =
+            OutgoingRequest { method, url, headers, body: body.unwrap_or_default().into_bytes(), identity: None };
         let limits = Limits { reply_max: REPORT_MAX_BYTES, ..Limits::default() };
         let answer = self.transport.send(request, &self.policy, limits).await;
         let answer = answer.map_err(|error| {

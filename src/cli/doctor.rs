@@ -272,7 +272,7 @@ fn name(config: &Config) -> Found {
 fn certificate(config: &Config, now: Timestamp) -> Vec<Found> {
     let Some(files) = TlsFiles::of(&config.tls) else { return Vec::new() };
     let renew = "renew it; a changed file is taken over without a restart".to_owned();
-    if let Err(error) = server::tls::Certificates::load(files.clone()) {
+    if let Err(error) = server::tls::Certificates::load(files.clone(), server::tls::Clients::Anonymous) {
         return vec![Problem(Failure::of(Exit::Found, &error).to_string(), renew)];
     }
     let first = CertificateDer::from_pem_file(&files.cert_file);

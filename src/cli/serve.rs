@@ -14,7 +14,7 @@ use super::place::{open_store, open_vault, socket_file};
 use crate::app::{self, House};
 use crate::env::Env;
 use crate::proof::{self, Notary};
-use crate::server::tls::{Certificates, TlsFiles};
+use crate::server::tls::{Certificates, Clients, TlsFiles};
 use crate::server::{self, asked_to_stop};
 use crate::signals::health::{self, MetricsAccess, Ready};
 use crate::signals::metrics::Metrics;
@@ -41,7 +41,7 @@ pub fn run_on(
     listener: std::net::TcpListener,
     open: impl FnOnce(&Config, &House) -> Result<Rooms, Failure>,
 ) -> Result<(), Failure> {
-    let certificates = TlsFiles::of(&config.tls).map(Certificates::load).transpose();
+    let certificates = TlsFiles::of(&config.tls).map(|files| Certificates::load(files, Clients::Anonymous)).transpose();
     let certificates = certificates.map_err(|error| Failure::of(Exit::Configuration, &error))?;
     config.server.listen = listener.local_addr().map_err(|error| Failure::of(Exit::Failed, &error))?;
     let env = Env::system();

@@ -18,7 +18,7 @@ use crate::env::target::TargetPolicy;
 use crate::sandbox::provider::Reach;
 use crate::sandbox::provider::pages::Controls;
 use crate::sandbox::simulators::Simulators;
-use crate::server::tls::{Certificates, TlsFiles};
+use crate::server::tls::{Certificates, Clients, TlsFiles};
 use crate::server::{self, asked_to_stop};
 use crate::signals::metrics::{Metrics, Observed, Outgoing};
 use crate::signals::{Signals, logging};
@@ -61,7 +61,9 @@ pub fn run(data: Option<PathBuf>, options: &Options) -> Result<(), Failure> {
     let listener = server::bind(options.listen).map_err(|error| failed(&error))?;
     config.server.listen = listener.local_addr().map_err(|error| failed(&error))?;
     let tls_files = options.tls_cert.clone().zip(options.tls_key.clone());
-    let tls = tls_files.map(|(cert_file, key_file)| Certificates::load(TlsFiles { cert_file, key_file }));
+    // Merchants show their certificate where the provider wants it, at reversals.
+    let load = |(cert_file, key_file)| Certificates::load(TlsFiles { cert_file, key_file }, Clients::Asked);
+    let tls = tls_files.map(load);
     let tls = tls.transpose().map_err(|error| Failure::of(Exit::Configuration, &error))?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let public_url = options.public_url.clone().unwrap_or_else(|| format!("{scheme}://{}", config.server.listen));

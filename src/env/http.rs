@@ -13,6 +13,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper_util::rt::TokioIo;
+use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use url::Host;
 
+use super::identity::ClientIdentity;
 use super::pool::{Key, Link, Pool};
 use super::resolver::{Resolver, SystemResolver};
 use super::target::{Target, TargetPolicy, is_localhost};
@@ -53,6 +55,8 @@ type Message = hyper::Request<Full<Bytes>>;
 /// Sends over the network. One for the whole process, so that connections are shared.
 pub struct HttpTransport {
     resolver: Arc<dyn Resolver>,
+    roots: Arc<RootCertStore>,
+    /// For calls without a client certificate.
     tls: TlsConnector,
     pool: Arc<Pool>,
 }
@@ -71,12 +75,9 @@ impl HttpTransport {
         for root in extra_roots {
             roots.add(root.clone().into_owned())?;
         }
-        let mut tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { resolver, tls: TlsConnector::from(Arc::new(tls)), pool: Arc::default() })
+        let roots = Arc::new(roots);
+        let tls = connector(&roots, None)?;
+        Ok(Self { resolver, roots, tls, pool: Arc::default() })
     }
 
     async fn exchange(
@@ -88,20 +89,29 @@ impl HttpTransport {
         let started = Instant::now();
         let end = started + limits.total.to_std();
         let target = policy.check_url(&request.url).map_err(|reason| SendError::Blocked { reason })?;
+        let identity = request.identity.clone();
         let message = compose(&target, request)?;
 
         let connect_end = end.min(started + limits.connect.to_std());
         let addresses = self.checked_addresses(&target, policy, connect_end).await?;
-        let (mut link, reused) = match self.rested(&target, &addresses, policy) {
+        let (mut link, reused) = match self.rested(&target, identity.as_ref(), &addresses, policy) {
             Some(link) => (link, true),
-            None => (self.connect(&target, &addresses, policy, connect_end).await?, false),
+            None => (self.connect(&target, identity.as_ref(), &addresses, policy, connect_end).await?, false),
         };
         let mut connected = Instant::now();
         let answer = match within(end, Phase::Reply, hand_over(&mut link, message)).await? {
             Ok(answer) => answer,
             // Only a request of which not one byte was written goes out a second time.
             Err(Some(message)) if reused => {
-                link = self.connect(&target, &addresses, policy, end.min(connected + limits.connect.to_std())).await?;
+                link = self
+                    .connect(
+                        &target,
+                        identity.as_ref(),
+                        &addresses,
+                        policy,
+                        end.min(connected + limits.connect.to_std()),
+                    )
+                    .await?;
                 connected = Instant::now();
                 within(end, Phase::Reply, hand_over(&mut link, message)).await?.map_err(|_| SendError::Protocol)?
             }
@@ -157,9 +167,15 @@ impl HttpTransport {
     }
 
     /// A resting connection to one of the checked addresses.
-    fn rested(&self, target: &Target, addresses: &[SocketAddr], policy: &TargetPolicy) -> Option<Link> {
+    fn rested(
+        &self,
+        target: &Target,
+        identity: Option<&ClientIdentity>,
+        addresses: &[SocketAddr],
+        policy: &TargetPolicy,
+    ) -> Option<Link> {
         let now = Instant::now();
-        let link = addresses.iter().find_map(|address| self.pool.take(&key(target, *address), now))?;
+        let link = addresses.iter().find_map(|address| self.pool.take(&key(target, *address, identity), now))?;
         policy.check_connection(link.local, link.key.address).is_ok().then_some(link)
     }
 
@@ -167,6 +183,7 @@ impl HttpTransport {
     async fn connect(
         &self,
         target: &Target,
+        identity: Option<&ClientIdentity>,
         addresses: &[SocketAddr],
         policy: &TargetPolicy,
         deadline: Instant,
@@ -176,7 +193,7 @@ impl HttpTransport {
         for (i, address) in addresses.iter().take(tried).enumerate() {
             let left = deadline.saturating_duration_since(Instant::now());
             let share = left / u32::try_from(tried - i).unwrap_or(1);
-            match self.connect_to(target, *address, policy, Instant::now() + share).await {
+            match self.connect_to(target, identity, *address, policy, Instant::now() + share).await {
                 Ok(link) => return Ok(link),
                 // A judgement is final; another address is no way round it.
                 Err(blocked @ SendError::Blocked { .. }) => return Err(blocked),
@@ -189,6 +206,7 @@ impl HttpTransport {
     async fn connect_to(
         &self,
         target: &Target,
+        identity: Option<&ClientIdentity>,
         address: SocketAddr,
         policy: &TargetPolicy,
         deadline: Instant,
@@ -199,12 +217,16 @@ impl HttpTransport {
         policy.check_connection(local, address).map_err(|reason| SendError::Blocked { reason })?;
         // Small messages should not wait for more; without it the call only gets slower.
         let _ = stream.set_nodelay(true);
-        let key = key(target, address);
+        let key = key(target, address, identity);
         if !target.https {
             return open(key, local, stream).await;
         }
         let name = server_name(&target.host)?;
-        let stream = within(deadline, Phase::Handshake, self.tls.connect(name, stream))
+        let tls = match identity {
+            None => self.tls.clone(),
+            Some(_) => connector(&self.roots, identity).map_err(|_| SendError::InvalidRequest)?,
+        };
+        let stream = within(deadline, Phase::Handshake, tls.connect(name, stream))
             .await?
             .map_err(|e| SendError::Tls { fault: tls_fault(&e) })?;
         open(key, local, stream).await
@@ -217,8 +239,26 @@ impl Transport for HttpTransport {
     }
 }
 
-fn key(target: &Target, address: SocketAddr) -> Key {
-    Key { https: target.https, host: target.host.to_string(), address }
+fn key(target: &Target, address: SocketAddr, identity: Option<&ClientIdentity>) -> Key {
+    Key { https: target.https, host: target.host.to_string(), address, identity: identity.cloned() }
+}
+
+/// How handshakes are made. One with an identity is made for a single connection and resumes nothing: a resumed session
+/// would be taken for whoever began it.
+fn connector(roots: &Arc<RootCertStore>, identity: Option<&ClientIdentity>) -> Result<TlsConnector, rustls::Error> {
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(Arc::clone(roots));
+    let mut config = match identity {
+        None => config.with_no_client_auth(),
+        Some(identity) => {
+            let mut config = config.with_client_cert_resolver(identity.resolver());
+            config.resumption = Resumption::disabled();
+            config
+        }
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// Puts an HTTP/1.1 client on a connected stream.

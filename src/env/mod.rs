@@ -4,6 +4,8 @@
 pub mod client_address;
 /// The real transport over the network.
 pub mod http;
+/// Client certificates.
+pub mod identity;
 /// Idle connections.
 mod pool;
 /// Names to addresses.

@@ -13,6 +13,7 @@ use hyper::client::conn::http1::SendRequest;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::identity::ClientIdentity;
 use crate::domain::time::Duration;
 
 /// How long a connection may rest: less than the five seconds after which Node and Apache hang up, because a call
@@ -30,6 +31,8 @@ pub struct Key {
     /// The name that the certificate was checked for.
     pub host: String,
     pub address: SocketAddr,
+    /// Whom the other side takes us for.
+    pub identity: Option<ClientIdentity>,
 }
 
 /// An open connection. Dropping it closes the socket at once, also in the middle of an answer.
@@ -133,7 +136,7 @@ mod tests {
     use tokio::io::DuplexStream;
 
     fn key(port: u16) -> Key {
-        Key { https: true, host: "shop.test".into(), address: SocketAddr::from(([127, 0, 0, 1], port)) }
+        Key { https: true, host: "shop.test".into(), address: SocketAddr::from(([127, 0, 0, 1], port)), identity: None }
     }
 
     async fn link(key: Key) -> (Link, DuplexStream) {

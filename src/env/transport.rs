@@ -11,6 +11,7 @@ use std::pin::Pin;
 
 use serde::{Deserialize, Serialize};
 
+use super::identity::ClientIdentity;
 use super::target::{BlockReason, TargetPolicy};
 use crate::domain::time::Duration;
 use crate::lang::{Lang, Text};
@@ -55,6 +56,9 @@ pub struct OutgoingRequest {
     pub url: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    /// As whom we show ourselves to a server that asks for a certificate (mutual TLS). Such a connection carries no other
+    /// identity's calls, nor those without one. Over plain HTTP nobody asks, and the request goes out as any other.
+    pub identity: Option<ClientIdentity>,
 }
 
 impl fmt::Debug for OutgoingRequest {

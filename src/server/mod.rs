@@ -2,20 +2,23 @@
 
 pub mod tls;
 
+use std::any::Any;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::dev::{Extensions, Server, ServerHandle};
 use actix_web::middleware::from_fn;
+use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use tokio::sync::watch;
 
 use crate::cli::config;
 use crate::signals::{Signals, request};
 use crate::web::{ErrorPage, security_headers};
-use tls::Certificates;
+use tls::{Certificates, ClientCertificate, Clients};
 
 /// The largest request body in bytes that is read where a handler sets no limit of its own.
 pub const BODY_MAX_BYTES: usize = 64 * 1024;
@@ -108,12 +111,24 @@ where
         .tls_handshake_timeout(HANDSHAKE_MAX)
         .shutdown_timeout(config.drain_s)
         .disable_signals();
+    let server = match certificates.as_ref().map(|certificates| certificates.clients()) {
+        Some(Clients::Asked) => server.on_connect(note_client),
+        Some(Clients::Anonymous) | None => server,
+    };
     let bound = match certificates {
         Some(certificates) => server.listen_rustls_0_23(listener, certificates.server_config()),
         None => server.listen(listener),
     };
     let server = bound.map_err(|source| ListenError::new(config.listen, source))?.run();
     Ok(Listening { server, stopping })
+}
+
+/// Keeps what the client showed for the handlers.
+fn note_client(connection: &dyn Any, data: &mut Extensions) {
+    if let Some(stream) = connection.downcast_ref::<TlsStream<TcpStream>>() {
+        let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+        data.insert(ClientCertificate(shown.map(|leaf| leaf.to_vec())));
+    }
 }
 
 /// For addresses that nobody serves.

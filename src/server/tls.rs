@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use ring::digest::{SHA256, digest};
-use rustls::ServerConfig;
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::ring::default_provider;
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 use zeroize::Zeroizing;
 
 use crate::cli::config;
@@ -38,9 +41,73 @@ impl TlsFiles {
     }
 }
 
+/// Whether clients are asked for a certificate (mutual TLS).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clients {
+    Anonymous,
+    /// Those who have one show it, whoever issued it; handlers see it as [`ClientCertificate`] and judge it.
+    Asked,
+}
+
+/// What the client of a connection showed when it was asked for a certificate, as DER: data of connections to servers
+/// with [`Clients::Asked`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate(pub Option<Vec<u8>>);
+
+/// Takes every certificate whose key the client has. Whose it may be is for others to say.
+#[derive(Debug)]
+pub struct AnyClient {
+    /// Turns those away who have none.
+    pub needed: bool,
+}
+
+impl ClientCertVerifier for AnyClient {
+    fn client_auth_mandatory(&self) -> bool {
+        self.needed
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = default_provider().signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, &algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = default_provider().signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
 /// What the server shows to its clients.
 pub struct Certificates {
     files: TlsFiles,
+    clients: Clients,
     current: RwLock<Loaded>,
 }
 
@@ -70,9 +137,13 @@ pub enum TlsError {
 }
 
 impl Certificates {
-    pub fn load(files: TlsFiles) -> Result<Arc<Self>, TlsError> {
+    pub fn load(files: TlsFiles, clients: Clients) -> Result<Arc<Self>, TlsError> {
         let current = RwLock::new(Loaded::read(&files)?);
-        Ok(Arc::new(Self { files, current }))
+        Ok(Arc::new(Self { files, clients, current }))
+    }
+
+    pub fn clients(&self) -> Clients {
+        self.clients
     }
 
     /// Takes over changed files; `true` when there was a change. On an error the certificate in use stays.
@@ -86,11 +157,20 @@ impl Certificates {
 
     /// TLS 1.2 and 1.3 with this certificate.
     pub fn server_config(self: Arc<Self>) -> ServerConfig {
-        ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
-            .expect("the provider supports the default versions")
-            .with_no_client_auth()
-            .with_cert_resolver(self)
+            .expect("the provider supports the default versions");
+        match self.clients {
+            Clients::Anonymous => config.with_no_client_auth().with_cert_resolver(self),
+            Clients::Asked => {
+                let mut config =
+                    config.with_client_cert_verifier(Arc::new(AnyClient { needed: false })).with_cert_resolver(self);
+                // What is resumed would have to be judged anew.
+                config.send_tls13_tickets = 0;
+                config.session_storage = Arc::new(NoServerSessionStorage {});
+                config
+            }
+        }
     }
 
     /// When the certificate in use ends.

@@ -105,7 +105,7 @@ impl Players {
         };
         let Some(url) = world.notify_address(url) else { return };
         let headers = vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())];
-        let request = OutgoingRequest { method, url, headers, body };
+        let request = OutgoingRequest { method, url, headers, body, identity: None };
         drop(self.transport.send(request, &self.policy, Limits::default()).await);
     }
 }

@@ -68,7 +68,8 @@ impl Demo {
 
     async fn send(&self, method: Method, url: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let request = OutgoingRequest { method, url: url.to_owned(), headers, body: body.as_bytes().to_vec() };
+        let request =
+            OutgoingRequest { method, url: url.to_owned(), headers, body: body.as_bytes().to_vec(), identity: None };
         let policy = TargetPolicy { allow_loopback: true, https_only: false, ..TargetPolicy::default() };
         let answer = self.transport.send(request, &policy, Limits::default()).await.unwrap();
         (answer.status, String::from_utf8(answer.body).unwrap())
@@ -336,7 +337,7 @@ impl Browser<'_> {
             headers.push(("cookie".to_owned(), self.cookie.clone()));
         }
         headers.push(("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()));
-        let request = OutgoingRequest { method, url, headers, body: form.as_bytes().to_vec() };
+        let request = OutgoingRequest { method, url, headers, body: form.as_bytes().to_vec(), identity: None };
         let policy = TargetPolicy { allow_loopback: true, https_only: false, ..TargetPolicy::default() };
         let limits = Limits { reply_max: 4 << 20, ..Limits::default() };
         let answer = self.demo.transport.send(request, &policy, limits).await.unwrap();

@@ -21,3 +21,8 @@ pub fn fixed() -> KeyMaker {
     let given = AtomicUsize::new(0);
     Arc::new(move || Secret::new(der_in(KEYS[given.fetch_add(1, Ordering::SeqCst) % KEYS.len()]).unwrap()))
 }
+
+/// One that is not the first of [`fixed`].
+pub fn second() -> &'static str {
+    KEYS[1]
+}

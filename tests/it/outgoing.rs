@@ -82,7 +82,7 @@ fn as_public(server: SocketAddr) -> TargetPolicy {
 }
 
 fn post(url: impl Into<String>) -> OutgoingRequest {
-    OutgoingRequest { method: Method::Post, url: url.into(), headers: Vec::new(), body: b"{}".to_vec() }
+    OutgoingRequest { method: Method::Post, url: url.into(), headers: Vec::new(), body: b"{}".to_vec(), identity: None }
 }
 
 fn named(server: &Server) -> OutgoingRequest {

@@ -82,8 +82,13 @@ fn download(answer: &Answer) -> Result<StatementAnswer, ChannelError> {
         return Err(ChannelError::Malformed { detail: "no usable address of the bill".to_owned() });
     }
     let user_agent = ("user-agent".to_owned(), concat!("coffer/", env!("CARGO_PKG_VERSION")).to_owned());
-    let request =
-        OutgoingRequest { method: Verb::Get, url: url.to_owned(), headers: vec![user_agent], body: Vec::new() };
+    let request = OutgoingRequest {
+        method: Verb::Get,
+        url: url.to_owned(),
+        headers: vec![user_agent],
+        body: Vec::new(),
+        identity: None,
+    };
     Ok(StatementAnswer::Download { request, promise: Promise::None })
 }
 

@@ -215,6 +215,7 @@ fn post(alipay: &Alipay, params: BTreeMap<&'static str, String>) -> OutgoingRequ
             ("user-agent".to_owned(), concat!("coffer/", env!("CARGO_PKG_VERSION")).to_owned()),
         ],
         body: content.concat().into_bytes(),
+        identity: None,
     }
 }
 

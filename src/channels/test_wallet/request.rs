@@ -86,7 +86,7 @@ pub(super) fn build(wallet: &TestWallet, order: &Order, sealing: &Sealing) -> Re
     if !body.is_empty() {
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
     }
-    Ok(OutgoingRequest { method: verb, url: format!("{}{path}", wallet.base_url()), headers, body })
+    Ok(OutgoingRequest { method: verb, url: format!("{}{path}", wallet.base_url()), headers, body, identity: None })
 }
 
 fn order_path(order: &OrderRef) -> String {

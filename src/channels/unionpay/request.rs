@@ -84,7 +84,7 @@ impl UnionPay {
             ("user-agent".to_owned(), concat!("coffer/", env!("CARGO_PKG_VERSION")).to_owned()),
         ];
         let body = self.sealed(fields).to_form().into_bytes();
-        OutgoingRequest { method: Verb::Post, url: url.to_owned(), headers, body }
+        OutgoingRequest { method: Verb::Post, url: url.to_owned(), headers, body, identity: None }
     }
 
     /// Where statements are asked for.

@@ -101,7 +101,7 @@ impl Introduction for Introducer {
             ("accept".to_owned(), "application/json".to_owned()),
             ("user-agent".to_owned(), concat!("coffer/", env!("CARGO_PKG_VERSION")).to_owned()),
         ];
-        Ok(OutgoingRequest { method: Verb::Get, url, headers, body: Vec::new() })
+        Ok(OutgoingRequest { method: Verb::Get, url, headers, body: Vec::new(), identity: None })
     }
 
     fn read(&self, response: &OutgoingResponse) -> Result<String, ChannelError> {

@@ -289,7 +289,7 @@ pub(super) fn signed_url(
     if let AnswersBy::PublicKey { id } = &wechat.answers {
         headers.push((sign::SERIAL_HEADER.to_owned(), id.clone()));
     }
-    OutgoingRequest { method: verb, url, headers, body }
+    OutgoingRequest { method: verb, url, headers, body, identity: None }
 }
 
 /// Path and query of an absolute address, unchanged.

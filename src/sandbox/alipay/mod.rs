@@ -259,7 +259,13 @@ impl Dialect for Provider {
         let content_type = "application/x-www-form-urlencoded; charset=utf-8".to_owned();
         let headers =
             vec![("content-type".to_owned(), content_type), ("user-agent".to_owned(), "Mozilla/4.0".to_owned())];
-        Ok(Some(OutgoingRequest { method: Method::Post, url: letter.notify_url.clone(), headers, body }))
+        Ok(Some(OutgoingRequest {
+            method: Method::Post,
+            url: letter.notify_url.clone(),
+            headers,
+            body,
+            identity: None,
+        }))
     }
 
     /// Source: §7.2: exactly these seven characters.

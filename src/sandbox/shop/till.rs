@@ -66,7 +66,8 @@ impl Inner {
             }
             None => Vec::new(),
         };
-        let request = OutgoingRequest { method, url: format!("{}{path}", self.settings.api_url), headers, body };
+        let request =
+            OutgoingRequest { method, url: format!("{}{path}", self.settings.api_url), headers, body, identity: None };
         let answer = self.transport.send(request, &self.settings.policy, Limits::default()).await;
         let answer = answer.map_err(|error| error.sentence(order.lang))?;
         if !(200..300).contains(&answer.status) {

@@ -208,7 +208,13 @@ impl Dialect for Provider {
         wire::seal(&mut fields, &genuine, &key);
         let headers = vec![("content-type".to_owned(), "application/x-www-form-urlencoded;charset=UTF-8".to_owned())];
         let body = wire::to_form(&fields).into_bytes();
-        Ok(Some(OutgoingRequest { method: Method::Post, url: letter.notify_url.clone(), headers, body }))
+        Ok(Some(OutgoingRequest {
+            method: Method::Post,
+            url: letter.notify_url.clone(),
+            headers,
+            body,
+            identity: None,
+        }))
     }
 
     /// Source: §5: 200, and 302 counts as well.

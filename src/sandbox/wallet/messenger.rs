@@ -84,8 +84,13 @@ impl Inner {
         ];
         let signature = sign::provider_headers(self.keys.signer(letter.forged), body, &sealing);
         headers.extend(signature.into_iter().map(|(name, value)| (name.to_owned(), value)));
-        let request =
-            OutgoingRequest { method: Method::Post, url: letter.notify_url.clone(), headers, body: body.to_vec() };
+        let request = OutgoingRequest {
+            method: Method::Post,
+            url: letter.notify_url.clone(),
+            headers,
+            body: body.to_vec(),
+            identity: None,
+        };
         match self.transport.send(request, &self.policy, LIMITS).await {
             Ok(answer) => (200..300).contains(&answer.status),
             Err(error) => {

@@ -303,7 +303,13 @@ impl Dialect for Provider {
             ("request-id".to_owned(), format!("{}-0", id.to_uppercase())),
         ];
         headers.extend(signature.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)));
-        Ok(Some(OutgoingRequest { method: Method::Post, url: letter.notify_url.clone(), headers, body }))
+        Ok(Some(OutgoingRequest {
+            method: Method::Post,
+            url: letter.notify_url.clone(),
+            headers,
+            body,
+            identity: None,
+        }))
     }
 
     /// Source: §16: the status decides, whatever the body says.

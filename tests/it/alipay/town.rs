@@ -172,7 +172,15 @@ impl Town {
 
     pub async fn get(&self, url: &str) -> OutgoingResponse {
         let method = coffer::env::transport::Method::Get;
-        self.send(OutgoingRequest { method, url: url.to_owned(), headers: Vec::new(), body: Vec::new() }).await.unwrap()
+        self.send(OutgoingRequest {
+            method,
+            url: url.to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            identity: None,
+        })
+        .await
+        .unwrap()
     }
 
     /// What a call brings; trouble on the way is an unknown outcome, as in the gateway.

@@ -140,8 +140,13 @@ impl Town {
         let own = if body.is_empty() { &own[..1] } else { &own[..] };
         let headers =
             own.iter().chain(headers).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let request =
-            OutgoingRequest { method, url: format!("{}{path}", self.base), headers, body: body.as_bytes().to_vec() };
+        let request = OutgoingRequest {
+            method,
+            url: format!("{}{path}", self.base),
+            headers,
+            body: body.as_bytes().to_vec(),
+            identity: None,
+        };
         let gateway = &self.house.gateway;
         let limits = Limits { reply_max: 4 << 20, ..Limits::default() };
         gateway.transport.send(request, &gateway.settings.sandbox, limits).await.unwrap()

@@ -269,7 +269,7 @@ impl Browser<'_> {
         if method == Verb::Post {
             headers.push(("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()));
         }
-        let request = OutgoingRequest { method, url, headers, body: body.into_bytes() };
+        let request = OutgoingRequest { method, url, headers, body: body.into_bytes(), identity: None };
         let limits = Limits { reply_max: 1 << 20, ..Limits::default() };
         let answer = self.town.transport.send(request, &self.town.policy, limits).await.unwrap();
         self.keep(&answer);

@@ -198,11 +198,19 @@ impl Town {
     pub async fn post(&self, url: &str, fields: &[(String, String)]) -> OutgoingResponse {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish().into_bytes();
         let headers = vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())];
-        self.send(OutgoingRequest { method: Verb::Post, url: url.to_owned(), headers, body }).await.unwrap()
+        self.send(OutgoingRequest { method: Verb::Post, url: url.to_owned(), headers, body, identity: None })
+            .await
+            .unwrap()
     }
 
     pub async fn get(&self, url: &str) -> OutgoingResponse {
-        let request = OutgoingRequest { method: Verb::Get, url: url.to_owned(), headers: Vec::new(), body: Vec::new() };
+        let request = OutgoingRequest {
+            method: Verb::Get,
+            url: url.to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            identity: None,
+        };
         self.send(request).await.unwrap()
     }
 

@@ -151,7 +151,7 @@ impl Site {
 
     pub async fn send_bytes(&self, method: Verb, url: &str, headers: &[(&str, &str)], body: &[u8]) -> OutgoingResponse {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let request = OutgoingRequest { method, url: url.to_owned(), headers, body: body.to_vec() };
+        let request = OutgoingRequest { method, url: url.to_owned(), headers, body: body.to_vec(), identity: None };
         let gateway = &self.house.gateway;
         gateway.transport.send(request, &gateway.settings.sandbox, Limits::default()).await.unwrap()
     }

@@ -15,7 +15,7 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 async fn call(site: &Site, method: Verb, path: &str, headers: &[(&str, &str)], body: &str) -> OutgoingResponse {
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", site.base) };
-    site.send(OutgoingRequest { method, url, headers, body: body.as_bytes().to_vec() }).await.unwrap()
+    site.send(OutgoingRequest { method, url, headers, body: body.as_bytes().to_vec(), identity: None }).await.unwrap()
 }
 
 async fn get(site: &Site, path: &str) -> String {
