@@ -39,8 +39,10 @@ pub const ENDPOINTS: &[Endpoint] = &[
         permission: Some(Permission::Read),
         summary: Text::new("事件列表", "List events"),
         about: Text::new(
-            "从新到旧。错过回调时，可以从这里补读；data 是事件发生时对象的样子。",
-            "Newest first. Whoever missed callbacks can catch up here; `data` is the object as it was at that moment.",
+            "从新到旧。错过回调时，可以从这里补读：以读到的最后一个事件为 before 反复查询，每个事件恰好读到一次，系统时钟被调回也不会漏。\
+             data 是事件发生时对象的样子。",
+            "Newest first. Whoever missed callbacks can catch up here: with the last event that was read as `before`, every \
+             event is seen once, also when the server's clock was set back. `data` is the object as it was at that moment.",
         ),
         query: Some(|| describe(Filter::read)),
         body: None,

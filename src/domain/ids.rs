@@ -181,6 +181,14 @@ id_types! {
     RunId = "run",
 }
 
+impl EventId {
+    /// The next one in order.
+    pub fn successor(self) -> Self {
+        let next = u128::from_be_bytes(self.0).checked_add(1);
+        Self(next.expect("the last milliseconds that an id can hold are far away").to_be_bytes())
+    }
+}
+
 /// Test money and real money never meet: a mode is part of every key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,16 +1,21 @@
 //! Events as they are stored. Most of a payment never changes, so its events keep only what does, and take the rest from
 //! its record. What the merchant may change (description, metadata, expiry) is written out before it is changed.
+//!
+//! A merchant's events sort in the order of their commits, also when the clock was set back: whoever reads them with a
+//! cursor sees each of them once.
 
 use serde::{Deserialize, Serialize};
 
+use super::Moment;
 use crate::domain::event::{Event, EventObject, EventType};
 use crate::domain::ids::{EventId, PaymentId, Scope};
 use crate::domain::method::Method;
 use crate::domain::payment::{Ending, Payment, PaymentState, Reason};
+use crate::domain::time::Timestamp;
 use crate::store::tables::{EVENTS, EVENTS_BY_PAYMENT, PAYMENTS};
 use crate::store::{Order, Read, SCAN_ROWS_MAX, Span, StoreError, WriteTx};
 
-/// An event; its key holds its id, and the id its time.
+/// An event; its key holds its id, and the id its time, where that could be the id's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredEvent {
     pub kind: EventType,
@@ -23,6 +28,42 @@ enum Stored {
     Payment(PaymentId, Then),
     /// The object as it was.
     Whole(EventObject),
+    /// It happened at another time than its id says: an id of that time would have sorted before events that were there.
+    At(Timestamp, Box<Stored>),
+}
+
+impl Stored {
+    /// The payment that it tells of.
+    fn payment(&self) -> Option<PaymentId> {
+        match self {
+            Stored::Payment(id, _) => Some(*id),
+            Stored::Whole(object) => object.payment(),
+            Stored::At(_, object) => object.payment(),
+        }
+    }
+
+    /// Whether it takes something from its payment's record.
+    fn leans(&self) -> bool {
+        match self {
+            Stored::Payment(..) => true,
+            Stored::Whole(_) => false,
+            Stored::At(_, object) => object.leans(),
+        }
+    }
+
+    fn open(self, tx: &impl Read, scope: Scope) -> Result<EventObject, StoreError> {
+        match self {
+            Stored::Whole(object) => Ok(object),
+            Stored::At(_, object) => object.open(tx, scope),
+            Stored::Payment(of, then) => {
+                let missing = || StoreError::Corrupt { table: PAYMENTS.name().to_owned(), key: of.to_string() };
+                let mut payment = tx.get(&PAYMENTS, &(scope, of))?.ok_or_else(missing)?;
+                let method = then.method;
+                then.apply(&mut payment);
+                Ok(EventObject::Payment(Box::new(payment), method))
+            }
+        }
+    }
 }
 
 /// What was different about a payment when an event was told. The sequences of a payment only grow, so their lengths tell
@@ -135,28 +176,32 @@ impl StoredEvent {
         Self { kind, object: Stored::Whole(object) }
     }
 
+    fn new(id: EventId, kind: EventType, at: Timestamp, object: Stored) -> Self {
+        let object = if at == id.created_at() { object } else { Stored::At(at, Box::new(object)) };
+        Self { kind, object }
+    }
+
     /// The payment that it tells of.
     pub fn payment(&self) -> Option<PaymentId> {
-        match &self.object {
-            Stored::Payment(id, _) => Some(*id),
-            Stored::Whole(object) => object.payment(),
-        }
+        self.object.payment()
     }
 
     /// The event as it was told.
     pub fn open(self, tx: &impl Read, scope: Scope, id: EventId) -> Result<Event, StoreError> {
-        let object = match self.object {
-            Stored::Whole(object) => object,
-            Stored::Payment(of, then) => {
-                let missing = || StoreError::Corrupt { table: PAYMENTS.name().to_owned(), key: of.to_string() };
-                let mut payment = tx.get(&PAYMENTS, &(scope, of))?.ok_or_else(missing)?;
-                let method = then.method;
-                then.apply(&mut payment);
-                EventObject::Payment(Box::new(payment), method)
-            }
+        let at = match &self.object {
+            Stored::At(at, _) => *at,
+            Stored::Payment(..) | Stored::Whole(_) => id.created_at(),
         };
-        Ok(Event { id, kind: self.kind, at: id.created_at(), object })
+        Ok(Event { id, kind: self.kind, at, object: self.object.open(tx, scope)? })
     }
+}
+
+/// The id of an event that is told now: behind all that are there. Writes come one after the other, so ids sort in the
+/// order of commits. The clock alone would not do: it may be set back, and a request that began earlier may commit later.
+pub(super) fn next_id(tx: &impl Read, scope: Scope, moment: &mut Moment) -> Result<EventId, StoreError> {
+    let id = EventId::new(moment.now, moment.random());
+    let newest = tx.last_key(&EVENTS, &Span::prefix(&scope))?;
+    Ok(newest.map_or(id, |(_, newest)| id.max(newest.successor())))
 }
 
 /// Stores an event. The record of a payment that it tells of is stored by the same commit.
@@ -168,7 +213,7 @@ pub(super) fn put(tx: &mut WriteTx<'_>, scope: Scope, event: &Event) -> Result<(
         EventObject::Refund(_) | EventObject::Ping(_) => None,
     };
     let object = stored.unwrap_or_else(|| Stored::Whole(event.object.clone()));
-    tx.put(&EVENTS, &(scope, event.id), &StoredEvent { kind: event.kind, object })?;
+    tx.put(&EVENTS, &(scope, event.id), &StoredEvent::new(event.id, event.kind, event.at, object))?;
     match event.object.payment() {
         Some(payment) => tx.put(&EVENTS_BY_PAYMENT, &(scope, payment, event.id), &()),
         None => Ok(()),
@@ -184,10 +229,52 @@ pub(super) fn keep(tx: &mut WriteTx<'_>, scope: Scope, payment: PaymentId) -> Re
     let span = Span::prefix(&(scope, payment));
     for ((_, _, id), ()) in tx.scan(&EVENTS_BY_PAYMENT, &span, Order::Ascending, SCAN_ROWS_MAX)? {
         let Some(stored) = tx.get(&EVENTS, &(scope, id))? else { continue };
-        if let Stored::Payment(..) = stored.object {
+        if stored.object.leans() {
             let event = stored.open(tx, scope, id)?;
-            tx.put(&EVENTS, &(scope, id), &StoredEvent::whole(event.kind, event.object))?;
+            let whole = StoredEvent::new(id, event.kind, event.at, Stored::Whole(event.object));
+            tx.put(&EVENTS, &(scope, id), &whole)?;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::emit;
+    use super::*;
+    use crate::domain::ids::{EndpointId, MerchantId, Mode};
+    use crate::store::{Store, StoreOptions};
+
+    #[test]
+    fn events_sort_in_the_order_of_their_commits_and_keep_their_times_when_the_clock_is_set_back() {
+        let store = Store::open_memory(StoreOptions::default()).unwrap();
+        let scope = Scope { merchant: MerchantId::from_bytes([1; 16]), mode: Mode::Live };
+        let other = Scope { mode: Mode::Test, ..scope };
+        let tell = |scope, at_ms: i64, random: u8| {
+            let moment = Moment::at(Timestamp::from_millis(at_ms), [random; 10]);
+            let object = EventObject::Ping(EndpointId::from_bytes([3; 16]));
+            let told = store.write_blocking(move |tx| {
+                let mut moment = moment;
+                let first = emit(tx, scope, &mut moment, EventType::WebhookPing, object.clone())?;
+                Ok::<_, super::super::FlowError>([
+                    first,
+                    emit(tx, scope, &mut moment, EventType::WebhookPing, object.clone())?,
+                ])
+            });
+            told.unwrap()
+        };
+        // Two requests of one millisecond, a clock that is set back an hour, and one that has caught up.
+        let times = [5_000_000, 5_000_000, 1_400_000, 1_400_007, 5_000_001];
+        let told: Vec<EventId> =
+            times.iter().zip([9, 4, 200, 1, 0]).flat_map(|(at, random)| tell(scope, *at, random)).collect();
+        assert!(told.is_sorted_by(|one, next| one < next), "{told:?}");
+        assert_eq!(told[8], EventId::new(Timestamp::from_millis(5_000_001), [0; 10]), "the clock's again");
+        let at: Vec<i64> = told
+            .iter()
+            .map(|id| store.read_blocking(|tx| event(tx, scope, *id)).unwrap().unwrap().at.as_millis())
+            .collect();
+        assert_eq!(at, times.map(|at| [at; 2]).concat());
+        // Another merchant, or mode, has an order of his own.
+        assert_eq!(tell(other, 7, 0)[0], EventId::new(Timestamp::from_millis(7), [0; 10]));
+    }
 }

@@ -85,7 +85,7 @@ pub fn emit(
     kind: EventType,
     object: EventObject,
 ) -> Result<EventId, FlowError> {
-    let event = Event { id: EventId::new(moment.now, moment.random()), kind, at: moment.now, object };
+    let event = Event { id: events::next_id(tx, scope, moment)?, kind, at: moment.now, object };
     events::put(tx, scope, &event)?;
     deliveries::fan_out(tx, scope, moment, &event)?;
     Ok(event.id)

@@ -8,7 +8,7 @@ use super::story::{Checked, Story};
 use super::town::Contract;
 use crate::domain::case::CaseKind;
 use crate::domain::endpoint::{DeliveryState, EndpointState};
-use crate::domain::event::EventType;
+use crate::domain::event::{Event, EventType};
 use crate::domain::ids::{EventId, PaymentId};
 use crate::domain::method::Flow;
 use crate::domain::payment::{Payment, PaymentState};
@@ -115,21 +115,23 @@ impl Story {
         let (seen, attempts, fresh) = self.seen(payment)?;
         let refunds: Vec<String> = payment.refunds.iter().map(|id| id.bare()).collect();
         self.model.link(order, &attempts, &refunds);
-        // Ids of events sort by the machine's clock. When that went back, later ones may stand before earlier ones.
-        let explained = self.model.explains(order, &seen, !self.clock_went_back);
+        let explained = self.model.explains(order, &seen);
         if !explained {
             let expected = self.model.view(order);
             return Err(format!("{order} is\n    {seen:?}\nand must be\n    {expected:?}"));
         }
-        for (id, kind) in fresh {
+        let now = self.now();
+        for Event { id, kind, at, .. } in fresh {
+            if at > now {
+                return Err(format!("{id} says that it happened at {at}, and it is {now}"));
+            }
             self.check_fan_out(payment, id, kind)?;
         }
         Ok(())
     }
 
     /// What is stored about a payment, the numbers of its attempts, and its events that were not seen before.
-    #[expect(clippy::type_complexity, reason = "three parts of one look")]
-    fn seen(&mut self, payment: &Payment) -> Checked<(View, Vec<String>, Vec<(EventId, EventType)>)> {
+    fn seen(&mut self, payment: &Payment) -> Checked<(View, Vec<String>, Vec<Event>)> {
         let scope = self.ground.scope;
         let known = &self.events;
         let house = self.house()?;
@@ -151,7 +153,7 @@ impl Story {
                     None => {
                         let event = tx.get(&EVENTS, &(scope, id))?;
                         events.push(event.as_ref().map_or("missing", |event| told_as(event.kind)));
-                        fresh.extend(event.map(|event| (id, event.kind)));
+                        fresh.extend(event.map(|event| event.open(tx, scope, id)).transpose()?);
                     }
                 }
             }
@@ -162,7 +164,7 @@ impl Story {
             Ok::<_, StoreError>((attempts, refunds, events, cases, fresh))
         });
         let (attempts, refunds, events, cases, fresh) = looked.map_err(|error| read(&error))?;
-        self.events.extend(fresh.iter().map(|(id, kind)| (*id, told_as(*kind))));
+        self.events.extend(fresh.iter().map(|event| (event.id, told_as(event.kind))));
         let view = View {
             state: payment.state.code(),
             late: payment.late,
@@ -259,6 +261,7 @@ impl Story {
             return Err(format!("{effect:?} is due for ever"));
         }
         self.check_against_provider()?;
+        self.check_polled()?;
         self.check_credentials()?;
         self.check_refunds_ended()?;
         self.check_callbacks_ended()?;

@@ -18,6 +18,7 @@ mod many;
 mod meaning;
 mod model;
 mod people;
+mod poller;
 mod provider;
 mod rare;
 mod requests;

@@ -90,17 +90,6 @@ pub(super) struct View {
     pub(super) cases: Vec<(&'static str, &'static str)>,
 }
 
-impl View {
-    fn is_same(&self, other: &View, in_order: bool) -> bool {
-        let sorted = |view: &View| {
-            let mut view = view.clone();
-            view.events.sort_unstable();
-            view
-        };
-        if in_order { self == other } else { sorted(self) == sorted(other) }
-    }
-}
-
 /// How an attempt at a channel comes to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
@@ -494,14 +483,13 @@ impl Model {
         self.of(order).map(Payment::state)
     }
 
-    /// Whether `seen` follows from what was said. What had to be permitted is true from then on. `in_order`: events come
-    /// in the order in which they happened.
-    pub(super) fn explains(&mut self, order: &str, seen: &View, in_order: bool) -> bool {
+    /// Whether `seen` follows from what was said. What had to be permitted is true from then on.
+    pub(super) fn explains(&mut self, order: &str, seen: &View) -> bool {
         let policy = self.policy;
         let Some(payment) = self.of_mut(order) else { return false };
         let mut found = vec![payment.clone()];
         for _ in 0..=PERMISSIONS_MAX {
-            if let Some(same) = found.iter().find(|one| one.view(policy).is_same(seen, in_order)) {
+            if let Some(same) = found.iter().find(|one| one.view(policy) == *seen) {
                 *payment = same.clone();
                 return true;
             }

@@ -8,6 +8,7 @@ use super::dice::Dice;
 use super::house::{Ground, House, Turn, endpoint_of, moods};
 use super::log::ErrorLog;
 use super::model::{Late, Model, News, Policy, Word};
+use super::poller::Poller;
 use super::provider::{APP, MERCHANT, Provider};
 use super::requests::Request;
 use super::shop::{Mood, Shop};
@@ -36,6 +37,8 @@ const CASES_MAX: u64 = 6;
 /// How often something that is due may be found resting before it is called forgotten: a dead shop's endpoint rests for
 /// minutes, and the queue is looked at every thirty seconds.
 const RESTS_MAX: usize = 200;
+/// After so many steps of a hundred a shop looks for new events.
+const POLLS: u64 = 30;
 /// Operations of the disk within which it breaks: a commit takes some twenty.
 const BREAKS_WITHIN: u64 = 40;
 
@@ -93,8 +96,8 @@ pub(super) struct Story {
     pub(super) events: BTreeMap<EventId, &'static str>,
     /// The shop's endpoint was off when something happened, so it need not have heard of everything.
     pub(super) shop_was_off: bool,
-    /// The machine's clock has gone back, so ids do not sort by time any more.
-    pub(super) clock_went_back: bool,
+    /// A shop that reads the events with a cursor.
+    pub(super) poller: Poller,
     /// Which accounts a person has switched on or off; nothing where a write was cut short.
     pub(super) active: BTreeMap<AccountId, bool>,
     /// The credentials that a person has entered last, as far as that is known.
@@ -239,7 +242,7 @@ impl Story {
             orders: 0,
             events: BTreeMap::new(),
             shop_was_off: false,
-            clock_went_back: false,
+            poller: Poller::default(),
             active,
             answers_by_public_key: None,
             log,
@@ -319,6 +322,9 @@ impl Story {
         self.act(step, dice)?;
         if self.dying && !matches!(step, Step::Crash) {
             self.crash(dice)?;
+        }
+        if dice.chance(POLLS) {
+            self.poll()?;
         }
         self.check()
     }
@@ -413,7 +419,7 @@ impl Story {
         self.model.time_passes(now);
     }
 
-    /// Whatever is done takes time, so ids of different commits sort in their order.
+    /// Whatever is done takes time.
     pub(super) fn tick(&mut self) {
         self.wait(Duration::from_millis(1));
     }
@@ -425,7 +431,6 @@ impl Story {
             self.note("the clock was wrong");
         }
         if self.now() < before {
-            self.clock_went_back = true;
             self.note("the clock went back");
         }
         self.say(|| format!("the clock is wrong by {minutes} min"));

@@ -67,6 +67,16 @@ pub trait Read: Rows {
         failed.map_or(Ok(rows), Err)
     }
 
+    /// The last key of a span; the record under it is not decoded.
+    fn last_key<K: Key, V>(&self, t: &Table<K, V>, span: &Span) -> Result<Option<K>, StoreError> {
+        let mut last = None;
+        self.rows(t.name, span, Order::Descending, &mut |key, _| {
+            last = Some(codec::decode_key(t.name, key));
+            ControlFlow::Break(())
+        })?;
+        last.transpose()
+    }
+
     /// Every row of a span, ascending, one at a time: for verification, exports and sums. Inside a write, walk only spans
     /// that stay short: the writer waits for it.
     fn walk<K: Key, V: Record, E: From<StoreError>>(

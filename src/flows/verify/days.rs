@@ -12,22 +12,16 @@ use crate::domain::merchant::Merchant;
 use crate::domain::method::Method;
 use crate::domain::payment::Payment;
 use crate::domain::refund::RefundSource;
-use crate::domain::time::{Duration, Timestamp};
 use crate::flows::record::{day_of, method_key, sum_minor};
 use crate::store::tables::{DAYS, DayTotals, EVENTS, MERCHANTS, PAYMENTS, TIMELINE};
-use crate::store::{Order, Read, Span};
-
-/// Events of the last minutes are read together with the totals: an event bears the time at which its request began, so
-/// one that is committed now may stand before one that was committed a moment ago.
-const TAIL: Duration = Duration::from_minutes(10);
+use crate::store::{Read, Span};
 
 type Totals = BTreeMap<(Scope, u32, u8), DayTotals>;
 
 /// What the events add up to, while they are being read.
 pub(super) struct Days {
-    /// Events from here on are left for the end.
-    tail: Timestamp,
-    merchants: BTreeMap<Scope, Merchant>,
+    /// Each with the newest event when this began: what is told later sorts behind it, and is read in the end.
+    merchants: BTreeMap<Scope, (Merchant, Option<EventId>)>,
     totals: Totals,
 }
 
@@ -38,27 +32,24 @@ impl Days {
             tx.walk(&MERCHANTS, &Span::all(), |id, merchant| {
                 for scope in [Mode::Test, Mode::Live].map(|mode| Scope { merchant: id, mode }) {
                     if run.scope.is_none_or(|wanted| wanted == scope) {
-                        merchants.insert(scope, merchant.clone());
+                        let newest = tx.last_key(&EVENTS, &Span::prefix(&scope))?.map(|(_, id)| id);
+                        merchants.insert(scope, (merchant.clone(), newest));
                     }
                 }
                 next()
             })?;
-            let mut newest = Timestamp::MIN;
-            for scope in merchants.keys() {
-                let last = tx.scan(&EVENTS, &Span::prefix(scope), Order::Descending, 1)?;
-                newest = last.first().map_or(newest, |((_, id), _)| newest.max(id.created_at()));
-            }
-            Ok(Self { tail: newest.minus(TAIL), merchants, totals: Totals::new() })
+            Ok(Self { merchants, totals: Totals::new() })
         })
     }
 
     pub(super) fn read(&mut self, tx: &impl Read, scope: Scope, event: &Event) -> Result<(), Finding> {
-        if event.id.created_at() < self.tail { self.add(tx, scope, event) } else { Ok(()) }
+        let newest = self.merchants.get(&scope).and_then(|(_, newest)| *newest);
+        if newest.is_some_and(|newest| event.id <= newest) { self.add(tx, scope, event) } else { Ok(()) }
     }
 
     fn add(&mut self, tx: &impl Read, scope: Scope, event: &Event) -> Result<(), Finding> {
         let Self { merchants, totals: all, .. } = self;
-        let Some(merchant) = merchants.get(&scope) else { return Ok(()) };
+        let Some((merchant, _)) = merchants.get(&scope) else { return Ok(()) };
         let day = day_of(merchant, event.at);
         let row = |method| (scope, day, method_key(method));
         match (&event.object, event.kind) {
@@ -88,15 +79,16 @@ impl Days {
         Ok(())
     }
 
-    /// Reads the newest events and the stored totals in one snapshot.
+    /// Reads the events that were told meanwhile and the stored totals in one snapshot.
     pub(super) fn finish<S: Snapshots>(mut self, run: &mut Run<'_, S>) -> Result<(), Finding> {
         let mut rows = 0;
         let span = run.span();
         run.source.look(|tx| {
-            let scopes: Vec<Scope> = self.merchants.keys().copied().collect();
-            for scope in scopes {
-                let tail = Span::prefix(&scope).from(&(scope, EventId::new(self.tail, [0; 10])));
-                tx.walk(&EVENTS, &tail, |(_, id), stored| {
+            let begun = self.merchants.iter().map(|(scope, (_, newest))| (*scope, *newest));
+            for (scope, newest) in begun.collect::<Vec<_>>() {
+                let whole = Span::prefix(&scope);
+                let rest = newest.map_or(whole.clone(), |newest| whole.after(&(scope, newest)));
+                tx.walk(&EVENTS, &rest, |(_, id), stored| {
                     self.add(tx, scope, &stored.open(tx, scope, id)?)?;
                     next()
                 })?;
