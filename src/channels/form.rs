@@ -27,6 +27,8 @@ pub enum Shape {
     SecretFile,
     /// Certificates and public keys.
     OpenText,
+    /// One of several: what is sent, and what people read. The first is chosen where nothing was.
+    Choice(&'static [(&'static str, Text)]),
 }
 
 /// One field of the form.
@@ -209,6 +211,28 @@ const UNIONPAY: &[Field] = &[
         Text::new("商户号", "Merchant number"),
         Text::new("收单机构给的 15 位商户号。", "The 15 characters that your acquirer gave you."),
     ),
+    field(
+        "sign_method",
+        Shape::Choice(&[
+            ("01", Text::new("证书（PFX 文件）", "Certificate (PFX file)")),
+            ("11", Text::new("密钥，SHA-256", "Shared key, SHA-256")),
+            ("12", Text::new("密钥，国密 SM3", "Shared key, SM3")),
+        ]),
+        Text::new("签名方式", "Way of signing"),
+        Text::new(
+            "看开通通知：要您去 CFCA 下载证书的选“证书”，填 PFX 那几项；直接给了一串密钥的选“密钥”，只填下一项。接口参数里叫 signMethod：01、11、12。",
+            "As your acquirer wrote: with a certificate to download from CFCA, choose it and enter the PFX; with a key in the letter, choose that and enter it below, and no certificates. In the interface it is signMethod: 01, 11, 12.",
+        ),
+    ),
+    optional(
+        "secure_key",
+        Shape::Secret,
+        Text::new("密钥", "Shared key"),
+        Text::new(
+            "只在签名方式选“密钥”时填。商户服务平台 → 密钥管理，或收单机构发来的那串字符（配置文件里的 secureKey），原样复制。谁有它就能冒充银联，别用聊天软件转发。",
+            "Only for signing by key. Merchant service platform → keys, or the line that your acquirer sent (secureKey in configuration files), copied as it is. Whoever has it can speak as UnionPay, so do not send it through a chat.",
+        ),
+    ),
     optional(
         "pfx",
         Shape::SecretFile,
@@ -345,6 +369,8 @@ pub fn check(
             let pfx = rsa::der_in(text("pfx")).unwrap_or_else(|_| text("pfx").as_bytes().to_vec());
             let entered = unionpay::credentials::Typed {
                 mer_id: text("mer_id"),
+                sign_method: text("sign_method"),
+                secure_key: text("secure_key"),
                 pfx: &pfx,
                 pfx_password: text("pfx_password"),
                 private_key: text("private_key"),
@@ -372,6 +398,8 @@ fn unionpay_field(field: unionpay::credentials::Field) -> &'static str {
     use unionpay::credentials::Field;
     match field {
         Field::MerId => "mer_id",
+        Field::SignMethod => "sign_method",
+        Field::SecureKey => "secure_key",
         Field::Pfx => "pfx",
         Field::PfxPassword => "pfx_password",
         Field::PrivateKey => "private_key",
@@ -451,10 +479,23 @@ pub fn facts(kind: ChannelKind, credentials: &Secret) -> Vec<Fact> {
             }
         }
         ChannelKind::Unionpay => {
-            let Some(record) = unionpay::credentials::Credentials::read(credentials.expose()) else { return facts };
+            use unionpay::credentials::{Contract, Credentials};
+            let Some(record) = Credentials::read(credentials.expose()) else { return facts };
+            let fingerprint = record.key_fingerprint();
             facts.push(plain(Text::new("商户号", "Merchant number"), record.mer_id));
-            facts.extend(key_fact(KEY, &record.sign_key));
-            facts.extend(certificate_fact(Text::new("签名证书", "Signing certificate"), &record.sign_certificate));
+            match record.contract {
+                Contract::Certificate(own) => {
+                    facts.extend(fingerprint.map(|fingerprint| plain(KEY, fingerprint)));
+                    let label = Text::new("签名证书", "Signing certificate");
+                    facts.extend(certificate_fact(label, &own.sign_certificate));
+                }
+                Contract::Key(own) => {
+                    let method = own.sign_method.code().to_owned();
+                    facts.push(plain(Text::new("签名方式（signMethod）", "Way of signing (signMethod)"), method));
+                    let label = Text::new("密钥指纹", "Shared key's fingerprint");
+                    facts.extend(fingerprint.map(|fingerprint| plain(label, fingerprint)));
+                }
+            }
         }
     }
     facts

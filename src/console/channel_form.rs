@@ -55,7 +55,7 @@ impl ChannelForm {
     /// Secrets are typed again: a page that came back with them could be kept by a browser.
     fn value(&self, field: &Field) -> &str {
         match field.shape {
-            Shape::Line | Shape::OpenText => self.typed.get(field.name).map_or("", String::as_str),
+            Shape::Line | Shape::OpenText | Shape::Choice(_) => self.typed.get(field.name).map_or("", String::as_str),
             Shape::Secret | Shape::SecretText | Shape::SecretFile => "",
         }
     }
@@ -63,7 +63,7 @@ impl ChannelForm {
     /// Providers hand these out as files.
     fn is_file(&self, field: &Field) -> bool {
         match field.shape {
-            Shape::Line | Shape::Secret => false,
+            Shape::Line | Shape::Secret | Shape::Choice(_) => false,
             Shape::SecretText | Shape::SecretFile | Shape::OpenText => true,
         }
     }

@@ -3,6 +3,7 @@
 pub mod certificate;
 pub mod check;
 pub mod content;
+pub mod hash;
 pub mod master_key;
 pub mod pfx;
 pub mod rsa;
@@ -12,6 +13,7 @@ pub mod secret;
 pub use certificate::{BadCertificate, Certificate};
 pub use check::{Fit, KeyCheck};
 pub use content::ContentKey;
+pub use hash::Hash;
 pub use master_key::MasterKey;
 pub use sealed::{OpenError, Place, Sealed, Vault};
 pub use secret::Secret;

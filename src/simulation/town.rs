@@ -589,15 +589,14 @@ fn alipay_credentials(side: &sim_alipay::MerchantSide, mode: sim_alipay::Mode) -
 }
 
 fn unionpay_credentials(side: &sim_unionpay::MerchantSide) -> unionpay::Credentials {
-    unionpay::Credentials {
-        mer_id: side.mer_id.clone(),
+    let contract = unionpay::Contract::Certificate(unionpay::ByCertificate {
         sign_key: side.private_key.clone(),
         sign_certificate: side.certificate.clone(),
         trusted_certificates: format!("{}{}", side.root, side.middle),
         accept_sha1: false,
         accept_test_name: false,
-        term_id: None,
-    }
+    });
+    unionpay::Credentials { mer_id: side.mer_id.clone(), term_id: None, contract }
 }
 
 /// The world's time, which is right.

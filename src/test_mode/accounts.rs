@@ -224,14 +224,12 @@ fn of_alipay(side: simulated_alipay::MerchantSide) -> Secret {
 }
 
 fn of_unionpay(side: simulated_unionpay::MerchantSide) -> Secret {
-    unionpay::Credentials {
-        mer_id: side.mer_id,
+    let contract = unionpay::Contract::Certificate(unionpay::ByCertificate {
         sign_key: side.private_key,
         sign_certificate: side.certificate,
         trusted_certificates: side.root + &side.middle,
         accept_sha1: false,
         accept_test_name: true,
-        term_id: None,
-    }
-    .to_secret()
+    });
+    unionpay::Credentials { mer_id: side.mer_id, term_id: None, contract }.to_secret()
 }

@@ -1,16 +1,19 @@
-//! The record of one contract with UnionPay: number, key and certificates, and the check of what a merchant typed in.
+//! The record of one contract with UnionPay: its number and keys, and the check of what a merchant typed in.
 //!
-//! Merchants get their key as a PFX file from CFCA. It is opened once, when it is entered, and kept as a plain key under
-//! the vault; its password is not kept.
+//! Most merchants get their key as a PFX file from CFCA. It is opened once, when it is entered, and kept as a plain key under
+//! the vault; its password is not kept. Others agreed on one key for both sides (密钥). A key that was replaced is believed
+//! no longer: a leak is the usual reason, and what was said under it is asked for again under the new one.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::chain::Trust;
+use super::keyed::KeyedMethod;
+use super::sign::SIGN_METHOD;
 use crate::crypto::pfx::{self, BadPfx};
 use crate::crypto::rsa::RsaSigner;
-use crate::crypto::{Certificate, Secret};
+use crate::crypto::{Certificate, Hash, Secret};
 use crate::domain::time::{Duration, Timestamp};
 use crate::lang::Text;
 
@@ -20,12 +23,30 @@ const PUBLISHED: [&str; 2] = [include_str!("published/root.cer"), include_str!("
 /// Certificates that end sooner are warned of when they are entered.
 const ENDS_SOON: Duration = Duration::from_days(30);
 
-/// The record inside a channel account's sealed credentials, as JSON.
+/// The record inside a channel account's sealed credentials, as JSON. What the form of contract does not know is refused.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Credentials {
     /// 15 letters and digits (商户号).
     pub mer_id: String,
+    /// 8 letters and digits (终端号), where the contract names one; sent with bar-code payments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term_id: Option<String>,
+    #[serde(flatten)]
+    pub contract: Contract,
+}
+
+/// How both sides agreed to sign.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Contract {
+    Certificate(ByCertificate),
+    Key(ByKey),
+}
+
+/// Signing method 01.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ByCertificate {
     /// PEM or bare base64, PKCS#1 or PKCS#8.
     pub sign_key: String,
     /// The certificate of that key; its decimal serial number is `certId`.
@@ -36,9 +57,15 @@ pub struct Credentials {
     pub accept_sha1: bool,
     /// Believe the signer of UnionPay's test environment. Never with real money.
     pub accept_test_name: bool,
-    /// 8 letters and digits (终端号), where the contract names one; sent with bar-code payments.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub term_id: Option<String>,
+}
+
+/// Signing methods 11 and 12.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ByKey {
+    pub sign_method: KeyedMethod,
+    /// As UnionPay gave it (密钥); its text is the key.
+    pub secure_key: String,
 }
 
 impl Credentials {
@@ -52,23 +79,42 @@ impl Credentials {
         serde_json::from_slice(record).ok()
     }
 
-    /// Names the private key to people, by its public half.
+    /// Names the key to people: a private key by its public half, a shared one by four bytes of a hash that signs nothing,
+    /// which are too few to find it by.
     pub fn key_fingerprint(&self) -> Option<String> {
-        RsaSigner::read(&self.sign_key).ok().map(|key| key.public().fingerprint())
+        match &self.contract {
+            Contract::Certificate(own) => RsaSigner::read(&own.sign_key).ok().map(|key| key.public().fingerprint()),
+            Contract::Key(own) => {
+                let mut letters = Hash::Sha256.letters(format!("{} {}", self.mer_id, own.secure_key).as_bytes());
+                letters.truncate(8);
+                Some(letters)
+            }
+        }
     }
 
-    /// `certId`: the decimal serial number of the signing certificate.
+    /// `certId`: the decimal serial number of the signing certificate, where there is one.
     pub fn cert_id(&self) -> Option<String> {
-        Certificate::read(&self.sign_certificate).ok().map(|certificate| certificate.serial_decimal())
+        match &self.contract {
+            Contract::Certificate(own) => Certificate::read(&own.sign_certificate).ok().map(|own| own.serial_decimal()),
+            Contract::Key(_) => None,
+        }
     }
 
-    /// Until when the certificates are good, for warnings.
+    /// Until when the certificates are good, for warnings. A shared key has no end of its own.
     pub fn expiries(&self) -> Vec<(Field, Timestamp)> {
-        let own = Certificate::read(&self.sign_certificate).ok().map(|own| (Field::Certificate, own.not_after()));
-        let trusted = self.trust().and_then(|trust| trust.not_after()).map(|end| (Field::TrustedCertificates, end));
-        own.into_iter().chain(trusted).collect()
+        match &self.contract {
+            Contract::Certificate(own) => {
+                let leaf = Certificate::read(&own.sign_certificate).ok();
+                let leaf = leaf.map(|leaf| (Field::Certificate, leaf.not_after()));
+                let trusted = own.trust().and_then(|trust| trust.not_after());
+                leaf.into_iter().chain(trusted.map(|end| (Field::TrustedCertificates, end))).collect()
+            }
+            Contract::Key(_) => Vec::new(),
+        }
     }
+}
 
+impl ByCertificate {
     /// Whose messages are believed; `None` when the configured certificates lead to no root.
     pub fn trust(&self) -> Option<Trust> {
         let configured = self.trusted_certificates.trim();
@@ -83,10 +129,13 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// What a merchant types in or uploads. Either the PFX file with its password, or key and certificate as text.
+/// What a merchant types in or uploads: the PFX file with its password, or key and certificate as text, or the shared key.
 #[derive(Clone, Copy, Default)]
 pub struct Typed<'a> {
     pub mer_id: &'a str,
+    /// `signMethod` of the contract; empty means by certificate.
+    pub sign_method: &'a str,
+    pub secure_key: &'a str,
     pub pfx: &'a [u8],
     pub pfx_password: &'a str,
     pub private_key: &'a str,
@@ -101,6 +150,8 @@ pub struct Typed<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Field {
     MerId,
+    SignMethod,
+    SecureKey,
     Pfx,
     PfxPassword,
     PrivateKey,
@@ -131,32 +182,48 @@ pub fn check(typed: &Typed<'_>, now: Timestamp) -> Result<Checked, Complaint> {
         let en = "The merchant number has 15 letters and digits; your acquirer gave it to you.";
         return Err(wrong(Field::MerId, zh, en));
     }
-    let (key, certificate) = key_and_certificate(typed)?;
-    let mut warnings = Vec::new();
-    validity(&certificate, now, &mut warnings)?;
     let term_id = Some(typed.term_id.trim()).filter(|id| !id.is_empty());
     if term_id.is_some_and(|id| !is_term_id(id)) {
         let zh = "终端号是 8 位数字或字母；合同里没有就留空。";
         let en = "The terminal number has 8 letters and digits; leave it empty if your contract names none.";
         return Err(wrong(Field::TermId, zh, en));
     }
-    let credentials = Credentials {
-        mer_id: mer_id.to_owned(),
+    let mut warnings = Vec::new();
+    let contract = match typed.sign_method.trim() {
+        "" | SIGN_METHOD => Contract::Certificate(by_certificate(typed, now, &mut warnings)?),
+        code => Contract::Key(by_key(typed, code)?),
+    };
+    let credentials = Credentials { mer_id: mer_id.to_owned(), term_id: term_id.map(str::to_owned), contract };
+    Ok(Checked { credentials, warnings })
+}
+
+fn by_certificate(
+    typed: &Typed<'_>,
+    now: Timestamp,
+    warnings: &mut Vec<Complaint>,
+) -> Result<ByCertificate, Complaint> {
+    if !typed.secure_key.trim().is_empty() {
+        let zh = "您填了密钥，签名方式却是证书：请改选“密钥”，或清空密钥。";
+        let en =
+            "There is a shared key, but the way of signing is by certificate: choose the key there, or leave it out.";
+        return Err(wrong(Field::SignMethod, zh, en));
+    }
+    let (key, certificate) = key_and_certificate(typed)?;
+    validity(&certificate, now, warnings)?;
+    let own = ByCertificate {
         sign_key: key,
         sign_certificate: pem("CERTIFICATE", certificate.to_der()),
         trusted_certificates: typed.trusted_certificates.trim().to_owned(),
         accept_sha1: typed.accept_sha1,
         accept_test_name: typed.accept_test_name,
-        term_id: term_id.map(str::to_owned),
     };
-    if credentials.trust().is_none() {
+    let Some(trust) = own.trust() else {
         let zh = "根证书和中级证书不完整：请把 acp_root.cer 和 acp_middle.cer 一起填入；正式环境可以留空。";
         let en = "Root and middle certificate are not complete: enter acp_root.cer and acp_middle.cer together, or leave the \
                   field empty for production.";
         return Err(wrong(Field::TrustedCertificates, zh, en));
-    }
-    if let Some(end) = credentials.trust().and_then(|trust| trust.not_after()).filter(|end| *end < now.plus(ENDS_SOON))
-    {
+    };
+    if let Some(end) = trust.not_after().filter(|end| *end < now.plus(ENDS_SOON)) {
         let (zh, en) = if end < now {
             (
                 "填入的根证书或中级证书已过期，银联的消息将无法验证。",
@@ -167,7 +234,35 @@ pub fn check(typed: &Typed<'_>, now: Timestamp) -> Result<Checked, Complaint> {
         };
         warnings.push(wrong(Field::TrustedCertificates, zh, en));
     }
-    Ok(Checked { credentials, warnings })
+    Ok(own)
+}
+
+fn by_key(typed: &Typed<'_>, code: &str) -> Result<ByKey, Complaint> {
+    let Some(sign_method) = KeyedMethod::parse(code) else {
+        let zh = "签名方式只有三种：证书（01）、密钥 SHA-256（11）、密钥 SM3（12）。";
+        let en =
+            "There are three ways of signing: by certificate (01), by key with SHA-256 (11), by key with SM3 (12).";
+        return Err(wrong(Field::SignMethod, zh, en));
+    };
+    let mut of_certificate = [typed.private_key, typed.certificate, typed.trusted_certificates].into_iter();
+    if !typed.pfx.is_empty() || of_certificate.any(|text| !text.trim().is_empty()) {
+        let zh = "用密钥签名时没有证书：请清空 PFX、私钥和证书，或把签名方式改为证书。";
+        let en = "Signing by key knows no certificates: leave PFX, key and certificates empty, or sign by certificate.";
+        return Err(wrong(Field::SignMethod, zh, en));
+    }
+    let secure_key = typed.secure_key.trim();
+    if !is_secure_key(secure_key) {
+        let zh = "密钥是银联或收单机构给的一串字符，8 到 128 位，中间没有空格；请原样复制。";
+        let en = "The key is a line of 8 to 128 characters without blanks, given by UnionPay or your acquirer. Copy it whole.";
+        return Err(wrong(Field::SecureKey, zh, en));
+    }
+    Ok(ByKey { sign_method, secure_key: secure_key.to_owned() })
+}
+
+/// Visible ASCII, and too long to be tried out. UnionPay publishes no length, so not more is asked than keeps an empty or
+/// cut one out.
+pub(super) fn is_secure_key(text: &str) -> bool {
+    (8..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// Source: UnionPay ACP 5.1.0, merId, AN15.

@@ -8,6 +8,7 @@
 pub mod chain;
 pub mod credentials;
 pub mod errors;
+pub mod keyed;
 pub mod message;
 pub mod notification;
 pub mod request;
@@ -22,15 +23,14 @@ mod tests;
 use std::io::Read;
 use std::sync::Arc;
 
-use self::chain::Trust;
-use self::credentials::{Credentials, is_mer_id, is_term_id};
+use self::credentials::{Contract, Credentials, is_mer_id, is_term_id};
+use self::sign::Signing;
 use super::statement::{Promise, StatementAnswer, StatementError, StatementId, StatementKind, StatementLine, Totals};
 use super::{
     Acknowledgement, Channel, ChannelError, Inbound, Introduction, MethodTerms, Observation, Order, Prepared, Sealing,
     Terms, VerifiedNotification,
 };
-use crate::crypto::rsa::RsaSigner;
-use crate::crypto::{Certificate, Secret};
+use crate::crypto::Secret;
 use crate::domain::ids::Mode;
 use crate::domain::merchant::ChannelKind;
 use crate::domain::method::Method;
@@ -56,9 +56,7 @@ pub struct UnionPay {
     /// Where browsers reach it; the same but for the simulator.
     front_url: String,
     mer_id: String,
-    key: RsaSigner,
-    cert_id: String,
-    trust: Trust,
+    signing: Signing,
     term_id: Option<String>,
     terms: Terms,
 }
@@ -73,18 +71,11 @@ impl UnionPay {
         if !is_mer_id(&record.mer_id) || record.term_id.as_deref().is_some_and(|id| !is_term_id(id)) {
             return Err(bad("mer_id or term_id has another form"));
         }
-        let key = RsaSigner::read(&record.sign_key).map_err(|error| bad(&format!("sign_key: {error}")))?;
-        let certificate = Certificate::read(&record.sign_certificate);
-        let certificate = certificate.map_err(|error| bad(&format!("sign_certificate: {error}")))?;
-        if certificate.public_key().as_ref() != Ok(key.public()) {
-            return Err(bad("sign_key and sign_certificate do not belong together"));
-        }
+        let signing = Signing::open(&record.contract).map_err(|detail| bad(&detail))?;
         Ok(Self {
             base_url: base_url.trim_end_matches('/').to_owned(),
             front_url: front_url.trim_end_matches('/').to_owned(),
-            key,
-            cert_id: certificate.serial_decimal(),
-            trust: record.trust().ok_or_else(|| bad("trusted_certificates lead to no root"))?,
+            signing,
             mer_id: record.mer_id,
             term_id: record.term_id,
             terms: terms(),
@@ -94,7 +85,9 @@ impl UnionPay {
 
 /// The registry's entrance. In live mode only UnionPay's own signer is believed, whatever the record says.
 pub fn open(credentials: &[u8], base_url: &str, front_url: &str, mode: Mode) -> Result<Arc<dyn Channel>, ChannelError> {
-    if mode == Mode::Live && Credentials::read(credentials).is_some_and(|record| record.accept_test_name) {
+    let contract = Credentials::read(credentials).map(|record| record.contract);
+    let by_test_name = matches!(contract, Some(Contract::Certificate(own)) if own.accept_test_name);
+    if mode == Mode::Live && by_test_name {
         return Err(ChannelError::Credentials { detail: "accept_test_name is not for real money".to_owned() });
     }
     Ok(Arc::new(UnionPay::open(credentials, base_url, front_url)?))

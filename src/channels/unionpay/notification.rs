@@ -5,7 +5,6 @@
 use super::UnionPay;
 use super::message::Fields;
 use super::response::{Verdict, detail, malformed, paid, refunded, verdict};
-use super::sign::verify;
 use crate::channels::text::shortened;
 use crate::channels::{ChannelError, Inbound, Observation, Subject, VerifiedNotification};
 use crate::domain::ids::{AttemptId, RefundId};
@@ -28,7 +27,7 @@ pub(super) fn read(
         return Err(not_genuine(format!("{} bytes", message.body.len())));
     }
     let fields = Fields::read_form(message.body).map_err(|error| not_genuine(error.to_string()))?;
-    verify(&fields, &account.trust, now).map_err(|error| not_genuine(error.to_string()))?;
+    account.signing.verify(&fields, now).map_err(|error| not_genuine(error.to_string()))?;
     // The answer to a query says 00 for the query, whatever became of the order.
     if fields.get("origRespCode").is_some() {
         return Err(not_genuine("an answer to a query is no notification".to_owned()));

@@ -4,7 +4,7 @@
 //! UnionPay knows it again and answers 12 instead of doing it twice.
 
 use super::message::Fields;
-use super::sign::{SIGN_METHOD, VERSION, sign};
+use super::sign::VERSION;
 use super::time::beijing;
 use super::{PRODUCTION, UnionPay};
 use crate::channels::{ChannelError, CreateOrder, Order, OrderRef, Prepared, RefundOrder, RefundRef};
@@ -64,8 +64,7 @@ impl UnionPay {
         for (name, value) in [
             ("version", VERSION),
             ("encoding", "UTF-8"),
-            ("signMethod", SIGN_METHOD),
-            ("certId", &self.cert_id),
+            ("signMethod", self.signing.method()),
             ("txnType", txn_type),
             ("txnSubType", sub_type),
             ("bizType", biz_type),
@@ -74,6 +73,9 @@ impl UnionPay {
             ("merId", &self.mer_id),
         ] {
             fields.put(name, value);
+        }
+        if let Some(cert_id) = self.signing.cert_id() {
+            fields.put("certId", cert_id);
         }
         fields
     }
@@ -94,7 +96,7 @@ impl UnionPay {
     }
 
     fn sealed(&self, mut fields: Fields) -> Fields {
-        sign(&mut fields, &self.key);
+        self.signing.sign(&mut fields);
         fields
     }
 }

@@ -5,7 +5,6 @@
 
 use super::errors::TABLE;
 use super::message::Fields;
-use super::sign::verify;
 use super::time::{beijing, read_beijing, read_without_year};
 use super::{PRODUCTION, UnionPay};
 use crate::channels::errors::{Advice, Concerns, ErrorMeaning, find};
@@ -78,7 +77,8 @@ pub(super) fn read(
 /// The fields of an answer that UnionPay signed.
 pub(super) fn genuine(account: &UnionPay, body: &[u8], now: Timestamp) -> Result<Fields, ChannelError> {
     let fields = Fields::read_raw(body).map_err(|error| malformed(&error.to_string()))?;
-    verify(&fields, &account.trust, now).map_err(|error| ChannelError::NotGenuine { detail: error.to_string() })?;
+    let verified = account.signing.verify(&fields, now);
+    verified.map_err(|error| ChannelError::NotGenuine { detail: error.to_string() })?;
     Ok(fields)
 }
 

@@ -1,19 +1,84 @@
-//! Signing method 01 of version 5.1.0: both ways. The signed text is hashed, and the hash's hex letters are signed.
+//! Both ways of version 5.1.0 to sign: by certificate (method 01), where the signed text is hashed and the hash's hex letters
+//! are signed, or by a shared key (`keyed.rs`). A contract has one of them, and the other is never accepted in its place.
 //!
 //! Sources: UnionPay ACP 5.1.0, signing and verification; checked with the published messages in `fixtures`.
 
 use std::fmt;
 
-use data_encoding::{BASE64, HEXLOWER};
-use ring::digest::{SHA256, digest};
+use data_encoding::BASE64;
 
 use super::chain::{Distrust, Trust};
+use super::credentials::{Contract, is_secure_key};
+use super::keyed::SharedKey;
 use super::message::{Empty, Fields};
 use crate::crypto::rsa::{Digest, RsaSigner, RsaVerifier};
+use crate::crypto::{Certificate, Hash};
 use crate::domain::time::Timestamp;
 
 pub const VERSION: &str = "5.1.0";
+/// By certificate.
 pub const SIGN_METHOD: &str = "01";
+
+/// How both sides of a contract sign, with what this account needs for it.
+pub enum Signing {
+    Certificate { key: RsaSigner, cert_id: String, trust: Trust },
+    Key(SharedKey),
+}
+
+impl Signing {
+    /// The error names what is absent, unreadable, or of another pair.
+    pub fn open(contract: &Contract) -> Result<Self, String> {
+        match contract {
+            Contract::Certificate(own) => {
+                let key = RsaSigner::read(&own.sign_key).map_err(|error| format!("sign_key: {error}"))?;
+                let certificate = Certificate::read(&own.sign_certificate);
+                let certificate = certificate.map_err(|error| format!("sign_certificate: {error}"))?;
+                if certificate.public_key().as_ref() != Ok(key.public()) {
+                    return Err("sign_key and sign_certificate do not belong together".to_owned());
+                }
+                let trust = own.trust().ok_or("trusted_certificates lead to no root")?;
+                Ok(Self::Certificate { key, cert_id: certificate.serial_decimal(), trust })
+            }
+            // With an empty key anybody could sign.
+            Contract::Key(own) if is_secure_key(&own.secure_key) => {
+                Ok(Self::Key(SharedKey::new(own.sign_method, &own.secure_key)))
+            }
+            Contract::Key(_) => Err("secure_key has another form".to_owned()),
+        }
+    }
+
+    /// `signMethod`.
+    pub fn method(&self) -> &'static str {
+        match self {
+            Signing::Certificate { .. } => SIGN_METHOD,
+            Signing::Key(key) => key.method().code(),
+        }
+    }
+
+    /// The decimal serial number of our certificate, which requests name; none where there is no certificate.
+    pub fn cert_id(&self) -> Option<&str> {
+        match self {
+            Signing::Certificate { cert_id, .. } => Some(cert_id),
+            Signing::Key(_) => None,
+        }
+    }
+
+    /// Adds our signature to a request.
+    pub fn sign(&self, fields: &mut Fields) {
+        match self {
+            Signing::Certificate { key, .. } => sign(fields, key),
+            Signing::Key(key) => key.sign(fields),
+        }
+    }
+
+    /// Whether UnionPay signed the message, in the way of this contract.
+    pub fn verify(&self, fields: &Fields, now: Timestamp) -> Result<(), BadSignature> {
+        match self {
+            Signing::Certificate { trust, .. } => verify(fields, trust, now),
+            Signing::Key(key) => key.verify(fields),
+        }
+    }
+}
 
 /// Why a message proves nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +97,7 @@ impl fmt::Display for BadSignature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BadSignature::Missing => f.write_str("there is no signature, or no certificate beside it"),
-            BadSignature::OtherMethod => f.write_str("it is not version 5.1.0 with signing method 01"),
+            BadSignature::OtherMethod => f.write_str("it is not version 5.1.0 with the contract's signing method"),
             BadSignature::Ambiguous => f.write_str("a value of it reads like another field"),
             BadSignature::Signer(distrust) => write!(f, "{distrust}"),
             BadSignature::Wrong => f.write_str("the signature is wrong"),
@@ -75,5 +140,5 @@ pub fn is_signed(fields: &Fields, key: &RsaVerifier, signature: &str) -> bool {
 
 /// The 64 lower-case letters that are signed: SHA-256 of the text in hex. Signing them hashes once more.
 fn signed_letters(canonical: &str) -> String {
-    HEXLOWER.encode(digest(&SHA256, canonical.as_bytes()).as_ref())
+    Hash::Sha256.letters(canonical.as_bytes())
 }

@@ -4,32 +4,32 @@
 //!
 //! The attacks are those of the list in the security notes, 1 to 27; every test runs over each entry of
 //! [`provider::ALL`]: test wallet (W), WeChat Pay by public key (K) and by platform certificate (C), Alipay by key (A) and
-//! by certificate (B), UnionPay (U).
+//! by certificate (B), UnionPay by certificate (U) and by shared key (S).
 //!
 //! | attack | where | which | otherwise |
 //! |---|---|---|---|
 //! | 1, 2 signature missing, empty | `spoil` | all | |
 //! | 3 no key to verify with | `an_account_without_a_key…` | all | |
 //! | 4 another merchant's signature | `Signer::Stranger` | all | |
-//! | 5 weaker kind of signature | `spoil` | K C A B U | W has one kind and no field for it |
-//! | 6 changed after signing | `spoil` | all | fields moved into each other's values: A B U |
+//! | 5 weaker kind of signature | `spoil` | K C A B U S | W has one kind and no field for it |
+//! | 6 changed after signing | `spoil` | all | fields moved into each other's values: A B U S |
 //! | 7, 8, 9 amount, currency | `…differs_from_the_order…` | all | |
-//! | 10 merchant, app | `…differs_from_the_order…` | all | U names no app |
+//! | 10 merchant, app | `…differs_from_the_order…` | all | U S name no app |
 //! | 11 another account's order | `an_order_of_one_account…` | all | |
 //! | 12, 13 a hundred copies, before the order was answered | `a_hundred_copies…` | all | |
 //! | 14 success after the end | `money_after_the_end…` | all | |
 //! | 15 failure after success | `a_hundred_copies…` | all | |
 //! | 16 unknown refund | `a_refund_that_nobody…` | all | |
 //! | 17 refund of another amount | `a_refund_of_another_amount…` | all | A B tell no refund's amount: asked for |
-//! | 18 time | `…not_genuine…` | W K C A B | U sends no time; replays change nothing (19) |
+//! | 18 time | `…not_genuine…` | W K C A B | U S send no time; replays change nothing (19) |
 //! | 19 replay after a restart | `…replayed_after_a_restart…` | all | |
 //! | 20 XML | `garble` | all | nothing here reads XML |
 //! | 21 doubled keys | `garble`, `spoil` | all | |
 //! | 22 character sets, BOM, CRLF | `garble`, `spoil` | all | |
 //! | 23 ten megabytes, gzip bomb | `…not_genuine…` | all | a slow body is the listener's: `api::edge` |
 //! | 24 AES-GCM | `garble` | K C | the others encrypt nothing |
-//! | 25 certificate unknown, over | `spoil`, `a_certificate_that_is_over…` | C B U | W K A know no certificates |
-//! | 26 test message, live order | `a_test_account…` | K C A B U | W takes no live orders |
+//! | 25 certificate unknown, over | `spoil`, `a_certificate_that_is_over…` | C B U | W K A S know no certificates |
+//! | 26 test message, live order | `a_test_account…` | K C A B U S | W takes no live orders |
 //! | 27 the browser's way back | `what_a_browser_brings…` | all | also `cashier::trust` |
 
 mod alipay;

@@ -15,7 +15,8 @@ pub const ALL: &[fn() -> Provider] = &[
     wechat::by_certificate,
     alipay::by_key,
     alipay::by_certificate,
-    unionpay::provider,
+    unionpay::by_certificate,
+    unionpay::by_key,
 ];
 
 /// Messages whose time is ten minutes away are refused.

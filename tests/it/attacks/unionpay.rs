@@ -1,13 +1,12 @@
-//! UnionPay's messages: a form with the certificate of its signer inside.
+//! UnionPay's messages: a form with the certificate of its signer inside, or hashed with the key that both sides hold.
 
-use coffer::channels::unionpay::credentials::Credentials;
-use coffer::crypto::Secret;
+use coffer::channels::unionpay::credentials::{ByCertificate, ByKey, Contract, Credentials};
+use coffer::channels::unionpay::keyed::KeyedMethod;
 use coffer::crypto::rsa::RsaSigner;
+use coffer::crypto::{Hash, Secret};
 use coffer::domain::merchant::ChannelKind;
 use coffer::domain::method::Method;
 use coffer::domain::time::Timestamp;
-use data_encoding::HEXLOWER;
-use ring::digest::{SHA256, digest};
 
 use super::form::{Fields, and, but, bytes, fields, joined, merged, message, read, with, without};
 use super::provider::{Message, Provider, Signer, State, Words};
@@ -27,7 +26,11 @@ const ROGUE_KEY: &str = include_str!("../../../src/channels/unionpay/fixtures/ro
 const OWN: &str = include_str!("../../../src/channels/unionpay/fixtures/merchant.pem");
 const OWN_KEY: &str = include_str!("../../../src/channels/unionpay/fixtures/merchant.key");
 
-pub fn provider() -> Provider {
+/// Keys of two merchants who have no certificate.
+const SHARED_KEY: &str = "K7mQ2vX9pL4sT8wZ1nB6cR3yD5fG0hJk";
+const ANOTHERS_KEY: &str = "pL4sT8wZ1nB6cR3yD5fG0hJkK7mQ2vX9";
+
+pub fn by_certificate() -> Provider {
     Provider {
         kind: ChannelKind::Unionpay,
         method: Method::UnionpayQr,
@@ -44,21 +47,44 @@ pub fn provider() -> Provider {
     }
 }
 
+/// With SM3; the other hash is what nobody may fall back to.
+pub fn by_key() -> Provider {
+    Provider {
+        keys: &["/secure_key"],
+        expired: None,
+        credentials: |signer| {
+            record(Contract::Key(ByKey { sign_method: KeyedMethod::Sm3, secure_key: key_of(signer) }))
+        },
+        say: |signer, words, _| hashed(text(words), Hash::Sm3, &key_of(signer)),
+        spoil: spoil_hashed,
+        garble: |words, _| garbled(words, |fields| hashed(fields, Hash::Sm3, SHARED_KEY)),
+        ..by_certificate()
+    }
+}
+
+fn key_of(signer: Signer) -> String {
+    match signer {
+        Signer::Genuine => SHARED_KEY.to_owned(),
+        Signer::Stranger => ANOTHERS_KEY.to_owned(),
+    }
+}
+
+fn record(contract: Contract) -> Secret {
+    Credentials { mer_id: MERCHANT.to_owned(), term_id: None, contract }.to_secret()
+}
+
 fn credentials(signer: Signer) -> Secret {
     let trusted_certificates = match signer {
         Signer::Genuine => [ROOT, MIDDLE].concat(),
         Signer::Stranger => ROGUE_ROOT.to_owned(),
     };
-    Credentials {
-        mer_id: MERCHANT.to_owned(),
+    record(Contract::Certificate(ByCertificate {
         sign_key: OWN_KEY.to_owned(),
         sign_certificate: OWN.to_owned(),
         trusted_certificates,
         accept_sha1: true,
         accept_test_name: false,
-        term_id: None,
-    }
-    .to_secret()
+    }))
 }
 
 fn say(signer: Signer, words: &Words, _: Timestamp) -> Message {
@@ -75,9 +101,21 @@ fn expired(words: &Words, _: Timestamp) -> (Secret, Message) {
 /// The hex letters of the hash are signed, which hashes once more.
 fn signed(mut fields: Fields, certificate: &str, key: &str) -> Message {
     fields.insert("signPubKeyCert".to_owned(), certificate.to_owned());
-    let letters = HEXLOWER.encode(digest(&SHA256, joined(&fields).as_bytes()).as_ref());
+    let letters = Hash::Sha256.letters(joined(&fields).as_bytes());
     let signature = RsaSigner::read(key).unwrap().sign_sha256_base64(letters.as_bytes());
     fields.insert("signature".to_owned(), signature);
+    message(&fields)
+}
+
+/// The hex letters of the key's hash are hashed behind the text.
+fn hashed(fields: Fields, hash: Hash, key: &str) -> Message {
+    let method = match hash {
+        Hash::Sha256 => "11",
+        Hash::Sm3 => "12",
+    };
+    let mut fields = with(&fields, "signMethod", method);
+    let letters = hash.letters(format!("{}&{}", joined(&fields), hash.letters(key.as_bytes())).as_bytes());
+    fields.insert("signature".to_owned(), letters);
     message(&fields)
 }
 
@@ -137,22 +175,12 @@ fn text(words: &Words) -> Fields {
     said
 }
 
-fn spoil(good: &Message) -> Vec<(&'static str, Message)> {
-    let mut plain = read(good);
-    plain.remove("signature");
-    plain.remove("signPubKeyCert");
-    let own_root = signed(plain.clone(), &[ROGUE_SIGNER, ROGUE_ROOT].concat(), ROGUE_KEY);
+/// What spoils either kind of signature.
+fn spoil_any(good: &Message) -> Vec<(&'static str, Message)> {
     vec![
         ("no signature field", but(good, "signature", None)),
         ("empty signature", but(good, "signature", Some(""))),
         ("signature of nothing", but(good, "signature", Some("AAAA"))),
-        ("no certificate", but(good, "signPubKeyCert", None)),
-        ("a certificate that is none", but(good, "signPubKeyCert", Some("-----BEGIN CERTIFICATE-----"))),
-        ("UnionPay's certificate, another's key", signed(plain.clone(), SIGNER, ROGUE_KEY)),
-        ("a merchant of the same authority", signed(plain.clone(), OWN, OWN_KEY)),
-        ("UnionPay's test environment", signed(plain.clone(), TEST_SIGNER, KEY)),
-        ("a chain with a root of its own", own_root),
-        ("symmetric signatures", but(good, "signMethod", Some("11"))),
         ("the version with SHA-1", but(good, "version", Some("5.0.0"))),
         ("no kind of signature", but(good, "signMethod", None)),
         ("changed after signing", but(good, "txnAmt", Some("1231"))),
@@ -167,9 +195,54 @@ fn spoil(good: &Message) -> Vec<(&'static str, Message)> {
     ]
 }
 
+fn spoil(good: &Message) -> Vec<(&'static str, Message)> {
+    let mut plain = read(good);
+    plain.remove("signature");
+    plain.remove("signPubKeyCert");
+    let own_root = signed(plain.clone(), &[ROGUE_SIGNER, ROGUE_ROOT].concat(), ROGUE_KEY);
+    let mut all = spoil_any(good);
+    all.extend([
+        ("no certificate", but(good, "signPubKeyCert", None)),
+        ("a certificate that is none", but(good, "signPubKeyCert", Some("-----BEGIN CERTIFICATE-----"))),
+        ("UnionPay's certificate, another's key", signed(plain.clone(), SIGNER, ROGUE_KEY)),
+        ("a merchant of the same authority", signed(plain.clone(), OWN, OWN_KEY)),
+        ("UnionPay's test environment", signed(plain.clone(), TEST_SIGNER, KEY)),
+        ("a chain with a root of its own", own_root),
+        ("symmetric signatures", but(good, "signMethod", Some("11"))),
+        ("hashed with no key", hashed(plain.clone(), Hash::Sha256, "")),
+        ("hashed with the certificate as the key", hashed(plain, Hash::Sha256, SIGNER)),
+    ]);
+    all
+}
+
+fn spoil_hashed(good: &Message) -> Vec<(&'static str, Message)> {
+    let plain = without(&read(good), "signature");
+    let signature = &read(good)["signature"];
+    let by_certificate = signed(with(&plain, "signMethod", "01"), SIGNER, KEY);
+    let mut all = spoil_any(good);
+    all.extend([
+        ("half a signature", but(good, "signature", Some(&signature[..32]))),
+        ("in capitals", but(good, "signature", Some(&signature.to_uppercase()))),
+        ("hashed with no key", hashed(plain.clone(), Hash::Sm3, "")),
+        ("another merchant's key", hashed(plain.clone(), Hash::Sm3, ANOTHERS_KEY)),
+        ("the other hash", hashed(plain.clone(), Hash::Sha256, SHARED_KEY)),
+        (
+            "the other hash under this one's name",
+            but(&hashed(plain.clone(), Hash::Sha256, SHARED_KEY), "signMethod", Some("12")),
+        ),
+        ("UnionPay's certificate", by_certificate.clone()),
+        ("UnionPay's certificate under this one's name", but(&by_certificate, "signMethod", Some("12"))),
+        ("its own certificate", signed(plain, ROGUE_SIGNER, ROGUE_KEY)),
+    ]);
+    all
+}
+
 fn garble(words: &Words, _: Timestamp) -> Vec<Message> {
+    garbled(words, |fields| signed(fields, SIGNER, KEY))
+}
+
+fn garbled(words: &Words, sign: impl Fn(Fields) -> Message) -> Vec<Message> {
     let good = text(words);
-    let sign = |fields: Fields| signed(fields, SIGNER, KEY);
     let mut all: Vec<Message> =
         ["orderId", "txnAmt", "currencyCode", "queryId", "respCode", "txnType", "settleAmt", "traceTime"]
             .map(|name| sign(without(&good, name)))

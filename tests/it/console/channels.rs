@@ -16,9 +16,13 @@ fn typed<'a>(app_id: &'a str, key: &'a str) -> [(&'a str, &'a str); 4] {
 }
 
 async fn alipay(site: &Site) -> Vec<ChannelAccount> {
+    accounts(site, ChannelKind::Alipay).await
+}
+
+async fn accounts(site: &Site, kind: ChannelKind) -> Vec<ChannelAccount> {
     let rows = site.console.store().read(|tx| tx.scan(&ACCOUNTS, &Span::prefix(&SHOP), Order::Ascending, 100)).await;
     let accounts = rows.unwrap().into_iter().map(|(_, account)| account);
-    accounts.filter(|account| account.kind == ChannelKind::Alipay).collect()
+    accounts.filter(|account| account.kind == kind).collect()
 }
 
 #[tokio::test]
@@ -61,6 +65,39 @@ async fn a_channel_is_connected_with_keys_that_fit_and_shown_by_fingerprints() {
     assert_eq!((renewed.label.as_str(), renewed.active, renewed.share.weight), ("Shop two", false, 0));
     assert_eq!((renewed.share.min_minor, renewed.share.max_minor), (100, u64::MAX));
     assert_ne!(renewed.credentials, account.credentials, "sealed anew");
+}
+
+#[tokio::test]
+async fn a_merchant_with_a_shared_key_chooses_that_way_of_signing() {
+    const NEW: &str = "/console/settings/channels/new/unionpay";
+    const KEY: &str = "K7mQ2vX9pL4sT8wZ1nB6cR3yD5fG0hJk";
+    let site = Site::staffed().await;
+    let mut owner = site.browser_of("owner").await;
+    let offered = owner.get(NEW).await;
+    for code in ["01", "11", "12"] {
+        assert!(offered.body.contains(&format!("<option value=\"{code}\"")), "{code}");
+    }
+    let typed = |method, key| [("mer_id", "777290058110012"), ("sign_method", method), ("secure_key", key)];
+    for (method, key, field) in [("12", "", "secure_key"), ("01", KEY, "sign_method"), ("13", KEY, "sign_method")] {
+        let answer = owner.post(NEW, &typed(method, key)).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{method}");
+        let (_, input) = answer.body.split_once(&format!("id=\"{field}\"")).unwrap();
+        assert!(input.split("</div>").next().unwrap().contains("class=\"error\""), "{field}: {}", answer.body);
+        assert!(!answer.body.contains(KEY), "a secret does not come back");
+    }
+    // What was chosen stays chosen.
+    let again = owner.post(NEW, &typed("12", "")).await;
+    assert!(again.body.contains("<option value=\"12\" selected>"), "{}", again.body);
+
+    let answer = owner.post(NEW, &typed("12", KEY)).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.body);
+    let account = accounts(&site, ChannelKind::Unionpay).await.remove(0);
+    assert!(site.console.gateway().channels.get(account.id).is_some(), "it is in use at once");
+    assert!(!format!("{:?}", account.credentials).contains(KEY), "sealed");
+    let page = owner.get(&format!("/console/settings/channels/{}", account.id)).await;
+    let hash = coffer::crypto::Hash::Sha256.letters(format!("777290058110012 {KEY}").as_bytes());
+    assert!(page.body.contains("777290058110012") && page.body.contains(&hash[..8]), "{}", page.body);
+    assert!(!page.body.contains(KEY));
 }
 
 #[tokio::test]

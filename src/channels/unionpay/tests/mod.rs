@@ -3,7 +3,7 @@
 //! `requests.json` was computed with an independent implementation.
 
 mod answers;
-
+mod keyed;
 mod notifications;
 mod requests;
 mod statements;
@@ -11,10 +11,13 @@ mod trust;
 mod typed_in;
 mod vectors;
 
-use super::credentials::Credentials;
+use super::credentials::{ByCertificate, ByKey, Contract, Credentials};
+use super::keyed::{KeyedMethod, SharedKey};
 use super::message::{Empty, Fields};
 use super::*;
 use crate::channels::{CreateOrder, OrderRef, RefundOrder, RefundRef};
+use crate::crypto::Certificate;
+use crate::crypto::rsa::RsaSigner;
 use crate::domain::ids::{AttemptId, RefundId};
 use crate::domain::money::Money;
 
@@ -30,21 +33,34 @@ const SIGNER_KEY: &str = include_str!("../fixtures/unionpay.key");
 const MERCHANT: &str = include_str!("../fixtures/merchant.pem");
 const MERCHANT_KEY: &str = include_str!("../fixtures/merchant.key");
 
-fn record() -> Credentials {
-    Credentials {
-        mer_id: MER_ID.to_owned(),
+fn own() -> ByCertificate {
+    ByCertificate {
         sign_key: MERCHANT_KEY.to_owned(),
         sign_certificate: MERCHANT.to_owned(),
         trusted_certificates: [ROOT, MIDDLE].concat(),
         accept_sha1: true,
         accept_test_name: false,
-        term_id: Some("49000002".to_owned()),
     }
 }
 
-fn account() -> UnionPay {
-    UnionPay::open(record().to_secret().expose(), "https://gateway.test.95516.com/", "https://front.example.com/")
+fn record() -> Credentials {
+    let term_id = Some("49000002".to_owned());
+    Credentials { mer_id: MER_ID.to_owned(), term_id, contract: Contract::Certificate(own()) }
+}
+
+/// A merchant who has a shared key instead.
+fn record_by_key(sign_method: KeyedMethod, secure_key: &str) -> Credentials {
+    let contract = Contract::Key(ByKey { sign_method, secure_key: secure_key.to_owned() });
+    Credentials { contract, ..record() }
+}
+
+fn opened(record: &Credentials) -> UnionPay {
+    UnionPay::open(record.to_secret().expose(), "https://gateway.test.95516.com/", "https://front.example.com/")
         .unwrap()
+}
+
+fn account() -> UnionPay {
+    opened(&record())
 }
 
 fn attempt() -> AttemptId {

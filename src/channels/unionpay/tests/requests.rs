@@ -1,15 +1,26 @@
 //! What is sent, byte for byte, against requests computed elsewhere.
 
+use super::keyed::KEY;
 use super::*;
 use crate::channels::statement::{StatementId, StatementKind};
 use crate::domain::payment::NextAction;
 use crate::env::transport::OutgoingRequest;
 
 fn call(order: &Order) -> OutgoingRequest {
-    match account().request(order, &SEALING) {
+    call_of(&account(), order)
+}
+
+fn call_of(account: &UnionPay, order: &Order) -> OutgoingRequest {
+    match account.request(order, &SEALING) {
         Ok(Prepared::Call(request)) => request,
         other => panic!("{other:?}"),
     }
+}
+
+/// Every form of contract, and how its requests are called in the file.
+fn contracts() -> [(&'static str, UnionPay); 3] {
+    let by_key = |method| opened(&record_by_key(method, KEY));
+    [("", account()), ("_sha256", by_key(KeyedMethod::Sha256)), ("_sm3", by_key(KeyedMethod::Sm3))]
 }
 
 fn expected(name: &str) -> String {
@@ -36,22 +47,27 @@ fn every_call_is_as_computed_elsewhere() {
         ("refund_by_number", "backTransReq.do", refund_order(refund_reference(Method::UnionpayQr))),
         ("refund_query", "queryTrans.do", Order::QueryRefund(refund_reference(Method::UnionpayQr))),
     ] {
-        let request = call(&order);
-        assert_eq!(String::from_utf8(request.body.clone()).unwrap(), expected(name), "{name}");
-        assert_eq!(request.url, format!("https://gateway.test.95516.com/gateway/api/{path}"));
-        assert_eq!(request.headers[0].1, "application/x-www-form-urlencoded;charset=UTF-8");
-        assert_eq!(call(&order), request, "asking twice is asking once");
+        for (form, account) in contracts() {
+            let request = call_of(&account, &order);
+            let name = format!("{name}{form}");
+            assert_eq!(String::from_utf8(request.body.clone()).unwrap(), expected(&name), "{name}");
+            assert_eq!(request.url, format!("https://gateway.test.95516.com/gateway/api/{path}"));
+            assert_eq!(request.headers[0].1, "application/x-www-form-urlencoded;charset=UTF-8");
+            assert_eq!(call_of(&account, &order), request, "asking twice is asking once");
+        }
     }
 }
 
 #[test]
 fn a_gateway_payment_is_a_signed_form_for_the_browser() {
-    let shown = account().request(&Order::Create(create(Method::UnionpayGateway)), &SEALING);
-    let Ok(Prepared::Show(NextAction::Form { url, fields })) = shown else { panic!("{shown:?}") };
-    assert_eq!(url, "https://front.example.com/gateway/api/frontTransReq.do", "where the browser reaches it");
-    let mut form = Fields::default();
-    fields.iter().for_each(|(name, value)| form.put(name, value.as_str()));
-    assert_eq!(form.to_form(), expected("gateway"));
+    for (contract, account) in contracts() {
+        let shown = account.request(&Order::Create(create(Method::UnionpayGateway)), &SEALING);
+        let Ok(Prepared::Show(NextAction::Form { url, fields })) = shown else { panic!("{shown:?}") };
+        assert_eq!(url, "https://front.example.com/gateway/api/frontTransReq.do", "where the browser reaches it");
+        let mut form = Fields::default();
+        fields.iter().for_each(|(name, value)| form.put(name, value.as_str()));
+        assert_eq!(form.to_form(), expected(&format!("gateway{contract}")));
+    }
 }
 
 #[test]
@@ -72,9 +88,11 @@ fn on_a_phone_the_form_says_that_it_is_one() {
 fn a_statement_is_asked_for_at_the_file_host() {
     let day = "2026-11-17".parse().unwrap();
     let wanted = StatementId { kind: StatementKind::Trades, day };
-    let request = account().request_statement(wanted, &SEALING).unwrap();
-    assert_eq!(request.url, "https://filedownload.test.95516.com/");
-    assert_eq!(String::from_utf8(request.body).unwrap(), expected("statement"));
+    for (contract, account) in contracts() {
+        let request = account.request_statement(wanted, &SEALING).unwrap();
+        assert_eq!(request.url, "https://filedownload.test.95516.com/");
+        assert_eq!(String::from_utf8(request.body).unwrap(), expected(&format!("statement{contract}")));
+    }
     for (base, url) in [
         (PRODUCTION, "https://filedownload.95516.com/"),
         ("http://127.0.0.1:8080/sim/unionpay", "http://127.0.0.1:8080/sim/unionpay/"),

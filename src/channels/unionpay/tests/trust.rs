@@ -54,7 +54,8 @@ fn the_test_environments_name_counts_only_where_it_is_accepted() {
     assert_eq!(judge(&test, TEST_NAME), None);
     assert_eq!(judge(&test, SIGNER), None);
     assert_eq!(judge(&test, MERCHANT), Some(Distrust::NotUnionPay));
-    let record = credentials::Credentials { accept_test_name: true, ..record() };
+    let record =
+        Credentials { contract: Contract::Certificate(ByCertificate { accept_test_name: true, ..own() }), ..record() };
     let secret = record.to_secret();
     assert!(open(secret.expose(), PRODUCTION, PRODUCTION, Mode::Test).is_ok());
     let live = open(secret.expose(), PRODUCTION, PRODUCTION, Mode::Live).err();
@@ -74,8 +75,8 @@ fn certificates_without_a_root_are_no_trust() {
 
 #[test]
 fn the_published_production_chain_is_what_an_empty_field_means() {
-    let record = credentials::Credentials { trusted_certificates: String::new(), ..record() };
-    let trust = record.trust().unwrap();
+    let own = ByCertificate { trusted_certificates: String::new(), ..own() };
+    let trust = own.trust().unwrap();
     assert_eq!(trust.not_after(), time::read_beijing("20310516014124"));
     assert_eq!(
         judge(&trust, SIGNER),

@@ -1,6 +1,7 @@
 //! What merchants type in, and the sentence for what is wrong with it.
 
 use super::credentials::{Complaint, Field, Typed, check};
+use super::keyed::KEY;
 use super::*;
 
 const PFX: &[u8] = include_bytes!("../fixtures/old.pfx");
@@ -30,7 +31,7 @@ fn an_old_pfx_becomes_a_record_that_opens() {
     assert!(checked.warnings.is_empty());
     assert_eq!(checked.credentials.cert_id().as_deref(), Some("69903321737"));
     let account = UnionPay::open(checked.credentials.to_secret().expose(), PRODUCTION, PRODUCTION).unwrap();
-    assert_eq!((account.mer_id.as_str(), account.cert_id.as_str()), (MER_ID, "69903321737"));
+    assert_eq!((account.mer_id.as_str(), account.signing.cert_id()), (MER_ID, Some("69903321737")));
     let pem = Typed { pfx: &[], private_key: MERCHANT_KEY, certificate: MERCHANT, ..typed(&trusted) };
     let other = check(&pem, NOW).unwrap().credentials;
     assert_eq!(other.key_fingerprint(), checked.credentials.key_fingerprint());
@@ -42,7 +43,7 @@ fn an_old_pfx_becomes_a_record_that_opens() {
 #[test]
 fn the_field_that_is_wrong_is_named_in_both_languages() {
     type Change = fn(&mut Typed<'_>);
-    let cases: [(Field, Change); 11] = [
+    let cases: [(Field, Change); 13] = [
         (Field::MerId, |t| t.mer_id = "77729005811004"),
         (Field::MerId, |t| t.mer_id = "77729005811004!"),
         (Field::Pfx, |t| t.pfx = b"not a file"),
@@ -57,6 +58,8 @@ fn the_field_that_is_wrong_is_named_in_both_languages() {
         (Field::TrustedCertificates, |t| t.trusted_certificates = MIDDLE),
         (Field::TrustedCertificates, |t| t.trusted_certificates = "no certificate"),
         (Field::TermId, |t| t.term_id = "1234567"),
+        (Field::SignMethod, |t| t.secure_key = KEY),
+        (Field::SignMethod, |t| t.sign_method = "02"),
     ];
     for (number, (field, change)) in cases.into_iter().enumerate() {
         let found = complaint(change);
@@ -79,23 +82,75 @@ fn certificates_that_end_soon_are_warned_of() {
 
 #[test]
 fn credentials_without_usable_keys_are_refused() {
-    let changes: [fn(&mut credentials::Credentials); 6] = [
-        |c| c.mer_id = "x".to_owned(),
-        |c| c.sign_key.clear(),
-        |c| c.sign_certificate.clear(),
-        |c| c.sign_certificate = SIGNER.to_owned(),
-        |c| c.trusted_certificates = MIDDLE.to_owned(),
-        |c| c.term_id = Some("1&2".to_owned()),
+    let by_certificate = |own| Credentials { contract: Contract::Certificate(own), ..record() };
+    let mut records = vec![
+        Credentials { mer_id: "x".to_owned(), ..record() },
+        Credentials { term_id: Some("1&2".to_owned()), ..record() },
+        by_certificate(ByCertificate { sign_key: String::new(), ..own() }),
+        by_certificate(ByCertificate { sign_certificate: String::new(), ..own() }),
+        by_certificate(ByCertificate { sign_certificate: SIGNER.to_owned(), ..own() }),
+        by_certificate(ByCertificate { trusted_certificates: MIDDLE.to_owned(), ..own() }),
     ];
-    for (number, change) in changes.into_iter().enumerate() {
-        let mut record = record();
-        change(&mut record);
+    for method in KeyedMethod::ALL {
+        records.extend(["", "short", "with a blank", "密钥密钥密钥"].map(|key| record_by_key(method, key)));
+    }
+    for (number, record) in records.into_iter().enumerate() {
         let opened = UnionPay::open(record.to_secret().expose(), PRODUCTION, PRODUCTION);
         assert!(matches!(opened, Err(ChannelError::Credentials { .. })), "{number}");
     }
+    for record in [record(), record_by_key(KeyedMethod::Sm3, KEY)] {
+        let text = String::from_utf8(record.to_secret().expose().to_vec()).unwrap();
+        assert!(UnionPay::open(text.as_bytes(), PRODUCTION, PRODUCTION).is_ok());
+        // Neither what nobody knows nor both forms of contract at once.
+        for more in ["more", "sign_key", "secure_key"] {
+            let more = text.replacen('{', &format!("{{\"{more}\":\"x\","), 1);
+            assert!(UnionPay::open(more.as_bytes(), PRODUCTION, PRODUCTION).is_err(), "{more}");
+        }
+    }
+}
+
+#[test]
+fn records_of_before_shared_keys_open() {
     let text = String::from_utf8(record().to_secret().expose().to_vec()).unwrap();
-    let with_more = text.replacen('{', "{\"more\":1,", 1);
-    assert!(UnionPay::open(with_more.as_bytes(), PRODUCTION, PRODUCTION).is_err());
+    let members: serde_json::Map<_, _> = serde_json::from_str(&text).unwrap();
+    let names: Vec<&str> = members.keys().map(String::as_str).collect();
+    let known = ["accept_sha1", "accept_test_name", "mer_id", "sign_certificate", "sign_key", "term_id"];
+    assert_eq!(names, [&known[..], &["trusted_certificates"]].concat());
+}
+
+#[test]
+fn a_shared_key_becomes_a_record_that_opens_and_is_named_by_what_does_not_tell_it() {
+    for method in KeyedMethod::ALL {
+        let typed = Typed {
+            mer_id: MER_ID,
+            sign_method: method.code(),
+            secure_key: " K7mQ2vX9pL4sT8wZ1nB6cR3yD5fG0hJk\n",
+            ..Typed::default()
+        };
+        let checked = check(&typed, NOW).unwrap();
+        assert!(checked.warnings.is_empty() && checked.credentials.expiries().is_empty());
+        assert_eq!(checked.credentials.cert_id(), None);
+        assert_eq!(opened(&checked.credentials).signing.method(), method.code());
+        let fingerprint = checked.credentials.key_fingerprint().unwrap();
+        assert!(fingerprint.len() == 8 && !method.hash().letters(KEY.as_bytes()).contains(&fingerprint));
+
+        type Change = fn(&mut Typed<'_>);
+        let cases: [(Field, Change); 8] = [
+            (Field::SecureKey, |t| t.secure_key = ""),
+            (Field::SecureKey, |t| t.secure_key = "7654321"),
+            (Field::SecureKey, |t| t.secure_key = "K7mQ2vX9 pL4sT8wZ"),
+            (Field::SecureKey, |t| t.secure_key = "K7mQ2vX9pL4sT8wＺ"),
+            (Field::SignMethod, |t| t.pfx = PFX),
+            (Field::SignMethod, |t| t.private_key = MERCHANT_KEY),
+            (Field::SignMethod, |t| t.trusted_certificates = ROOT),
+            (Field::SignMethod, |t| t.sign_method = "13"),
+        ];
+        for (number, (field, change)) in cases.into_iter().enumerate() {
+            let mut typed = typed;
+            change(&mut typed);
+            assert_eq!(check(&typed, NOW).unwrap_err().field, field, "{number}");
+        }
+    }
 }
 
 #[test]
@@ -103,4 +158,7 @@ fn nothing_secret_is_printed() {
     let printed =
         format!("{:?} {:?}", record(), account().request(&Order::Create(create(Method::UnionpayQr)), &SEALING));
     assert!(!printed.contains("PRIVATE") && !printed.contains("signature"), "{printed}");
+    let shared = record_by_key(KeyedMethod::Sha256, KEY);
+    assert!(!format!("{shared:?}").contains(KEY));
+    assert_eq!(format!("{:?}", SharedKey::new(KeyedMethod::Sha256, KEY)), "SharedKey(…)");
 }

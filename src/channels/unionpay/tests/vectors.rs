@@ -3,6 +3,7 @@
 use data_encoding::{BASE64, HEXLOWER};
 use serde::Deserialize;
 
+use super::chain::Trust;
 use super::*;
 use crate::crypto::rsa::Digest;
 
@@ -101,25 +102,107 @@ fn unionpays_test_certificate_counts_only_in_its_time() {
     }
 }
 
-#[test]
-fn older_and_weaker_signing_methods_are_known_and_refused() {
+fn others() -> Vec<serde_json::Value> {
     let vectors: Vec<serde_json::Value> =
         serde_json::from_str(include_str!("../fixtures/signature_other.json")).unwrap();
-    assert_eq!(vectors.len(), 3);
-    for vector in &vectors {
-        let text = |name: &str| vector[name].as_str().unwrap_or_default();
-        let mut fields = Fields::read_raw(text("canonical_string").as_bytes()).unwrap();
-        assert_eq!(fields.canonical(Empty::Dropped), text("canonical_string"));
-        if text("name") == "rsa_500_sha1_legacy" {
-            let hash =
-                ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, text("canonical_string").as_bytes());
-            assert_eq!(HEXLOWER.encode(hash.as_ref()), text("sha1_hex_lower"));
-            let key = Certificate::read(MERCHANT_2015).unwrap().public_key().unwrap();
-            assert!(key.verifies_base64(Digest::Sha1, text("sha1_hex_lower").as_bytes(), text("signature_b64")));
-        }
-        fields.put("signature", [text("signature"), text("signature_b64")].concat());
+    assert_eq!(vectors.len(), 3, "two with a key, one of the old version");
+    vectors
+}
+
+/// The signed fields of such a case, without its signature.
+fn fields_of_other(vector: &serde_json::Value) -> Fields {
+    let canonical = vector["canonical_string"].as_str().unwrap();
+    let fields = Fields::read_raw(canonical.as_bytes()).unwrap();
+    assert_eq!(fields.canonical(Empty::Dropped), canonical);
+    fields
+}
+
+#[test]
+fn both_published_signatures_with_a_key_are_made_and_verified() {
+    let keyed: Vec<_> = others().into_iter().filter(|vector| vector["secure_key"].is_string()).collect();
+    assert_eq!(keyed.len(), 2);
+    for (vector, method) in keyed.iter().zip(KeyedMethod::ALL) {
+        assert_eq!(vector["signMethod"], method.code());
+        let key = SharedKey::new(method, vector["secure_key"].as_str().unwrap());
+        let mut fields = fields_of_other(vector);
+        key.sign(&mut fields);
+        assert_eq!(fields.get("signature"), vector["signature"].as_str(), "{}", vector["name"]);
+        assert_eq!(key.verify(&fields), Ok(()));
+        assert_eq!(SharedKey::new(method, "another").verify(&fields), Err(sign::BadSignature::Wrong));
+        let [sha256, sm3] = KeyedMethod::ALL.map(|method| SharedKey::new(method, ""));
+        let other = if method == KeyedMethod::Sha256 { sm3 } else { sha256 };
+        assert_eq!(other.verify(&fields), Err(sign::BadSignature::OtherMethod));
+        // In the way of certificates neither counts.
         fields.put("signPubKeyCert", TEST_SIGNER);
         assert_eq!(sign::verify(&fields, &published_trust(), then()), Err(sign::BadSignature::OtherMethod));
+    }
+}
+
+#[test]
+fn the_published_signature_of_the_old_version_is_genuine_and_refused() {
+    let old: Vec<_> = others().into_iter().filter(|vector| vector["version"] == "5.0.0").collect();
+    let [vector] = &old[..] else { panic!("one") };
+    let [sha1, signature] = ["sha1_hex_lower", "signature_b64"].map(|name| vector[name].as_str().unwrap());
+    let mut fields = fields_of_other(vector);
+    let canonical = fields.canonical(Empty::Dropped);
+    let hash = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, canonical.as_bytes());
+    assert_eq!(HEXLOWER.encode(hash.as_ref()), sha1);
+    assert_eq!(vector["verify_with"], "certs/merchant_test_sign_68759663125.pem");
+    let key = Certificate::read(MERCHANT_2015).unwrap().public_key().unwrap();
+    assert!(key.verifies_base64(Digest::Sha1, sha1.as_bytes(), signature));
+    assert!(!key.verifies_base64(Digest::Sha256, sha1.as_bytes(), signature));
+    fields.put("signature", signature);
+    fields.put("signPubKeyCert", TEST_SIGNER);
+    assert_eq!(sign::verify(&fields, &published_trust(), then()), Err(sign::BadSignature::OtherMethod));
+    let key = SharedKey::new(KeyedMethod::Sha256, "");
+    assert_eq!(key.verify(&fields), Err(sign::BadSignature::OtherMethod));
+}
+
+#[test]
+fn all_published_certificates_read_as_listed() {
+    #[derive(Deserialize)]
+    struct Listed {
+        file: String,
+        #[serde(rename = "serial_decimal(certId)")]
+        serial: String,
+        subject: String,
+        issuer: String,
+        not_before: String,
+        not_after: String,
+        sig_alg: String,
+        rsa_bits: usize,
+    }
+    let listed: Vec<Listed> = serde_json::from_str(include_str!("../fixtures/certs_index.json")).unwrap();
+    let files = [
+        ("certs/acp_test_root.cer", TEST_ROOT),
+        ("certs/acp_test_middle.cer", TEST_MIDDLE),
+        ("certs/acp_test_enc.cer", include_str!("../fixtures/acp_test_enc.cer")),
+        ("certs/acp_prod_root.cer", include_str!("../published/root.cer")),
+        ("certs/acp_prod_middle.cer", include_str!("../published/middle.cer")),
+        ("certs/acp_prod_enc.cer", include_str!("../fixtures/acp_prod_enc.cer")),
+        ("certs/merchant_test_sign_69903319369.pem", MERCHANT_2021),
+        ("certs/merchant_test_sign_68759663125.pem", MERCHANT_2015),
+        ("certs/unionpay_test_sign_69678957876.pem", TEST_SIGNER),
+    ];
+    assert_eq!(listed.len(), files.len());
+    for (listed, (file, text)) in listed.iter().zip(files) {
+        assert_eq!(listed.file, file);
+        let certificate = Certificate::read(text).unwrap();
+        let at = |text: &str| Timestamp::parse_rfc3339(text).unwrap();
+        assert_eq!(
+            (certificate.serial_decimal(), certificate.subject()),
+            (listed.serial.clone(), listed.subject.clone())
+        );
+        assert_eq!(certificate.issuer(), listed.issuer, "{file}");
+        assert_eq!(
+            (certificate.not_before(), certificate.not_after()),
+            (at(&listed.not_before), at(&listed.not_after))
+        );
+        assert_eq!((certificate.signed_with(), listed.sig_alg.as_str()), (Some(Digest::Sha1), "sha1RSA"), "{file}");
+        use rsa::pkcs8::DecodePublicKey;
+        use rsa::traits::PublicKeyParts;
+        let key = rsa::RsaPublicKey::from_public_key_der(&certificate.public_key().unwrap().to_spki()).unwrap();
+        assert_eq!(key.n().bits(), listed.rsa_bits, "{file}");
     }
 }
 
@@ -139,11 +222,8 @@ fn all_published_texts_parse() {
 
 #[test]
 fn the_published_file_content_unpacks() {
-    let vectors: Vec<serde_json::Value> = serde_json::from_str(&format!(
-        "[{}]",
-        include_str!("../fixtures/compress.json").trim().trim_matches(['[', ']'])
-    ))
-    .unwrap();
+    let vectors: Vec<serde_json::Value> = serde_json::from_str(include_str!("../fixtures/compress.json")).unwrap();
+    assert_eq!(vectors.len(), 1);
     let vector = &vectors[0];
     let packed = vector["file_content_b64"].as_str().unwrap();
     assert_eq!(statement::unpack(packed).unwrap(), vector["plain"].as_str().unwrap().as_bytes());
