@@ -59,6 +59,7 @@ impl Provider {
             merchant_certificate: None,
             api_v3_key: API_V3_KEY.to_owned(),
             previous_api_v3_key: None,
+            code_v2_key: None,
             public_keys: BTreeMap::from([(KEY_ID.to_owned(), BASE64.encode(&signer.public().to_spki()))]),
             platform_certificates: Vec::new(),
             answers: AnswersBy::PublicKey { id: KEY_ID.to_owned() },

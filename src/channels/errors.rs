@@ -46,7 +46,7 @@ pub struct ErrorMeaning {
 pub fn meaning(kind: ChannelKind, code: &str) -> Option<&'static ErrorMeaning> {
     let table: &[ErrorMeaning] = match kind {
         ChannelKind::TestWallet => &[],
-        ChannelKind::WechatPay => wechatpay::errors::TABLE,
+        ChannelKind::WechatPay => return wechatpay::code_v2::errors::meaning(code),
         ChannelKind::Alipay => alipay::errors::TABLE,
         ChannelKind::Unionpay => unionpay::errors::TABLE,
     };

@@ -113,6 +113,24 @@ const WECHAT_PAY: &[Field] = &[
         Text::new("同一页下载的 pub_key.pem，全部粘贴。", "pub_key.pem, downloaded on the same page. Paste all of it."),
     ),
     optional(
+        "code_interface",
+        Shape::Choice(&[("v3", Text::new("V3（默认）", "V3 (default)")), ("v2", Text::new("V2", "V2"))]),
+        Text::new("付款码接口", "Interface for payment codes"),
+        Text::new(
+            "用扫码枪收款才要管它。① 先留 V3，收一笔小额试试。② 提示“没有权限”（NO_AUTH），说明商户号只开通了 V2，多数门店如此。③ 回到这里选 V2，填下一项，商户证书也要在。退款不受影响。",
+            "Only for shops that scan customers' codes. 1. Keep V3 and try a small payment. 2. If it says NO_AUTH, the merchant number has V2 only, as most shops do. 3. Come back, choose V2 and fill in the next field; the merchant certificate is needed too. Refunds stay the same.",
+        ),
+    ),
+    optional(
+        "api_v2_key",
+        Shape::Secret,
+        Text::new("APIv2 密钥", "APIv2 key"),
+        Text::new(
+            "选 V2 才填。账户中心 → API 安全 → APIv2 密钥，32 个字符，与 APIv3 密钥是两把。看不到旧的，忘了只能重设；还在用它的其他系统要一起改。",
+            "Only with V2. Account centre → API security → APIv2 key: 32 characters, not the APIv3 key. It cannot be looked up; if you set a new one, change it in every system that still uses it.",
+        ),
+    ),
+    optional(
         "official_account_app_id",
         Shape::Line,
         Text::new("公众号 AppID", "Official account app id"),
@@ -323,6 +341,8 @@ pub fn check(
                 merchant_serial: "",
                 api_v3_key: text("api_v3_key"),
                 previous_api_v3_key: "",
+                code_interface: text("code_interface"),
+                api_v2_key: text("api_v2_key"),
                 public_key_id: text("public_key_id"),
                 public_key: text("public_key"),
             };
@@ -409,6 +429,18 @@ fn unionpay_field(field: unionpay::credentials::Field) -> &'static str {
     }
 }
 
+/// What was chosen for an account, by the names of the fields: who types in new keys begins with it.
+pub fn chosen(kind: ChannelKind, credentials: &Secret) -> Typed {
+    match kind {
+        ChannelKind::WechatPay => {
+            let record = wechatpay::Credentials::read(credentials.expose()).ok();
+            let v2 = record.is_some_and(|record| record.code_v2_key.is_some());
+            Typed::from([("code_interface", if v2 { "v2" } else { "v3" }.to_owned())])
+        }
+        ChannelKind::TestWallet | ChannelKind::Alipay | ChannelKind::Unionpay => Typed::new(),
+    }
+}
+
 /// Something of an account's credentials that may be shown: an id, or the fingerprint of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
@@ -447,10 +479,14 @@ pub fn facts(kind: ChannelKind, credentials: &Secret) -> Vec<Fact> {
             let Ok(record) = serde_json::from_slice::<wechatpay::Credentials>(credentials.expose()) else {
                 return facts;
             };
-            facts.push(plain(Text::new("商户号", "Merchant number"), record.mch_id));
+            facts.push(plain(Text::new("商户号", "Merchant number"), record.mch_id.clone()));
             facts.push(plain(Text::new("AppID", "App id"), record.app_ids.default));
             if let Some(app_id) = record.app_ids.official_account.filter(|_| record.official_account_secret.is_some()) {
                 facts.push(plain(Text::new("微信内直接付款", "Pays inside WeChat"), app_id));
+            }
+            if let Some(key) = &record.code_v2_key {
+                let label = Text::new("付款码走 V2，密钥指纹", "Payment codes through V2, key's fingerprint");
+                facts.push(plain(label, wechatpay::code_v2::fingerprint(&record.mch_id, key)));
             }
             facts.extend(key_fact(KEY, &record.merchant_key));
             let label = Text::new("商户证书", "Merchant certificate");

@@ -140,7 +140,9 @@ pub(super) async fn keys_page(member: Member) -> Reply {
     if form::fields(account.kind).is_empty() {
         return Err(Problem::NotFound);
     }
-    let form = ChannelForm::new(&member, account.kind, Some(account));
+    let old = channels::credentials(&member, &account);
+    let typed = old.map_or_else(Typed::new, |old| form::chosen(account.kind, &old));
+    let form = ChannelForm { typed, ..ChannelForm::new(&member, account.kind, Some(account)) };
     Ok(member.render(StatusCode::OK, &form))
 }
 

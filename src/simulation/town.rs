@@ -561,6 +561,7 @@ fn wechat_credentials(side: &sim_wechatpay::MerchantSide, mode: sim_wechatpay::M
         merchant_certificate: Some(side.certificate.clone()),
         api_v3_key: side.api_v3_key.clone(),
         previous_api_v3_key: None,
+        code_v2_key: None,
         public_keys: BTreeMap::from([(side.public_key_id.clone(), side.public_key.clone())]),
         platform_certificates: side.platform_certificate.iter().map(|(_, certificate)| certificate.clone()).collect(),
         answers: match mode {

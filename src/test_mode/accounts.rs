@@ -205,6 +205,7 @@ fn of_wechat(side: simulated_wechat::MerchantSide) -> Secret {
         merchant_certificate: Some(side.certificate),
         api_v3_key: side.api_v3_key,
         previous_api_v3_key: None,
+        code_v2_key: None,
         public_keys: BTreeMap::from([(side.public_key_id, side.public_key)]),
         platform_certificates: side.platform_certificate.into_iter().map(|(_, certificate)| certificate).collect(),
         answers: AnswersBy::PlatformCertificate,

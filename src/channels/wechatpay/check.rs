@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::code_v2;
 use super::credentials::{
     API_V3_KEY_BYTES, AnswersBy, AppIds, Credentials, PUBLIC_KEY_ID_PREFIX, is_serial, same_serial,
 };
@@ -29,6 +30,10 @@ pub struct Entered<'a> {
     pub merchant_serial: &'a str,
     pub api_v3_key: &'a str,
     pub previous_api_v3_key: &'a str,
+    /// `v2`, or `v3` (which nothing means too).
+    pub code_interface: &'a str,
+    /// Only with V2.
+    pub api_v2_key: &'a str,
     /// Both or none: without them the account uses platform certificates, which it fetches itself.
     pub public_key_id: &'a str,
     pub public_key: &'a str,
@@ -47,6 +52,8 @@ pub enum Field {
     MerchantSerial,
     ApiV3Key,
     PreviousApiV3Key,
+    CodeInterface,
+    ApiV2Key,
     PublicKeyId,
     PublicKey,
 }
@@ -66,6 +73,8 @@ impl Field {
             Field::MerchantSerial => "merchant_serial",
             Field::ApiV3Key => "api_v3_key",
             Field::PreviousApiV3Key => "previous_api_v3_key",
+            Field::CodeInterface => "code_interface",
+            Field::ApiV2Key => "api_v2_key",
             Field::PublicKeyId => "public_key_id",
             Field::PublicKey => "public_key",
         }
@@ -97,6 +106,7 @@ pub fn check(entered: &Entered<'_>, now: Timestamp) -> Result<Credentials, Vec<P
         merchant_certificate: app(entered.merchant_certificate),
         api_v3_key: entered.api_v3_key.trim().to_owned(),
         previous_api_v3_key: app(entered.previous_api_v3_key),
+        code_v2_key: code_v2_key(entered, &mut problems),
         public_keys: BTreeMap::new(),
         platform_certificates: Vec::new(),
         answers: AnswersBy::PlatformCertificate,
@@ -107,6 +117,36 @@ pub fn check(entered: &Entered<'_>, now: Timestamp) -> Result<Credentials, Vec<P
     api_v3_keys(&credentials, &mut problems);
     let credentials = with_public_key(credentials, entered, &mut problems);
     if problems.0.is_empty() { Ok(credentials) } else { Err(problems.0) }
+}
+
+/// The V2 API key, where V2 was chosen.
+fn code_v2_key(entered: &Entered<'_>, problems: &mut Problems) -> Option<String> {
+    let key = entered.api_v2_key.trim();
+    match entered.code_interface {
+        "v2" => {
+            if !code_v2::is_key(key) {
+                let zh = "选了 V2，要填 APIv2 密钥：正好 32 个字符，在商户平台“账户中心 → API 安全”设置。";
+                let en =
+                    "V2 needs the APIv2 key: exactly 32 characters, set on the merchant platform under API security.";
+                problems.add(Field::ApiV2Key, zh, en);
+            }
+            if entered.merchant_certificate.trim().is_empty() {
+                let zh = "V2 撤销付款要出示商户证书。请粘贴 apiclient_cert.pem 的全部内容。";
+                let en = "V2 wants the merchant certificate at reversals. Paste all of apiclient_cert.pem.";
+                problems.add(Field::MerchantCertificate, zh, en);
+            }
+            return Some(key.to_owned());
+        }
+        "" | "v3" => {
+            if !key.is_empty() {
+                let zh = "APIv2 密钥只用于 V2。要用它，请把付款码接口选成 V2；否则留空。";
+                let en = "The APIv2 key is for V2 only. Choose V2 for payment codes, or leave it empty.";
+                problems.add(Field::ApiV2Key, zh, en);
+            }
+        }
+        _ => problems.add(Field::CodeInterface, "请选 V3 或 V2。", "Choose V3 or V2."),
+    }
+    None
 }
 
 /// Digits, at most 32; ten in practice.

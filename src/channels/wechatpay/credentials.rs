@@ -9,6 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::code_v2::CodeV2;
 use super::sign::BadSignature;
 use crate::channels::ChannelError;
 use crate::channels::text::shortened;
@@ -45,6 +46,9 @@ pub struct Credentials {
     /// The one before, while messages that it closes can still arrive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_api_v3_key: Option<String>,
+    /// The V2 API key, where codes that customers show go through that interface; else they go through v3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_v2_key: Option<String>,
     /// Public keys of the provider by their ids, as PEM.
     #[serde(default)]
     pub public_keys: BTreeMap<String, String>,
@@ -217,6 +221,8 @@ pub(super) struct Keys {
     /// The present APIv3 key, then the one before.
     pub api_v3: Vec<Secret>,
     pub anchors: Anchors,
+    /// Where codes that customers show go through V2.
+    pub code_v2: Option<CodeV2>,
 }
 
 impl Keys {
@@ -238,7 +244,10 @@ impl Keys {
         {
             return Err(bad("the public key that answers are asked for is not among the keys"));
         }
-        Ok(Self { signer, serial: record.merchant_serial.to_ascii_uppercase(), api_v3, anchors })
+        let certificate = record.merchant_certificate.as_deref();
+        let code_v2 = record.code_v2_key.as_deref().map(|key| CodeV2::open(key, &record.merchant_key, certificate));
+        let serial = record.merchant_serial.to_ascii_uppercase();
+        Ok(Self { signer, serial, api_v3, anchors, code_v2: code_v2.transpose()? })
     }
 }
 

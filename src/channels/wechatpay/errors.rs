@@ -9,10 +9,11 @@ const EXPIRED: Text = Text::new(
     "Payment codes live for a minute and work once. Ask for a fresh one.",
 );
 const UNKNOWN_ORDER: Text = Text::new("微信支付没有这笔订单。", "WeChat Pay does not know this order.");
+pub(super) const UNKNOWN_FORMAT: Text = Text::new("微信支付读不懂这次请求。", "WeChat Pay could not read the request.");
 const TOO_FAST: Text =
     Text::new("请求太频繁，系统会自动放慢后重试。", "Too many requests. They are repeated more slowly by themselves.");
 
-const fn entry(
+pub(super) const fn entry(
     code: &'static str,
     advice: Advice,
     concerns: Concerns,
@@ -23,9 +24,9 @@ const fn entry(
     ErrorMeaning { code, advice, concerns, customer, merchant: Text::new(zh, en) }
 }
 
-const NEW_CODE: Text =
+pub(super) const NEW_CODE: Text =
     Text::new("付款码已失效，请刷新后重新出示。", "This payment code has expired. Please show a fresh one.");
-const NO_MONEY: Text = Text::new(
+pub(super) const NO_MONEY: Text = Text::new(
     "余额不足，请换一张卡或其他方式支付。",
     "Not enough money there. Please choose another card or way to pay.",
 );
@@ -212,8 +213,8 @@ pub const TABLE: &[ErrorMeaning] = &[
         Advice::Stop,
         Concerns::Merchant,
         OTHER_WAY,
-        "商户号没有开通这个产品，或权限被暂停。请到商户平台“产品中心”查看。",
-        "The product is not opened for this merchant number, or is suspended. Look at the product centre of the merchant platform.",
+        "商户号没有开通这个产品，或权限被暂停。请到商户平台“产品中心”查看。付款码收款遇到它，多半是只开通了 V2：在渠道账户里把“付款码接口”改为 V2。",
+        "The product is not opened for this merchant number, or is suspended. Look at the product centre of the merchant platform. For payment codes it mostly means that only V2 is opened: choose V2 in the channel account.",
     ),
     entry(
         "SIGN_ERROR",

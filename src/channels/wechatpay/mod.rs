@@ -2,10 +2,11 @@
 //!
 //! Orders by all six ways, questions, closing and reversal, refunds, daily statements, and the provider's changing keys.
 //! Sources are the provider's manual and the tests of its own SDKs; where those disagree we read liberally and send
-//! strictly. Code payment (付款码) is spoken in its v3 form only: the older one needs client certificates and XML.
+//! strictly. Codes that customers show (付款码) go through v3 or, as the account chooses, through V2 (`code_v2/`).
 
 pub mod certificates;
 pub mod check;
+pub mod code_v2;
 pub mod credentials;
 pub mod errors;
 pub mod introduction;
@@ -105,6 +106,11 @@ impl WechatPay {
         sign::Merchant { mch_id: &self.mch_id, serial: &self.keys.serial, signer: &self.keys.signer }
     }
 
+    /// What of the account's work goes through the older interface.
+    fn by_code_v2<'a>(&'a self, order: &'a Order) -> Option<(&'a code_v2::CodeV2, code_v2::Call<'a>)> {
+        self.keys.code_v2.as_ref().zip(code_v2::Call::of(order))
+    }
+
     /// Whether the provider sent exactly this, and just now.
     fn verify(&self, headers: &[(String, String)], body: &[u8], now: Timestamp) -> Result<(), ChannelError> {
         Ok(sign::verify(|id| self.keys.anchors.find(id, now), headers, body, now)?)
@@ -137,7 +143,11 @@ impl Channel for WechatPay {
     }
 
     fn request(&self, order: &Order, sealing: &Sealing) -> Result<Prepared, ChannelError> {
-        request::build(self, order, sealing).map(Prepared::Call)
+        let request = match self.by_code_v2(order) {
+            Some((v2, call)) => v2.request(self, call, sealing)?,
+            None => request::build(self, order, sealing)?,
+        };
+        Ok(Prepared::Call(request))
     }
 
     fn read_response(
@@ -146,7 +156,10 @@ impl Channel for WechatPay {
         response: &OutgoingResponse,
         now: Timestamp,
     ) -> Result<Observation, ChannelError> {
-        response::read(self, order, response, now)
+        match self.by_code_v2(order) {
+            Some((v2, call)) => v2.read(self, call, response),
+            None => response::read(self, order, response, now),
+        }
     }
 
     fn read_notification(&self, message: &Inbound<'_>, now: Timestamp) -> Result<VerifiedNotification, ChannelError> {

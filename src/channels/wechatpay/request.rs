@@ -300,7 +300,7 @@ fn target_of(url: &str) -> &str {
 
 /// `None` when nothing printable is left. Source: WeChat Pay API v3, "基本规则": UTF-8 of at most three bytes, so no
 /// emoji. Backticks stand between the values of statements.
-fn plain_text(text: &str, max_chars: usize) -> Option<String> {
+pub(super) fn plain_text(text: &str, max_chars: usize) -> Option<String> {
     let fits = |c: &char| !c.is_control() && *c != '`' && (*c as u32) <= 0xFFFF;
     let plain: String = text.trim().chars().filter(fits).take(max_chars).collect();
     let plain = plain.trim();
@@ -314,7 +314,7 @@ fn notify_url(url: &str) -> Result<&str, ChannelError> {
     Ok(url)
 }
 
-fn fen(money: Money) -> Result<u64, ChannelError> {
+pub(super) fn fen(money: Money) -> Result<u64, ChannelError> {
     if money.currency() != Currency::CNY {
         return Err(unfit("only CNY can be paid by WeChat Pay"));
     }
@@ -333,6 +333,6 @@ fn json(body: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(body).expect("plain structs of text and numbers always serialise")
 }
 
-fn unfit(detail: &str) -> ChannelError {
+pub(super) fn unfit(detail: &str) -> ChannelError {
     ChannelError::Unfit { detail: detail.to_owned() }
 }

@@ -48,6 +48,27 @@ struct Amount {
     currency: Option<String>,
 }
 
+impl Transaction {
+    /// The same from another interface: our number, `mchid`, `appid` and state; the state's words, the provider's number and
+    /// the time; fen and currency.
+    pub fn told(
+        [out_trade_no, mchid, appid, trade_state]: [&str; 4],
+        [trade_state_desc, transaction_id, success_time]: [Option<String>; 3],
+        amount: Option<(u64, Option<String>)>,
+    ) -> Self {
+        Self {
+            out_trade_no: out_trade_no.to_owned(),
+            mchid: Some(mchid.to_owned()),
+            appid: Some(appid.to_owned()),
+            trade_state: trade_state.to_owned(),
+            trade_state_desc,
+            transaction_id,
+            success_time,
+            amount: amount.map(|(total, currency)| Amount { total, currency }),
+        }
+    }
+}
+
 /// A refund as the provider tells it. Answers call its state `status`, notifications `refund_status`.
 #[derive(Deserialize)]
 pub(super) struct Refund {
@@ -382,7 +403,7 @@ fn money(fen: u64, currency: Option<&str>) -> Result<Money, ChannelError> {
 }
 
 /// An old answer about something else is as genuine as the right one.
-fn same(what: &str, found: &str, expected: &str) -> Result<(), ChannelError> {
+pub(super) fn same(what: &str, found: &str, expected: &str) -> Result<(), ChannelError> {
     if found == expected {
         return Ok(());
     }

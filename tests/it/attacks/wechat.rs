@@ -97,6 +97,7 @@ fn by_key() -> Credentials {
         merchant_certificate: None,
         api_v3_key: API_V3_KEY.to_owned(),
         previous_api_v3_key: None,
+        code_v2_key: None,
         public_keys: BTreeMap::from([(KEY_ID.to_owned(), published("go_test", "public_spki_der_base64"))]),
         platform_certificates: Vec::new(),
         answers: AnswersBy::PublicKey { id: KEY_ID.to_owned() },

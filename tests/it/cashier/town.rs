@@ -124,6 +124,7 @@ impl Town {
             merchant_certificate: None,
             api_v3_key: side.api_v3_key.clone(),
             previous_api_v3_key: None,
+            code_v2_key: None,
             public_keys: BTreeMap::from([(side.public_key_id.clone(), side.public_key.clone())]),
             platform_certificates: Vec::new(),
             answers: AnswersBy::PublicKey { id: side.public_key_id.clone() },

@@ -305,6 +305,7 @@ fn credentials(side: &MerchantSide, mode: Mode) -> Credentials {
         merchant_certificate: Some(side.certificate.clone()),
         api_v3_key: side.api_v3_key.clone(),
         previous_api_v3_key: None,
+        code_v2_key: None,
         public_keys,
         platform_certificates: Vec::new(),
         answers: match mode {

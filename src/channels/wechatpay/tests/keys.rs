@@ -31,6 +31,8 @@ fn entered<'a>(key: &'a str, public: &'a str) -> Entered<'a> {
         merchant_serial: "",
         api_v3_key: API_V3_KEY,
         previous_api_v3_key: "",
+        code_interface: "",
+        api_v2_key: "",
         public_key_id: KEY_ID,
         public_key: public,
     }
@@ -58,6 +60,13 @@ fn what_is_entered_rightly_becomes_a_record_that_opens() {
     };
     let old = check(&old, NOW).unwrap();
     assert_eq!((old.answers, old.merchant_serial), (AnswersBy::PlatformCertificate, credentials().merchant_serial));
+    assert_eq!(old.code_v2_key, None, "v3 is the default");
+    // Shown codes through V2: its own key, and the certificate itself.
+    let v2 = Entered { code_interface: "v2", api_v2_key: "0123456789abcdef0123456789ABCDEF", ..entered(&key, &public) };
+    assert_eq!(check(&v2, NOW).unwrap().code_v2_key.as_deref(), Some("0123456789abcdef0123456789ABCDEF"));
+    let serial =
+        Entered { merchant_certificate: "", merchant_serial: "5f1c72e2a8931b72a2e13af8dee92471eb397115", ..v2 };
+    assert_eq!(check(&serial, NOW).unwrap_err()[0].field, Field::MerchantCertificate);
 }
 
 #[test]
@@ -95,6 +104,10 @@ fn each_field_that_is_wrong_is_named() {
         (Box::new(|e| e.api_v3_key = "0123456789abcdefGHIJKLMNOPQRSTU"), Field::ApiV3Key),
         (Box::new(|e| e.api_v3_key = "0123456789abcdefGHIJKLMNOPQ钱"), Field::ApiV3Key),
         (Box::new(|e| e.previous_api_v3_key = "short"), Field::PreviousApiV3Key),
+        (Box::new(|e| e.code_interface = "v4"), Field::CodeInterface),
+        (Box::new(|e| e.code_interface = "v2"), Field::ApiV2Key),
+        (Box::new(|e| (e.code_interface, e.api_v2_key) = ("v2", "short")), Field::ApiV2Key),
+        (Box::new(|e| e.api_v2_key = API_V3_KEY), Field::ApiV2Key),
         (Box::new(|e| e.public_key_id = ""), Field::PublicKeyId),
         (Box::new(|e| e.public_key_id = OLD_SERIAL), Field::PublicKeyId),
         (Box::new(|e| e.public_key = ""), Field::PublicKey),

@@ -1,6 +1,7 @@
 //! What the adapter says, believes and refuses. The provider's published vectors are in `fixtures/vectors.json`, which
 //! names the source of each; the certificates beside it were made for these tests from its keys.
 
+mod code_v2;
 mod keys;
 mod notifications;
 mod requests;
@@ -66,6 +67,7 @@ fn credentials() -> Credentials {
         merchant_certificate: None,
         api_v3_key: API_V3_KEY.to_owned(),
         previous_api_v3_key: None,
+        code_v2_key: None,
         public_keys: BTreeMap::from([(
             KEY_ID.to_owned(),
             text(&vectors()["keys"]["go_test"]["public_spki_der_base64"]).to_owned(),
@@ -257,4 +259,8 @@ fn assert_not_genuine(result: Result<impl std::fmt::Debug, ChannelError>) {
 #[track_caller]
 fn assert_malformed(result: Result<impl std::fmt::Debug, ChannelError>) {
     assert!(matches!(result, Err(ChannelError::Malformed { .. })), "{result:?}");
+}
+
+fn is_unknown(heard: &Result<Observation, ChannelError>) -> bool {
+    matches!(heard, Ok(Observation::Unknown { .. }))
 }

@@ -18,10 +18,6 @@ fn paid(amount: Money) -> Observation {
     })
 }
 
-fn is_unknown(heard: &Result<Observation, ChannelError>) -> bool {
-    matches!(heard, Ok(Observation::Unknown { .. }))
-}
-
 #[test]
 fn an_accepted_order_shows_what_its_way_needs() {
     let accepted = |method, body: Value| match hear(&Order::Create(create(method)), &answer(200, &body)) {
