@@ -152,6 +152,7 @@ The simulators are running. Ctrl-C stops them. {kept}
 
   How to use them       {url}/sim
   WeChat Pay APIv3      {url}/v3/…
+  WeChat Pay V2         {url}/pay/micropay, /pay/orderquery, /secapi/pay/reverse (with a client certificate over https)
   Alipay                {url}/gateway.do, {url}/v3/alipay/…
   UnionPay 5.1.0        {url}/gateway/api/…  (files: POST {url}/)
   Credentials           {url}/sim/credentials

@@ -12,7 +12,7 @@ use super::view;
 use crate::domain::time::{Duration, Timestamp};
 use crate::sandbox::provider::Desk;
 use crate::sandbox::provider::fault::{Fault, Faults};
-use crate::sandbox::provider::model::{NewOrder, NewRefund, Refund, RefundRules, Refusal, TradeState};
+use crate::sandbox::provider::model::{NewOrder, NewRefund, Order, Refund, RefundRules, Refusal, TradeState};
 use crate::sandbox::provider::records::{Mood, Subject};
 use crate::store::StoreError;
 
@@ -21,9 +21,9 @@ const CODE_LIFE: Duration = Duration::from_hours(2);
 /// How long the address of an H5 payment works. Source: §8.
 const H5_LIFE: Duration = Duration::from_minutes(5);
 /// An order without a time of its own lives so long. Source: §8.
-const ORDER_LIFE: Duration = Duration::from_days(7);
+pub const ORDER_LIFE: Duration = Duration::from_days(7);
 /// A nearer `time_expire` is moved to here. Source: §8.
-const TIME_TO_PAY_MIN: Duration = Duration::from_minutes(1);
+pub const TIME_TO_PAY_MIN: Duration = Duration::from_minutes(1);
 /// Source: §12.
 const REFUND_RULES: RefundRules = RefundRules {
     count_max: 50,
@@ -142,31 +142,51 @@ fn order(desk: &mut Desk<'_, '_>, asked: &OrderCall, around: &Around) -> Said {
 }
 
 fn pay_by_code(desk: &mut Desk<'_, '_>, new: &NewOrder, digits: &str, around: &Around) -> Said {
-    let known = desk.order(&new.merchant, &new.number)?;
-    if known.is_none() && !desk.code_is_good(digits)? {
-        return Ok(Err(WireError::new(400, "AUTH_CODE_INVALID", "付款码已失效，请用户刷新后重新扫码")));
-    }
-    let order = match desk.create(new, around.code, CODE_LIFE, false)? {
-        Ok(order) => order,
+    let charged = match charge_code(desk, new, digits, around.code)? {
+        Ok(charged) => charged,
         Err(why) => return Ok(Err(WireError::of_order(why))),
     };
-    let (mood, order) = if order.state == TradeState::Paying {
-        (Some(Mood::AskedForPassword), order)
-    } else {
-        match desk.pay_by_code(&order, digits)? {
-            Some((mood, order)) => (Some(mood), order),
-            None => (None, order),
-        }
-    };
-    Ok(match mood {
-        Some(Mood::Pays) => Ok(Reply::Json(200, view::transaction(&order, None))),
-        Some(Mood::AskedForPassword) => {
+    Ok(match charged {
+        Charged::By(Mood::Pays, order) => Ok(Reply::Json(200, view::transaction(&order, None))),
+        Charged::By(Mood::AskedForPassword, _) => {
             Ok(Reply::Json(202, json!({ "code": "USERPAYING", "message": "需要用户输入支付密码" })))
         }
-        Some(Mood::BalanceShort) => Err(WireError::new(403, "NOT_ENOUGH", "用户的账户余额不足，请换其他方式支付")),
-        Some(Mood::Refuses) => Err(WireError::new(403, "TRADE_ERROR", "用户取消了支付")),
-        None => Err(WireError::new(400, "AUTH_CODE_INVALID", "付款码已失效，请用户刷新后重新扫码")),
+        Charged::By(Mood::BalanceShort, _) => {
+            Err(WireError::new(403, "NOT_ENOUGH", "用户的账户余额不足，请换其他方式支付"))
+        }
+        Charged::By(Mood::Refuses, _) => Err(WireError::new(403, "TRADE_ERROR", "用户取消了支付")),
+        Charged::BadCode => Err(WireError::new(400, "AUTH_CODE_INVALID", "付款码已失效，请用户刷新后重新扫码")),
     })
+}
+
+/// What comes of a code that a payer showed.
+pub enum Charged {
+    /// Unknown, too old or used.
+    BadCode,
+    By(Mood, Order),
+}
+
+/// Makes the order, or finds it, and charges the code. An unusable code makes no order.
+pub fn charge_code(
+    desk: &mut Desk<'_, '_>,
+    new: &NewOrder,
+    digits: &str,
+    code: [u8; 16],
+) -> Result<Result<Charged, Refusal>, StoreError> {
+    if desk.order(&new.merchant, &new.number)?.is_none() && !desk.code_is_good(digits)? {
+        return Ok(Ok(Charged::BadCode));
+    }
+    let order = match desk.create(new, code, CODE_LIFE, false)? {
+        Ok(order) => order,
+        Err(why) => return Ok(Err(why)),
+    };
+    if order.state == TradeState::Paying {
+        return Ok(Ok(Charged::By(Mood::AskedForPassword, order)));
+    }
+    Ok(Ok(match desk.pay_by_code(&order, digits)? {
+        Some((mood, order)) => Charged::By(mood, order),
+        None => Charged::BadCode,
+    }))
 }
 
 /// Absolute, http or https, without query and fragment. Source: §8.
@@ -177,7 +197,7 @@ fn is_notify_url(url: &str) -> bool {
     })
 }
 
-fn query(order: Option<crate::sandbox::provider::model::Order>) -> Said {
+fn query(order: Option<Order>) -> Said {
     Ok(match order {
         Some(order) => Ok(Reply::Json(200, view::transaction(&order, None))),
         None => Err(WireError::of_order(Refusal::UnknownOrder)),

@@ -89,6 +89,11 @@ impl Provider {
         Ok(HEXLOWER.encode(&self.of_app("secret", appid)?[..16]))
     }
 
+    /// The merchant's key for the older interface: made of the provider's own, so that merchants of before have one too.
+    pub fn api_v2_key(&self, mchid: &str) -> Result<String, StoreError> {
+        Ok(HEXLOWER.encode(&self.of_app("api_v2_key", mchid)?[..16]))
+    }
+
     fn openid(&self, appid: &str, person: &str) -> Result<String, StoreError> {
         let name = self.of_app("openid", &format!("{appid}\n{person}"))?;
         Ok(format!("o{}", &BASE64URL_NOPAD.encode(&name)[..27]))

@@ -6,6 +6,7 @@
 
 mod bill;
 mod call;
+mod code_v2;
 mod counter;
 mod error;
 mod inside;
@@ -24,6 +25,7 @@ use ring::hmac;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+pub use code_v2::Incoming as IncomingV2;
 pub use keys::Mode;
 pub use server::{Incoming, Outgoing, PREFIX, routes};
 
@@ -129,6 +131,8 @@ pub struct MerchantSide {
     pub serial: String,
     pub certificate: String,
     pub api_v3_key: String,
+    /// For the older interface.
+    pub api_v2_key: String,
     pub public_key: String,
     pub public_key_id: String,
     /// In certificate mode: the platform certificate of the moment, with its serial.
@@ -191,6 +195,7 @@ impl Provider {
             serial: own.id.clone(),
             certificate: pem("CERTIFICATE", &own.certificate),
             api_v3_key: merchant.api_v3_key,
+            api_v2_key: self.api_v2_key(mchid)?,
             public_key: pem("PUBLIC KEY", &public.rsa.public().to_spki()),
             public_key_id: public.id.clone(),
             platform_certificate: (mode == Mode::Certificate)
@@ -371,6 +376,7 @@ impl Dialect for Provider {
                 "serial_no": side.serial,
                 "certificate": side.certificate,
                 "api_v3_key": side.api_v3_key,
+                "api_v2_key": side.api_v2_key,
                 "public_key_id": side.public_key_id,
                 "public_key": side.public_key,
                 "platform_certificate_serial": side.platform_certificate.as_ref().map(|(serial, _)| serial),
@@ -404,6 +410,13 @@ fn recipes(host: &str) -> Vec<Recipe> {
             ),
         ),
         recipe("Python · wechatpayv3", format!("wxpay._core._gate_way = '{host}'")),
+        recipe(
+            "V2 · 付款码 (WXPayAPI, WxJava, gopay, EasyWeChat…)",
+            format!(
+                "https://api.mch.weixin.qq.com  →  {host}\nkey = api_v2_key\n\
+                 POST {host}/pay/micropay\nPOST {host}/pay/orderquery\nPOST {host}/secapi/pay/reverse"
+            ),
+        ),
         recipe(
             "Java · wechatpay-java, Go · wechatpay-go",
             format!("https://api.mch.weixin.qq.com  →  {host}\n(OkHttp Interceptor, http.RoundTripper)"),

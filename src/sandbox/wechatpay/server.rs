@@ -19,11 +19,11 @@ use crate::store::StoreError;
 /// Below the address of a gateway or of `coffer sim`. A simulator's own listener also serves `/v3/…` at its root.
 pub const PREFIX: &str = "/sim/wechatpay";
 /// Largest body of a call, in bytes.
-const BODY_MAX_BYTES: usize = 64 * 1024;
+pub(super) const BODY_MAX_BYTES: usize = 64 * 1024;
 /// An answer that is late on purpose comes after so long: more than any caller waits.
-const TOO_LATE: Duration = Duration::from_seconds(30);
+pub(super) const TOO_LATE: Duration = Duration::from_seconds(30);
 /// What a slow answer takes more.
-const SLOW: Duration = Duration::from_seconds(3);
+pub(super) const SLOW: Duration = Duration::from_seconds(3);
 
 /// A call as it came.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +66,7 @@ pub fn routes(prefix: &'static str) -> impl FnOnce(&mut web::ServiceConfig) {
                 .app_data(web::PayloadConfig::new(BODY_MAX_BYTES))
                 .default_service(web::to(handle)),
         );
+        super::code_v2::routes(prefix, config);
         super::inside::routes(prefix, config);
         config.route(&format!("{prefix}/h5"), web::get().to(h5));
     }
@@ -303,7 +304,7 @@ fn check_headers(incoming: &Incoming<'_>) -> Result<(), WireError> {
 }
 
 /// An answer without a signature, as from a proxy.
-fn bare(status: u16, body: &str) -> Outgoing {
+pub(super) fn bare(status: u16, body: &str) -> Outgoing {
     let headers = vec![("content-type", "text/html; charset=utf-8".to_owned())];
     Outgoing { status, headers, body: body.as_bytes().to_vec(), delay: Duration::ZERO, cut: false }
 }
