@@ -456,6 +456,19 @@ impl Fact {
     }
 }
 
+/// When the first kind of certificate is used up, and which: an old one that is kept beside a newer one may end.
+pub fn end(facts: &[Fact]) -> Option<(Text, Timestamp)> {
+    let mut ends: Vec<(Text, Timestamp)> = Vec::new();
+    for fact in facts {
+        let Some(at) = fact.ends_at else { continue };
+        match ends.iter_mut().find(|(label, _)| *label == fact.label) {
+            Some((_, last)) => *last = at.max(*last),
+            None => ends.push((fact.label, at)),
+        }
+    }
+    ends.into_iter().min_by_key(|(_, at)| *at)
+}
+
 const fn plain(label: Text, value: String) -> Fact {
     Fact { label, value, ends_at: None }
 }
@@ -535,4 +548,21 @@ pub fn facts(kind: ChannelKind, credentials: &Secret) -> Vec<Fact> {
         }
     }
     facts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_certificate_beside_a_newer_one_may_end() {
+        const OURS: Text = Text::new("商户证书", "Merchant certificate");
+        const THEIRS: Text = Text::new("平台证书", "Platform certificate");
+        let fact = |label, day| Fact { label, value: String::new(), ends_at: Some(Timestamp::from_seconds(day)) };
+        let key = plain(OURS, "a fingerprint".to_owned());
+        assert_eq!(end(std::slice::from_ref(&key)), None, "keys do not end");
+        let facts = [fact(THEIRS, 1), fact(OURS, 3), fact(THEIRS, 2), key];
+        assert_eq!(end(&facts), Some((THEIRS, Timestamp::from_seconds(2))));
+        assert_eq!(end(&facts[..2]), Some((THEIRS, Timestamp::from_seconds(1))));
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use super::form::{self, EXPIRY_WARNING};
 use super::{Channel, ChannelError, MethodTerms, alipay, test_wallet, unionpay, wechatpay};
 use crate::crypto::{Place, Vault};
 use crate::domain::ids::{AccountId, Mode, Scope};
@@ -11,6 +12,7 @@ use crate::domain::method::Method;
 use crate::domain::money::Money;
 use crate::domain::payment::{Route, RouteReason};
 use crate::domain::time::{Duration, Timestamp};
+use crate::lang::Text;
 use crate::store::tables::ACCOUNTS;
 use crate::store::{Key, Read, Span, Store, StoreError};
 
@@ -58,6 +60,15 @@ fn open(
 pub struct OpenAccount {
     pub account: ChannelAccount,
     pub channel: Arc<dyn Channel>,
+    /// Which of its certificates ends first, and when.
+    pub end: Option<(Text, Timestamp)>,
+}
+
+impl OpenAccount {
+    /// The certificate that ends soon or has ended.
+    pub fn ending(&self, now: Timestamp) -> Option<(Text, Timestamp)> {
+        self.end.filter(|(_, at)| *at <= now.plus(EXPIRY_WARNING))
+    }
 }
 
 /// Where an account's credentials are sealed to: a ciphertext moved to another row does not open.
@@ -142,10 +153,11 @@ impl Registry {
                             own_url,
                             public_url,
                         )
+                        .map(|channel| (channel, form::end(&form::facts(account.kind, &secret))))
                     });
                 match opened {
-                    Ok(channel) => {
-                        accounts.insert(id, Arc::new(OpenAccount { account, channel }));
+                    Ok((channel, end)) => {
+                        accounts.insert(id, Arc::new(OpenAccount { account, channel, end }));
                     }
                     Err(why) => failed.push((id, why)),
                 }
@@ -309,7 +321,7 @@ mod tests {
                 upkeep_at: None,
                 upkept_at: None,
             };
-            let open = OpenAccount { account, channel: Arc::new(channel) };
+            let open = OpenAccount { account, channel: Arc::new(channel), end: None };
             registry.accounts.write().unwrap().insert(id(n), Arc::new(open));
         }
         registry

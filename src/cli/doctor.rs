@@ -13,8 +13,9 @@ use super::Teller;
 use super::config::Config;
 use super::failure::{Exit, Failure};
 use super::place::{BACKUP_DIR, open_store, open_vault, store_file};
+use crate::channels::registry::Registry;
 use crate::console::auth::people;
-use crate::crypto::MasterKey;
+use crate::crypto::{MasterKey, Vault};
 use crate::domain::time::{Duration, Timestamp};
 use crate::env::Env;
 use crate::server::tls::{TlsFiles, not_after};
@@ -104,10 +105,15 @@ fn data(config: &Config, env: &Env) -> Vec<Found> {
     let latest = match open_store(config) {
         Ok(store) => {
             found.push(Good(format!("{} is whole", store_file(config).display())));
-            found.push(match open_vault(config, &store) {
-                Ok(_) => Good("the master key fits the data".to_owned()),
-                Err(failure) => Problem(failure.message, "take the key that the data was made with".to_owned()),
-            });
+            match open_vault(config, &store) {
+                Ok(vault) => {
+                    found.push(Good("the master key fits the data".to_owned()));
+                    found.extend(accounts(config, &store, &vault, now));
+                }
+                Err(failure) => {
+                    found.push(Problem(failure.message, "take the key that the data was made with".to_owned()));
+                }
+            }
             found.extend(people_exist(&store));
             let latest = latest_record(&store);
             store.close();
@@ -124,6 +130,34 @@ fn data(config: &Config, env: &Env) -> Vec<Found> {
         }
     };
     found.push(clock(now, latest));
+    found
+}
+
+/// Channel accounts whose keys cannot be opened or are about to end. Secrets stay where they are: only dates are looked at.
+fn accounts(config: &Config, store: &Store, vault: &Vault, now: Timestamp) -> Vec<Found> {
+    let registry = Registry::default();
+    let url = config.base_url().to_string();
+    let failed = match registry.load(store, vault, &url, &url) {
+        Ok(failed) => failed,
+        Err(error) => return vec![Problem(error.to_string(), "run `coffer verify`".to_owned())],
+    };
+    let replace = || "replace its keys in the console under Settings, Channels".to_owned();
+    let mut found: Vec<Found> = failed
+        .into_iter()
+        .map(|(id, why)| Problem(format!("channel account {id} cannot be used: {why}"), replace()))
+        .collect();
+    let all = registry.all();
+    for open in all.iter().filter(|open| open.account.active) {
+        let Some((label, at)) = open.ending(now) else { continue };
+        let named = format!("the channel account {:?}: its {}", open.account.label, label.en.to_lowercase());
+        found.push(match at <= now {
+            true => Problem(format!("{named} ended on {at}"), replace()),
+            false => Warning(format!("{named} ends on {at}"), replace()),
+        });
+    }
+    if found.is_empty() && !all.is_empty() {
+        found.push(Good(format!("the keys of all {} channel accounts can be opened and none ends soon", all.len())));
+    }
     found
 }
 

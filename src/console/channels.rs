@@ -28,6 +28,7 @@ pub(super) struct Seen {
     pub health: Health,
     /// Why it cannot be used at all.
     pub broken: bool,
+    ending: bool,
     now: Timestamp,
 }
 
@@ -42,6 +43,7 @@ impl Seen {
             methods: methods.unwrap_or_default(),
             health: channels.health(account.id),
             broken: open.is_none(),
+            ending: open.is_some_and(|open| open.ending(member.now).is_some()),
             now: member.now,
             account,
         }
@@ -56,7 +58,7 @@ impl Seen {
     }
 
     pub fn any_ending(&self) -> bool {
-        self.facts.iter().any(|fact| fact.is_ending(self.now))
+        self.ending
     }
 
     pub fn kind_word(&self, page: &Page) -> &'static str {

@@ -14,14 +14,16 @@ use crate::domain::approval::PROPOSALS_WAITING_MAX;
 use crate::domain::case::Case;
 use crate::domain::endpoint::{ENDPOINTS_MAX, Endpoint, EndpointState};
 use crate::domain::ids::Scope;
+use crate::domain::merchant::ChannelAccount;
 use crate::domain::method::Method;
 use crate::domain::money::{Currency, Money};
 use crate::domain::refund::{Refund, RefundState};
 use crate::domain::time::{Duration, Timestamp};
+use crate::flows::accounts::ACCOUNTS_MAX;
 use crate::flows::record::{day_in_zone, method_key, refund_state_key};
 use crate::store::tables::{
-    CASES, CASES_OPEN, DAYS, DayTotals, ENDPOINTS, ENDPOINTS_FAILING, KEYS, PAYMENTS, PROPOSALS_WAITING, REFUNDS,
-    REFUNDS_BY_STATE,
+    ACCOUNTS, CASES, CASES_OPEN, DAYS, DayTotals, ENDPOINTS, ENDPOINTS_FAILING, KEYS, PAYMENTS, PROPOSALS_WAITING,
+    REFUNDS, REFUNDS_BY_STATE,
 };
 use crate::store::{Order, Read, Span, StoreError};
 use crate::web::{Day, DayChart, Frame, Icon, Page, Room, Share, Shares};
@@ -107,6 +109,56 @@ impl HomePage {
     }
 }
 
+/// What is wrong with a channel account in use, or soon will be.
+fn trouble(member: &Member, account: &ChannelAccount) -> Option<Attention> {
+    let (page, now) = (&member.page, member.now);
+    let channels = &member.console.gateway().channels;
+    let day = |at: Timestamp| at.in_zone(&member.merchant.zone).strftime("%Y-%m-%d").to_string();
+    let (bad, icon, what, why) = match channels.get(account.id) {
+        None => (
+            true,
+            Icon::Key,
+            page.t(
+                "渠道账户的密钥打不开，收不了款",
+                "The keys of a channel account cannot be opened; it takes no money",
+            ),
+            page.t("重新填写一次密钥。", "Enter its keys again.").to_owned(),
+        ),
+        Some(open) => match (open.ending(now), channels.health(account.id)) {
+            (Some((label, at)), _) => (
+                at <= now,
+                Icon::Key,
+                match at <= now {
+                    true => page.t("渠道证书已经过期", "A channel's certificate has ended"),
+                    false => page.t("渠道证书快到期了", "A channel's certificate ends soon"),
+                },
+                match page.zh() {
+                    true => format!("{}，有效期至 {}", label.get(page.lang), day(at)),
+                    false => format!("{}, until {}", label.get(page.lang), day(at)),
+                },
+            ),
+            (None, health) if health.rests(now) => (
+                true,
+                Icon::Alert,
+                page.t("渠道一直不应答，暂时不再选用", "A channel keeps failing and is not chosen for now"),
+                match page.zh() {
+                    true => format!("连续失败 {} 次，之后会再试", health.failures),
+                    false => format!("{} failures in a row; it is tried again later", health.failures),
+                },
+            ),
+            (None, _) => return None,
+        },
+    };
+    Some(Attention {
+        bad,
+        icon,
+        what: what.to_owned(),
+        why: format!("{} · {why}", account.label),
+        href: format!("/console/settings/channels/{}", account.id),
+        way: page.t("去看", "Look").to_owned(),
+    })
+}
+
 /// What one snapshot tells.
 struct Facts {
     days: BTreeMap<u32, DayTotals>,
@@ -117,6 +169,7 @@ struct Facts {
     slow_refunds: Vec<Refund>,
     /// Refunds that wait for a second person.
     proposals: usize,
+    accounts: Vec<ChannelAccount>,
     is_new: bool,
     has_key: bool,
 }
@@ -177,6 +230,11 @@ fn read(tx: &impl Read, scope: Scope, today: u32, now: Timestamp) -> Result<Fact
         endpoints,
         cases,
         slow_refunds,
+        accounts: tx
+            .scan(&ACCOUNTS, &of_scope, Order::Ascending, ACCOUNTS_MAX)?
+            .into_iter()
+            .map(|(_, row)| row)
+            .collect(),
         proposals: tx.scan(&PROPOSALS_WAITING, &of_scope, Order::Ascending, PROPOSALS_WAITING_MAX)?.len(),
         is_new: tx.scan(&PAYMENTS, &of_scope, Order::Ascending, 1)?.is_empty(),
         has_key: !tx.scan(&KEYS, &of_scope, Order::Ascending, 1)?.is_empty(),
@@ -296,6 +354,7 @@ fn attention(member: &Member, facts: &Facts) -> Vec<Attention> {
             way: page.t("去看", "Look").to_owned(),
         });
     }
+    list.extend(facts.accounts.iter().filter(|account| account.active).filter_map(|account| trouble(member, account)));
     for endpoint in &facts.endpoints {
         let what = match endpoint.state {
             EndpointState::Suspended => page.t("回调地址已自动停用", "An endpoint was switched off by us"),

@@ -2,6 +2,7 @@
 
 use actix_web::http::StatusCode;
 use coffer::domain::merchant::{ChannelAccount, ChannelKind};
+use coffer::domain::time::{Duration, Timestamp};
 use coffer::store::tables::ACCOUNTS;
 use coffer::store::{Order, Read, Span};
 
@@ -98,6 +99,47 @@ async fn a_merchant_with_a_shared_key_chooses_that_way_of_signing() {
     let hash = coffer::crypto::Hash::Sha256.letters(format!("777290058110012 {KEY}").as_bytes());
     assert!(page.body.contains("777290058110012") && page.body.contains(&hash[..8]), "{}", page.body);
     assert!(!page.body.contains(KEY));
+}
+
+const APP_CERTIFICATE: &str = include_str!("../../../src/channels/alipay/fixtures/app.crt");
+const ALIPAY_CERTIFICATE: &str = include_str!("../../../src/channels/alipay/fixtures/alipay.crt");
+const ROOT_CERTIFICATE: &str = include_str!("../../../src/channels/alipay/fixtures/root.crt");
+
+#[tokio::test]
+async fn the_first_page_names_certificates_that_end_and_accounts_that_fail() {
+    let site = Site::staffed().await;
+    let fields = [
+        ("app_id", "2021000000000001"),
+        ("seller_id", "2088000000000001"),
+        ("private_key", APP_KEY),
+        ("app_certificate", APP_CERTIFICATE),
+        ("alipay_certificate", ALIPAY_CERTIFICATE),
+        ("root_certificates", ROOT_CERTIFICATE),
+    ];
+    let mut owner = site.browser_of("owner").await;
+    let answer = owner.post(NEW, &fields).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.body);
+    let account = alipay(&site).await.remove(0);
+    let link = format!("/console/settings/channels/{}", account.id);
+    assert!(!owner.get("/console").await.body.contains(&link), "nothing is wrong yet");
+
+    let channels = &site.console.gateway().channels;
+    (0..5).for_each(|_| channels.report(account.id, false, site.now()));
+    let page = owner.get("/console").await.body;
+    assert!(page.contains(&link) && page.contains("5 failures in a row"), "{page}");
+    channels.report(account.id, true, site.now());
+    assert!(!owner.get("/console").await.body.contains(&link), "it answers again");
+
+    // Both certificates are good until the first of January 2031.
+    let end = Timestamp::parse_rfc3339("2031-01-01T00:00:00Z").unwrap();
+    site.pass(end.minus(Duration::from_days(30)).minus(Duration::from_seconds(1)).since(site.now()));
+    assert!(!site.browser_of("owner").await.get("/console").await.body.contains(&link), "not a month before");
+    site.pass(Duration::from_seconds(1));
+    let page = site.browser_of("owner").await.get("/console").await.body;
+    assert!(page.contains(&link) && page.contains("certificate ends soon") && page.contains("2031-01-01"), "{page}");
+    site.pass(Duration::from_days(30));
+    let page = site.browser_of("owner").await.get("/console").await.body;
+    assert!(page.contains(&link) && page.contains("certificate has ended"), "{page}");
 }
 
 #[tokio::test]
