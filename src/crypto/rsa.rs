@@ -184,6 +184,13 @@ pub fn decrypt_oaep_sha1(private_der: &[u8], sealed: &[u8]) -> Option<Secret> {
     key.decrypt_blinded(&mut SystemRng, Oaep::new::<sha1::Sha1>(), sealed).ok().map(Secret::new)
 }
 
+/// Opens what was encrypted with PKCS#1 v1.5 for this key, the padding of UnionPay's encrypted fields. `None` for
+/// everything else. How long it takes tells of the padding, so this is for play money only.
+pub fn decrypt_pkcs1v15(private_der: &[u8], sealed: &[u8]) -> Option<Secret> {
+    let key = read_private(private_der).ok()?;
+    key.decrypt_blinded(&mut SystemRng, rsa::Pkcs1v15Encrypt, sealed).ok().map(Secret::new)
+}
+
 fn read_private(der: &[u8]) -> Result<RsaPrivateKey, BadKey> {
     RsaPrivateKey::from_pkcs8_der(der).or_else(|_| RsaPrivateKey::from_pkcs1_der(der)).map_err(|_| BadKey::Unreadable)
 }
@@ -273,5 +280,9 @@ mod tests {
         assert_eq!(decrypt_oaep_sha1(der.expose(), &sealed).unwrap().expose(), "张三".as_bytes());
         assert!(decrypt_oaep_sha1(generate().expose(), &sealed).is_none());
         assert!(signer.public().encrypt_oaep_sha1(&[7; 215]).is_none(), "214 bytes fit into 2048 bits");
+        let public = RsaPublicKey::from_public_key_der(&signer.public().to_spki()).unwrap();
+        let sealed = public.encrypt(&mut SystemRng, rsa::Pkcs1v15Encrypt, b"6216").unwrap();
+        assert_eq!(decrypt_pkcs1v15(der.expose(), &sealed).unwrap().expose(), b"6216");
+        assert!(decrypt_pkcs1v15(der.expose(), &sealed[1..]).is_none());
     }
 }

@@ -16,7 +16,7 @@ use crate::flows::gateway::Gateway;
 use crate::store::{Store, StoreError};
 
 /// Keys of both sides of all providers together.
-pub const KEYS: u64 = 16;
+pub const KEYS: u64 = 18;
 
 /// All of them; clones share them.
 #[derive(Clone)]

@@ -10,6 +10,7 @@ use super::keys::{Merchant, Mode};
 use super::view::beijing_time;
 use crate::crypto::rsa::{Digest, RsaSigner, RsaVerifier};
 use crate::domain::time::{Duration, Timestamp};
+use crate::env::Env;
 
 /// The provider names no bound; what is further away is a clock or zone that is wrong.
 const TIMESTAMP_WINDOW: Duration = Duration::from_hours(24);
@@ -87,18 +88,51 @@ pub fn check_caller(
     Ok(())
 }
 
-/// The content as plain text, and whether the answer is to be encrypted too. Source: §6.
-pub fn content(parameters: &Parameters, merchant: &Merchant) -> Result<(String, bool), Wrong> {
+/// How a caller encrypts contents, and is answered. Source: §6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    Aes,
+    AesV2,
+}
+
+impl Encryption {
+    /// By the name in `encrypt_type`.
+    pub fn parse(name: &str) -> Result<Self, Wrong> {
+        match name {
+            "AES" => Ok(Encryption::Aes),
+            "AES_V2" => Ok(Encryption::AesV2),
+            _ => Err(invalid("isv.invalid-encrypt-type")),
+        }
+    }
+
+    pub fn open(self, merchant: &Merchant, closed: &str) -> Result<String, Wrong> {
+        let cipher = merchant.cipher();
+        let plain = match self {
+            Encryption::Aes => cipher.open(closed),
+            Encryption::AesV2 => cipher.open_v2(closed),
+        };
+        let plain = plain.and_then(|plain| String::from_utf8(plain).ok());
+        plain.ok_or_else(|| invalid("isv.decryption-error-not-valid-encrypt-key"))
+    }
+
+    pub fn close(self, merchant: &Merchant, plain: &str, env: &Env) -> String {
+        match self {
+            Encryption::Aes => merchant.cipher().close(plain.as_bytes()),
+            Encryption::AesV2 => merchant.cipher().close_v2(&env.random(), plain.as_bytes()),
+        }
+    }
+}
+
+/// The content as plain text, and how the answer is to be encrypted too. Source: §6.
+pub fn content(parameters: &Parameters, merchant: &Merchant) -> Result<(String, Option<Encryption>), Wrong> {
     let content = parameters.get("biz_content").unwrap_or("{}");
     match parameters.get("encrypt_type") {
-        None if content.trim_start().starts_with('{') => Ok((content.to_owned(), false)),
+        None if content.trim_start().starts_with('{') => Ok((content.to_owned(), None)),
         None => Err(missing("isv.decryption-error-missing-encrypt-type")),
-        Some("AES") => {
-            let plain = merchant.cipher().open(content).and_then(|plain| String::from_utf8(plain).ok());
-            let wrong = || invalid("isv.decryption-error-not-valid-encrypt-key");
-            plain.map(|plain| (plain, true)).ok_or_else(wrong)
+        Some(name) => {
+            let encryption = Encryption::parse(name)?;
+            Ok((encryption.open(merchant, content)?, Some(encryption)))
         }
-        Some(_) => Err(invalid("isv.invalid-encrypt-type")),
     }
 }
 

@@ -10,7 +10,7 @@ use super::call::{Call, product};
 use super::counter::{self, Around, Reply, carry_out};
 use super::fault::{Wrong, invalid, missing, too_often, unavailable};
 use super::form::Parameters;
-use super::gate::{self, Expected, Manner};
+use super::gate::{self, Encryption, Expected, Manner};
 use super::keys::{Merchant, Mode, Whose};
 use super::view::{self, Details};
 use super::{Alipay, NAME, v3};
@@ -128,7 +128,7 @@ pub(super) struct Known {
     pub method: String,
     /// Once its signature was verified; answers are signed from then on.
     pub merchant: Option<Merchant>,
-    pub encrypted: bool,
+    pub encrypted: Option<Encryption>,
     pub faults: Faults,
     how: Option<Answering>,
 }
@@ -258,8 +258,9 @@ impl Alipay {
             }
         };
         let mut node = gate::node_text(&fields);
-        if let (true, false, Some(merchant)) = (known.encrypted, name == "error_response", &known.merchant) {
-            node = Value::String(merchant.cipher().close(node.as_bytes())).to_string();
+        if let (Some(encryption), false, Some(merchant)) = (known.encrypted, name == "error_response", &known.merchant)
+        {
+            node = Value::String(encryption.close(merchant, &node, self.0.world.env())).to_string();
         }
         let manner = if known.faults.has(Fault::AnswerUnsigned) {
             Manner::Unsigned

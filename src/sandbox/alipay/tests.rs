@@ -325,12 +325,22 @@ async fn each_field_of_an_order_has_its_limits() {
 async fn a_content_that_is_encrypted_is_answered_so() {
     let town = town(Mode::Key).await;
     let key = ContentKey::read(&town.side.content_key).unwrap();
-    let mut fields = town.parameters("alipay.trade.precreate", json!({}));
-    fields.insert("encrypt_type".to_owned(), "AES".to_owned());
-    fields.insert("biz_content".to_owned(), key.close(town.order("order_1").to_string().as_bytes()));
-    let (_, node) = town.opened(&town.send(&town.sign(fields)).await.body);
-    let plain: Value = serde_json::from_slice(&key.open(node.as_str().unwrap()).unwrap()).unwrap();
-    assert_eq!((&plain["code"], &plain["out_trade_no"]), (&json!("10000"), &json!("order_1")));
+    for (scheme, number) in [("AES", "order_1"), ("AES_V2", "order_2")] {
+        let plain = town.order(number).to_string();
+        let (by_zeros, by_chance) = (key.close(plain.as_bytes()), key.close_v2(&[7; 16], plain.as_bytes()));
+        let (right, wrong) = if scheme == "AES" { (by_zeros, by_chance) } else { (by_chance, by_zeros) };
+        let mut fields = town.parameters("alipay.trade.precreate", json!({}));
+        fields.insert("encrypt_type".to_owned(), scheme.to_owned());
+        fields.insert("biz_content".to_owned(), wrong);
+        let (name, _) = town.opened(&town.send(&town.sign(fields.clone())).await.body);
+        assert_eq!(name, "error_response", "{scheme}: closed in the other way");
+        fields.insert("biz_content".to_owned(), right);
+        let (_, node) = town.opened(&town.send(&town.sign(fields)).await.body);
+        let node = node.as_str().unwrap();
+        let opened = if scheme == "AES" { key.open(node) } else { key.open_v2(node) };
+        let plain: Value = serde_json::from_slice(&opened.unwrap()).unwrap();
+        assert_eq!((&plain["code"], &plain["out_trade_no"]), (&json!("10000"), &json!(number)), "{scheme}");
+    }
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use super::Alipay;
 use super::call::{is_method, product};
 use super::counter::Reply;
 use super::fault::{Wrong, invalid, missing};
+use super::gate::Encryption;
 use super::keys::{Mode, Whose};
 use super::server::{Admitted, BODY_MAX_BYTES, Known, Outgoing, bare, respond};
 use crate::crypto::rsa::Digest;
@@ -165,18 +166,16 @@ impl Alipay {
         known.merchant = Some(merchant.clone());
         let wrong = || invalid("isv.invalid-parameter");
         let content = match (incoming.encrypt_type, incoming.verb) {
-            ("AES", _) => {
-                known.encrypted = true;
-                let sealed = std::str::from_utf8(incoming.body).map_err(|_| wrong())?;
-                let wrong = || invalid("isv.decryption-error-not-valid-encrypt-key");
-                merchant.cipher().open(sealed).and_then(|plain| String::from_utf8(plain).ok()).ok_or_else(wrong)?
-            }
             ("", "GET") => {
                 let pairs = url::form_urlencoded::parse(query.as_bytes()).into_owned();
                 Value::Object(pairs.map(|(name, value)| (name, Value::String(value))).collect()).to_string()
             }
             ("", _) => String::from_utf8(incoming.body.to_vec()).map_err(|_| wrong())?,
-            (_, _) => return Err(invalid("isv.invalid-encrypt-type")),
+            (name, _) => {
+                let encryption = Encryption::parse(name)?;
+                known.encrypted = Some(encryption);
+                encryption.open(&merchant, std::str::from_utf8(incoming.body).map_err(|_| wrong())?)?
+            }
         };
         let fields: Map<String, Value> = serde_json::from_str(&content).map_err(|_| wrong())?;
         let url = |name: &str| fields.get(name).and_then(Value::as_str).filter(|url| !url.is_empty());
@@ -205,11 +204,11 @@ impl Alipay {
         };
         let mut body = body.to_string();
         let mut content_type = "application/json;charset=utf-8";
-        if let (true, Some(merchant)) = (known.encrypted && status < 400, &known.merchant) {
-            body = merchant.cipher().close(body.as_bytes());
+        let env = self.0.world.env();
+        if let (Some(encryption), true, Some(merchant)) = (known.encrypted, status < 400, &known.merchant) {
+            body = encryption.close(merchant, &body, env);
             content_type = "text/plain;charset=utf-8";
         }
-        let env = self.0.world.env();
         let mut headers = vec![("alipay-trace-id", HEXLOWER.encode(&env.random::<16>()))];
         let signer = known.merchant.as_ref().and_then(|merchant| self.0.answering(merchant, known.faults).ok());
         if let Some((signer, tells)) = signer.filter(|_| !known.faults.has(Fault::AnswerUnsigned)) {

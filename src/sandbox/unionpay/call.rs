@@ -59,6 +59,8 @@ pub enum Call {
     File {
         day: jiff::civil::Date,
     },
+    /// 加密公钥更新查询: which certificate to encrypt with.
+    EncryptionKey,
 }
 
 /// How a transaction is named.
@@ -88,6 +90,14 @@ pub fn read(interface: Interface, fields: &Fields, now: Timestamp) -> Result<Cal
         }
         (Interface::Back, ("31", "00", "000201" | "000000")) => give_back(fields, true, now),
         (Interface::Back, ("04", "00", "000201" | "000000")) => give_back(fields, false, now),
+        // Source: §3.7.
+        (Interface::Back, ("95", "00", "000000")) => {
+            key(fields)?;
+            fresh(fields, now)?;
+            fixed(fields, "channelType", &["07", "08"])?;
+            fixed(fields, "certType", &["01"])?;
+            Ok(Call::EncryptionKey)
+        }
         (Interface::Query, ("00", "02", _)) => Ok(Call::Query(Asked::ByQueryId(query_id(fields, "queryId")?))),
         (Interface::Query, ("00", "00", _)) => {
             let (order_id, txn_time) = key(fields)?;
@@ -216,6 +226,6 @@ fn is_digits(text: &str, length: std::ops::RangeInclusive<usize>) -> bool {
     length.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-fn ill_formed(name: &str) -> Trouble {
+pub fn ill_formed(name: &str) -> Trouble {
     Trouble::new("10", &format!("报文格式错误[{name}]"))
 }

@@ -36,6 +36,8 @@ pub struct Around {
     pub notify_url: Option<String>,
     /// Where the payer goes back from, without the order's code.
     pub front_page: String,
+    /// The certificate to encrypt with and the one that will replace it, as PEM; none for merchants without certificates.
+    pub encryption: Option<[String; 2]>,
 }
 
 impl Around {
@@ -59,7 +61,17 @@ pub fn carry_out(desk: &mut Desk<'_, '_>, call: &Call, around: &Around, faults: 
         Call::Reverse => reverse(desk, around),
         Call::GiveBack { whole, amount, original } => give_back(desk, around, *whole, *amount, original),
         Call::File { day } => file(desk, around, *day, faults),
+        Call::EncryptionKey => Ok(encryption_key(around, faults)),
     }
+}
+
+/// Source: §3.7, and the kit's own remark that a contract with a shared key has no use for it.
+fn encryption_key(around: &Around, faults: Faults) -> Said {
+    let Some([now, next]) = &around.encryption else {
+        return Err(Trouble::new("32", "无此交易权限[2050002]"));
+    };
+    let pem = if faults.has(Fault::NewKey) { next } else { now };
+    Ok(vec![("certType", "01".to_owned()), ("encryptPubKeyCert", pem.trim_end().replace('\n', "\r\n"))])
 }
 
 fn consume(

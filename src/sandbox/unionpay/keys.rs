@@ -1,6 +1,7 @@
-//! Keys and certificates of both sides: an authority of two floors, the provider's signers below it, and a merchant.
+//! Keys and certificates of both sides: an authority of two floors, what the provider has below it, and a merchant; and
+//! two merchants who share a key with the provider instead.
 //!
-//! Source: §3.5, §3.6 and §9 of the fact sheet. The chain is signed with SHA-256: what checks it is the adapter under test,
+//! Source: §3.3, §3.5 to §3.7 and §9 of the fact sheet. The chain is signed with SHA-256: what checks it is the adapter under test,
 //! and the historic SHA-1 chain is among its published vectors.
 
 use std::collections::BTreeMap;
@@ -9,16 +10,53 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde::{Deserialize, Serialize};
 
 use super::NAME;
-use crate::crypto::Secret;
-use crate::crypto::rsa::{Digest, RsaSigner};
+use super::wire::{self, Fields};
+use crate::crypto::rsa::{Digest, RsaSigner, decrypt_pkcs1v15};
+use crate::crypto::{Hash, Secret};
 use crate::domain::time::{Duration, Timestamp};
 use crate::sandbox::provider::World;
 use crate::sandbox::provider::certificate::{self, Contents, Part, pem};
 use crate::sandbox::provider::records::Member;
 use crate::store::StoreError;
 
-/// The simulated merchant.
+/// The simulated merchant with a certificate.
 pub const MER_ID: &str = "777290058110048";
+
+/// How a merchant's contract signs. There is a simulated merchant for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Form {
+    Certificate,
+    Sha256,
+    Sm3,
+}
+
+impl Form {
+    pub const ALL: [Form; 3] = [Form::Certificate, Form::Sha256, Form::Sm3];
+
+    pub const fn mer_id(self) -> &'static str {
+        match self {
+            Form::Certificate => MER_ID,
+            Form::Sha256 => "777290058110011",
+            Form::Sm3 => "777290058110012",
+        }
+    }
+
+    /// `signMethod`.
+    pub const fn sign_method(self) -> &'static str {
+        match self {
+            Form::Certificate => "01",
+            Form::Sha256 => "11",
+            Form::Sm3 => "12",
+        }
+    }
+
+    const fn hash(self) -> Hash {
+        match self {
+            Form::Certificate | Form::Sha256 => Hash::Sha256,
+            Form::Sm3 => Hash::Sm3,
+        }
+    }
+}
 
 const CERTIFICATE_LIFE: Duration = Duration::from_days(5 * 365);
 const AUTHORITY_LIFE: Duration = Duration::from_days(20 * 365);
@@ -31,6 +69,9 @@ pub enum Role {
     /// UnionPay's signer, and the one that will replace it.
     Signer,
     NewSigner,
+    /// For what merchants encrypt, and the one that will replace it.
+    Encryption,
+    NewEncryption,
     Merchant,
 }
 
@@ -41,6 +82,8 @@ impl Role {
             Role::Middle => "middle",
             Role::Signer => "signer-1",
             Role::NewSigner => "signer-2",
+            Role::Encryption => "encryption-1",
+            Role::NewEncryption => "encryption-2",
             Role::Merchant => "merchant",
         }
     }
@@ -51,6 +94,8 @@ impl Role {
             Role::Middle => "COFFER SIM OCA1",
             Role::Signer => "041@8310000000083040@中国银联股份有限公司@00016495",
             Role::NewSigner => "041@8310000000083040@中国银联股份有限公司@00016496",
+            Role::Encryption => "041@Z2026-11-23@00040000:SIGN@00000005",
+            Role::NewEncryption => "041@Z2026-11-23@00040000:SIGN@00000006",
             Role::Merchant => "041@Z2026-11-23@777290058110048:SIGN@00000001",
         }
     }
@@ -58,7 +103,7 @@ impl Role {
     const fn issuer(self) -> Role {
         match self {
             Role::Root | Role::Middle => Role::Root,
-            Role::Signer | Role::NewSigner | Role::Merchant => Role::Middle,
+            Role::Signer | Role::NewSigner | Role::Encryption | Role::NewEncryption | Role::Merchant => Role::Middle,
         }
     }
 }
@@ -82,8 +127,19 @@ impl Signer {
 
 /// A merchant as the provider knows it; stored as JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Merchant {
-    pub cert_id: String,
+#[serde(untagged)]
+pub enum Merchant {
+    Certificate { cert_id: String },
+    Key { form: Form, secure_key: String },
+}
+
+impl Merchant {
+    pub fn form(&self) -> Form {
+        match self {
+            Merchant::Certificate { .. } => Form::Certificate,
+            Merchant::Key { form, .. } => *form,
+        }
+    }
 }
 
 pub struct Keys {
@@ -98,16 +154,79 @@ impl Keys {
 
     /// Makes whatever is not there yet. Blocks for seconds the first time.
     pub fn prepare(&self) -> Result<(), StoreError> {
-        for role in [Role::Root, Role::Middle, Role::Signer, Role::NewSigner] {
+        let roles = [Role::Root, Role::Middle, Role::Signer, Role::NewSigner, Role::Encryption, Role::NewEncryption];
+        for role in roles {
             self.signer(role)?;
         }
-        let cert_id = self.signer(Role::Merchant)?.cert_id.clone();
-        if self.world.member(NAME, MER_ID)?.is_none() {
-            let details = serde_json::to_string(&Merchant { cert_id }).expect("plain text always serialises");
+        let own = self.signer(Role::Merchant)?;
+        for form in Form::ALL {
+            if self.world.member(NAME, form.mer_id())?.is_some() {
+                continue;
+            }
+            let merchant = match form {
+                Form::Certificate => Merchant::Certificate { cert_id: own.cert_id.clone() },
+                Form::Sha256 | Form::Sm3 => Merchant::Key { form, secure_key: shared_key(form, &own.private) },
+            };
+            let details = serde_json::to_string(&merchant).expect("plain text always serialises");
             let member = Member { name: "街角小店".to_owned(), details, created_at: self.world.wire_now() };
-            self.world.enrol(NAME, MER_ID, &member)?;
+            self.world.enrol(NAME, form.mer_id(), &member)?;
         }
         Ok(())
+    }
+
+    /// The key that the merchant of this form shares with the provider; none where he has a certificate.
+    pub fn shared(&self, form: Form) -> Result<Option<String>, StoreError> {
+        Ok(match self.merchant(form.mer_id())? {
+            Some(Merchant::Key { secure_key, .. }) => Some(secure_key),
+            Some(Merchant::Certificate { .. }) | None => None,
+        })
+    }
+
+    /// Signs what goes to a merchant, in the way of his contract. Who is no merchant gets a certificate's signature, which
+    /// everybody can check.
+    pub fn seal(&self, fields: &mut Fields, mer_id: &str, manner: Manner) -> Result<(), StoreError> {
+        let merchant = self.merchant(mer_id)?;
+        let form = merchant.as_ref().map_or(Form::Certificate, Merchant::form);
+        fields.insert("signMethod".to_owned(), form.sign_method().to_owned());
+        if let Some(Merchant::Key { secure_key, .. }) = merchant {
+            // A forger has some key, but not this one.
+            let key = if manner.forged { secure_key.chars().rev().collect() } else { secure_key };
+            let signature = wire::hashed(fields, form.hash(), &key);
+            fields.insert("signature".to_owned(), signature);
+            return Ok(());
+        }
+        let genuine = self.signer(if manner.new_key { Role::NewSigner } else { Role::Signer })?;
+        // Or he shows the certificate that he found in another message.
+        let key = if manner.forged { self.signer(Role::Merchant)? } else { genuine.clone() };
+        wire::seal(fields, &genuine, &key);
+        Ok(())
+    }
+
+    /// Whether the merchant signed it, in the way of his contract.
+    pub fn is_signed(&self, fields: &Fields, merchant: &Merchant) -> Result<bool, StoreError> {
+        Ok(match merchant {
+            Merchant::Certificate { .. } => wire::is_signed(fields, self.signer(Role::Merchant)?.rsa.public()),
+            Merchant::Key { form, secure_key } => {
+                fields.get("signature") == Some(&wire::hashed(fields, form.hash(), secure_key))
+            }
+        })
+    }
+
+    /// Whether `sealed` (base64), if anything is, was encrypted for the certificate with this number. `None`: there is no
+    /// such certificate. Source: §3.7.
+    pub fn opens(&self, cert_id: &str, sealed: Option<&str>) -> Result<Option<bool>, StoreError> {
+        for role in [Role::Encryption, Role::NewEncryption] {
+            let own = self.signer(role)?;
+            if own.cert_id != cert_id {
+                continue;
+            }
+            let opened = sealed.map(|sealed| {
+                let sealed = data_encoding::BASE64.decode(sealed.as_bytes()).ok()?;
+                decrypt_pkcs1v15(own.private.expose(), &sealed)
+            });
+            return Ok(Some(opened.is_none_or(|opened| opened.is_some())));
+        }
+        Ok(None)
     }
 
     pub fn merchant(&self, mer_id: &str) -> Result<Option<Merchant>, StoreError> {
@@ -129,6 +248,22 @@ impl Keys {
         self.open.write().unwrap_or_else(PoisonError::into_inner).insert(role, signer.clone());
         Ok(signer)
     }
+}
+
+/// How something is signed on purpose.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// With the certificate that replaces the first one. Shared keys have none.
+    pub new_key: bool,
+    /// By somebody else.
+    pub forged: bool,
+}
+
+/// Made of the merchant's private key, so that it is as hard to guess and costs no randomness of its own.
+fn shared_key(form: Form, private: &Secret) -> String {
+    let mut letters = Hash::Sha256.letters(&[form.sign_method().as_bytes(), private.expose()].concat());
+    letters.truncate(32);
+    letters
 }
 
 fn certify(role: Role, issuer: Option<&Signer>, private: &Secret, now: Timestamp) -> Vec<u8> {

@@ -16,11 +16,11 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-pub use keys::MER_ID;
+pub use keys::{Form, MER_ID};
 pub use server::{Incoming, Outgoing, PREFIX, routes};
 
 use self::counter::{giving_back, transaction};
-use self::keys::{Keys, Role};
+use self::keys::{Keys, Manner, Role};
 use self::wire::Fields;
 use crate::domain::method::Brand;
 use crate::domain::time::Duration;
@@ -165,7 +165,6 @@ fn notification(news: &News<'_>) -> Option<Fields> {
     let amount = news.amount().minor().to_string();
     let facts = [
         ("version", "5.1.0"),
-        ("signMethod", "01"),
         ("respCode", "00"),
         ("respMsg", "success"),
         ("exchangeRate", "0"),
@@ -201,11 +200,8 @@ impl Dialect for Provider {
 
     fn try_seal(&self, letter: &Letter) -> Result<Option<OutgoingRequest>, StoreError> {
         let Ok(mut fields) = serde_json::from_str::<Fields>(&letter.text) else { return Ok(None) };
-        let role = if letter.faults.has(Fault::NewKey) { Role::NewSigner } else { Role::Signer };
-        let genuine = self.keys.signer(role)?;
-        // A forger has some key, but not this one, and shows the certificate that he found in another message.
-        let key = if letter.forged { self.keys.signer(Role::Merchant)? } else { genuine.clone() };
-        wire::seal(&mut fields, &genuine, &key);
+        let manner = Manner { new_key: letter.faults.has(Fault::NewKey), forged: letter.forged };
+        self.keys.seal(&mut fields, &letter.merchant, manner)?;
         let headers = vec![("content-type".to_owned(), "application/x-www-form-urlencoded;charset=UTF-8".to_owned())];
         let body = wire::to_form(&fields).into_bytes();
         Ok(Some(OutgoingRequest {
@@ -242,27 +238,34 @@ impl Dialect for Provider {
         let (merchant, signer) = (self.keys.signer(Role::Merchant)?, self.keys.signer(Role::Signer)?);
         let forms = KeyForms::of(&merchant.private);
         let host = self.world.host(PREFIX);
-        let properties = properties(&host, &side.mer_id);
+        let encryption = self.keys.signer(Role::Encryption)?;
+        let by_certificate = properties(&host, Form::Certificate, "");
         let mut files = Vec::new();
-        let mut file = |name: &str, what: Text, content: &[u8]| {
-            files.push(CredentialFile { name: format!("{MER_ID}/{name}"), what, content: content.to_vec() });
+        let mut file = |form: Form, name: &str, what: Text, content: &[u8]| {
+            files.push(CredentialFile { name: format!("{}/{name}", form.mer_id()), what, content: content.to_vec() });
         };
-        let what = Text::new("官方 SDK 的配置文件", "configuration of the official SDKs");
-        file("acp_sdk.properties", what, properties.as_bytes());
+        let configuration = Text::new("官方 SDK 的配置文件", "configuration of the official SDKs");
+        let own = Form::Certificate;
+        file(own, "acp_sdk.properties", configuration, by_certificate.as_bytes());
         let pfx = handout::pkcs12(&merchant.private, &merchant.certificate, PFX_PASSWORD).unwrap_or_default();
         let what = Text::new("商户签名证书（密码 000000）", "merchant's signing certificate (password 000000)");
-        file("acp_sign.pfx", what, &pfx);
-        file("acp_sign.key", Text::new("商户私钥（PEM）", "merchant's private key (PEM)"), forms.pkcs8.as_bytes());
+        file(own, "acp_sign.pfx", what, &pfx);
+        let what = Text::new("商户私钥（PEM）", "merchant's private key (PEM)");
+        file(own, "acp_sign.key", what, forms.pkcs8.as_bytes());
         let what = Text::new("商户签名证书（PEM）", "merchant's signing certificate (PEM)");
-        file("acp_sign.cer", what, side.certificate.as_bytes());
+        file(own, "acp_sign.cer", what, side.certificate.as_bytes());
         let what = Text::new("银联根证书", "UnionPay's root certificate");
-        file("acp_root.cer", what, side.root.as_bytes());
+        file(own, "acp_root.cer", what, side.root.as_bytes());
         let what = Text::new("银联中级证书", "UnionPay's middle certificate");
-        file("acp_middle.cer", what, side.middle.as_bytes());
-        let about = Text::new("一个商户", "A merchant");
+        file(own, "acp_middle.cer", what, side.middle.as_bytes());
+        let what = Text::new("敏感信息加密证书", "certificate to encrypt sensitive fields with");
+        file(own, "acp_enc.cer", what, encryption.pem().as_bytes());
+        let about =
+            Text::new("用证书签名的商户（signMethod 01）", "A merchant who signs by certificate (signMethod 01)");
         let told = json!({
             "about": { "zh": about.zh, "en": about.en },
             "mer_id": side.mer_id,
+            "sign_method": own.sign_method(),
             "cert_id": merchant.cert_id,
             "certificate": side.certificate,
             "pfx_base64": data_encoding::BASE64.encode(&pfx),
@@ -270,12 +273,28 @@ impl Dialect for Provider {
             "root_certificate": side.root,
             "middle_certificate": side.middle,
             "verify_certificate": signer.pem(),
+            "encrypt_certificate": encryption.pem(),
+            "encrypt_cert_id": encryption.cert_id,
         });
         let mut told = told.as_object().cloned().unwrap_or_default();
         forms.tell(&mut told);
         let mut json = told.clone();
         json.remove("about");
-        json.insert("merchants".to_owned(), json!([told]));
+        let mut merchants = vec![json!(told)];
+        let mut recipes = vec![Recipe { sdk: "acpsdk（Java、PHP、.NET）", code: by_certificate }];
+        for (form, sdk, about) in BY_KEY {
+            let Some(secure_key) = self.keys.shared(form)? else { continue };
+            let properties = properties(&host, form, &secure_key);
+            file(form, "acp_sdk.properties", configuration, properties.as_bytes());
+            merchants.push(json!({
+                "about": { "zh": about.zh, "en": about.en },
+                "mer_id": form.mer_id(),
+                "sign_method": form.sign_method(),
+                "secure_key": secure_key,
+            }));
+            recipes.push(Recipe { sdk, code: properties });
+        }
+        json.insert("merchants".to_owned(), json!(merchants));
         for (name, place) in [
             ("base_url", ""),
             ("front_trans_url", "/gateway/api/frontTransReq.do"),
@@ -286,20 +305,34 @@ impl Dialect for Provider {
         ] {
             json.insert(name.to_owned(), json!(format!("{host}{place}")));
         }
-        let recipes = vec![
-            Recipe { sdk: "acpsdk（Java、PHP、.NET）", code: properties },
-            Recipe {
-                sdk: "Go · smartwalle/unionpay, Node · node-unionpay-sdk",
-                code: format!("https://gateway.test.95516.com  →  {host}"),
-            },
-        ];
+        recipes.push(Recipe {
+            sdk: "Go · smartwalle/unionpay, Node · node-unionpay-sdk",
+            code: format!("https://gateway.test.95516.com  →  {host}"),
+        });
         Ok(Credentials { json, files, recipes })
     }
 }
 
-/// The file that UnionPay's own SDKs read their addresses and certificates from. Source: `acp_sdk.properties` of the
-/// development kit.
-fn properties(host: &str, mer_id: &str) -> String {
+/// The merchants without a certificate, the SDKs that can sign so, and how they are called.
+const BY_KEY: [(Form, &str, Text); 2] = [
+    (
+        Form::Sha256,
+        "acpsdk（Java、PHP、.NET），signMethod 11",
+        Text::new(
+            "用密钥签名的商户，SHA-256（signMethod 11）",
+            "A merchant with a shared key, SHA-256 (signMethod 11)",
+        ),
+    ),
+    (
+        Form::Sm3,
+        "acpsdk（Java、.NET），signMethod 12",
+        Text::new("用密钥签名的商户，国密 SM3（signMethod 12）", "A merchant with a shared key, SM3 (signMethod 12)"),
+    ),
+];
+
+/// The file that UnionPay's own SDKs read their addresses and keys from. Source: `acp_sdk.properties` of the development
+/// kit.
+fn properties(host: &str, form: Form, secure_key: &str) -> String {
     let mut text = String::new();
     for (name, place) in [
         ("frontTransUrl", "frontTransReq.do"),
@@ -310,18 +343,21 @@ fn properties(host: &str, mer_id: &str) -> String {
         text += &format!("acpsdk.{name}={host}/gateway/api/{place}\n");
     }
     text += &format!("acpsdk.fileTransUrl={host}/\n");
-    for (name, value) in [
-        ("version", "5.1.0"),
-        ("signMethod", "01"),
-        ("ifValidateCNName", "true"),
-        ("ifValidateRemoteCert", "false"),
-        ("signCert.path", "acp_sign.pfx"),
-        ("signCert.pwd", PFX_PASSWORD),
-        ("signCert.type", "PKCS12"),
-        ("rootCert.path", "acp_root.cer"),
-        ("middleCert.path", "acp_middle.cer"),
-        ("merId", mer_id),
-    ] {
+    let keys: &[(&str, &str)] = match form {
+        Form::Certificate => &[
+            ("ifValidateCNName", "true"),
+            ("ifValidateRemoteCert", "false"),
+            ("signCert.path", "acp_sign.pfx"),
+            ("signCert.pwd", PFX_PASSWORD),
+            ("signCert.type", "PKCS12"),
+            ("rootCert.path", "acp_root.cer"),
+            ("middleCert.path", "acp_middle.cer"),
+            ("encryptCert.path", "acp_enc.cer"),
+        ],
+        Form::Sha256 | Form::Sm3 => &[("ifValidateRemoteCert", "false"), ("secureKey", secure_key)],
+    };
+    let contract = [("version", "5.1.0"), ("signMethod", form.sign_method()), ("merId", form.mer_id())];
+    for (name, value) in contract.iter().chain(keys) {
         text += &format!("acpsdk.{name}={value}\n");
     }
     text

@@ -7,7 +7,7 @@ use askama::Template;
 
 use super::call::{self, Call, Interface, Trouble};
 use super::counter::{self, Around, Said, transaction};
-use super::keys::{MER_ID, Role};
+use super::keys::{Manner, Merchant, Role};
 use super::wire::{self, Fields};
 use super::{NAME, UnionPay};
 use crate::domain::money::Money;
@@ -130,20 +130,15 @@ async fn come_back(request: HttpRequest, code: web::Path<String>, provider: web:
     let mut fields = Fields::new();
     if paid {
         fields.extend(transaction(&order).into_iter().map(|(name, value)| (name.to_owned(), value)));
-        for (name, value) in [
-            ("version", "5.1.0"),
-            ("encoding", "UTF-8"),
-            ("signMethod", "01"),
-            ("respCode", "00"),
-            ("respMsg", "success"),
-        ] {
+        for (name, value) in [("version", "5.1.0"), ("encoding", "UTF-8"), ("respCode", "00"), ("respMsg", "success")] {
             fields.insert(name.to_owned(), value.to_owned());
         }
         fields.insert("merId".to_owned(), order.asked.merchant.clone());
         fields.insert("accessType".to_owned(), "0".to_owned());
         fields.insert("bizType".to_owned(), asked.get("bizType").cloned().unwrap_or_default());
-        let Ok(signer) = provider.0.keys.signer(Role::Signer) else { return missing() };
-        wire::seal(&mut fields, &signer, &signer);
+        if provider.0.keys.seal(&mut fields, &order.asked.merchant, Manner::default()).is_err() {
+            return missing();
+        }
     }
     let amount = order.received.as_ref().map_or(order.asked.amount, |received| received.amount);
     let page = Page::read(&request, provider.0.world.env().now());
@@ -215,13 +210,20 @@ impl UnionPay {
         };
         known.fields = fields.clone();
         let now = self.0.world.wire_now();
-        let call = match self.check(&fields)? {
-            Ok(()) => call::read(interface, &fields, now),
-            Err(trouble) => Err(trouble),
+        let merchant = match self.check(&fields)? {
+            Ok(merchant) => merchant,
+            Err(trouble) => return Ok(Err(trouble)),
         };
-        let call = match call {
+        let call = match call::read(interface, &fields, now) {
             Ok(call) => call,
             Err(trouble) => return Ok(Err(trouble)),
+        };
+        let encryption = match merchant {
+            Merchant::Certificate { .. } => {
+                let pem = |role| self.0.keys.signer(role).map(|signer| signer.pem());
+                Some([pem(Role::Encryption)?, pem(Role::NewEncryption)?])
+            }
+            Merchant::Key { .. } => None,
         };
         let text = |name: &str| fields.get(name).cloned().unwrap_or_default();
         let around = Around {
@@ -229,6 +231,7 @@ impl UnionPay {
             code: self.0.world.env().random(),
             notify_url: self.0.world.notify_address(&text("backUrl")),
             front_page: format!("{}{PREFIX}/front", self.0.world.public_url()),
+            encryption,
             fields,
         };
         let dialect = self.dialect();
@@ -236,6 +239,7 @@ impl UnionPay {
             // A file is asked for at a time of its own each time, so its troubles are counted by the day.
             let (order, counted) = match &call {
                 Call::File { day } => (String::new(), day.to_string()),
+                Call::EncryptionKey => (String::new(), around.number()),
                 Call::Consume { .. } | Call::Query(_) | Call::Reverse | Call::GiveBack { .. } => {
                     (around.number(), around.number())
                 }
@@ -251,23 +255,40 @@ impl UnionPay {
     }
 
     /// Source: §2 and §3: who asks, and whether they signed it.
-    fn check(&self, fields: &Fields) -> Result<Result<(), Trouble>, StoreError> {
+    fn check(&self, fields: &Fields) -> Result<Result<Merchant, Trouble>, StoreError> {
         let text = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
         for name in ["version", "encoding", "signMethod", "certId", "signature", "merId"] {
-            if text(name).is_empty() {
+            // Only a contract with a certificate names one.
+            let needed = name != "certId" || text("signMethod") == "01";
+            if needed && text(name).is_empty() {
                 return Ok(Err(Trouble::new("13", &format!("报文交易要素缺失[{name}]"))));
             }
         }
-        if text("version") != "5.1.0" || !text("encoding").eq_ignore_ascii_case("utf-8") || text("signMethod") != "01" {
+        let known = matches!(text("signMethod"), "01" | "11" | "12");
+        if text("version") != "5.1.0" || !text("encoding").eq_ignore_ascii_case("utf-8") || !known {
             return Ok(Err(Trouble::new("10", "报文格式错误[version]")));
         }
         let wrong = || Ok(Err(Trouble::new("11", "验证签名失败[9100004]")));
-        let Some(merchant) = self.0.keys.merchant(text("merId"))? else { return wrong() };
-        if merchant.cert_id != text("certId") || text("merId") != MER_ID {
+        let keys = &self.0.keys;
+        let Some(merchant) = keys.merchant(text("merId"))? else { return wrong() };
+        // One contract, one way of signing.
+        if text("signMethod") != merchant.form().sign_method() {
             return wrong();
         }
-        let signer = self.0.keys.signer(Role::Merchant)?;
-        if wire::is_signed(fields, signer.rsa.public()) { Ok(Ok(())) } else { wrong() }
+        if matches!(&merchant, Merchant::Certificate { cert_id } if cert_id != text("certId")) {
+            return wrong();
+        }
+        if !keys.is_signed(fields, &merchant)? {
+            return wrong();
+        }
+        if let Some(cert_id) = fields.get("encryptCertId") {
+            match keys.opens(cert_id, fields.get("accNo").map(String::as_str))? {
+                None => return Ok(Err(call::ill_formed("encryptCertId"))),
+                Some(false) => return Ok(Err(call::ill_formed("accNo"))),
+                Some(true) => {}
+            }
+        }
+        Ok(Ok(merchant))
     }
 
     /// The answer as it goes out: what was asked comes back, and what is said of it.
@@ -275,7 +296,6 @@ impl UnionPay {
         let echoed = [
             "version",
             "encoding",
-            "signMethod",
             "txnType",
             "txnSubType",
             "bizType",
@@ -302,9 +322,9 @@ impl UnionPay {
         }
         fields.insert("respCode".to_owned(), code.to_owned());
         fields.insert("respMsg".to_owned(), text);
-        let role = if known.faults.has(Fault::NewKey) { Role::NewSigner } else { Role::Signer };
-        let signer = self.0.keys.signer(role)?;
-        wire::seal(&mut fields, &signer, &signer);
+        let mer_id = fields.get("merId").cloned().unwrap_or_default();
+        let manner = Manner { new_key: known.faults.has(Fault::NewKey), forged: false };
+        self.0.keys.seal(&mut fields, &mer_id, manner)?;
         if known.faults.has(Fault::AnswerUnsigned) {
             fields.remove("signature");
         }

@@ -1,10 +1,11 @@
-//! Fields of a message, and how both sides sign them. Source: §3 of the fact sheet, version 5.1.0, signing method 01.
+//! Fields of a message, and how both sides sign them. Source: §3 of the fact sheet, version 5.1.0.
 
 use std::collections::BTreeMap;
 
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::BASE64;
 
 use super::keys::Signer;
+use crate::crypto::Hash;
 use crate::crypto::rsa::{Digest, RsaVerifier};
 
 /// Sorted by name, as they are signed.
@@ -33,14 +34,25 @@ pub fn to_form(fields: &Fields) -> String {
     url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }
 
-/// What is signed: hex of SHA-256 over all that has a value, in order. Source: §3.1 and §3.2.
-fn letters(fields: &Fields) -> String {
+/// All that has a value, in order. Source: §3.1.
+fn signed_text(fields: &Fields) -> String {
     let signed: Fields = fields
         .iter()
         .filter(|(name, value)| *name != "signature" && !value.is_empty())
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, to_raw(&signed).as_bytes()).as_ref())
+    to_raw(&signed)
+}
+
+/// What a certificate's key signs. Source: §3.2.
+fn letters(fields: &Fields) -> String {
+    Hash::Sha256.letters(signed_text(fields).as_bytes())
+}
+
+/// The signature with a key that both sides hold. Source: §3.3.
+pub fn hashed(fields: &Fields, hash: Hash, secure_key: &str) -> String {
+    let text = format!("{}&{}", signed_text(fields), hash.letters(secure_key.as_bytes()));
+    hash.letters(text.as_bytes())
 }
 
 /// Puts certificate and signature in.

@@ -274,10 +274,12 @@ fn tell_refund(desk: &mut Desk<'_, '_>, refund: Result<Refund, Refusal>) -> Said
     })
 }
 
-/// Source: §4.
+/// Source: §4. For merchants in public-key mode the answer is the one that WeChat's own repository shows
+/// (wechatpay-java #303, #306, #354 and #400, from 2024 to 2026), word for word. That SDK looks for a code `NOT_FOUND`
+/// instead and gives up at this one, here as in life; its configuration for public keys asks for no certificates.
 fn certificates(around: &Around) -> Result<Reply, WireError> {
     if around.merchant.mode == Mode::PublicKey {
-        let message = "无可用的平台证书，请在商户平台-API安全申请使用微信支付公钥";
+        let message = "无可用的平台证书，请在商户平台-API安全申请使用微信支付公钥。可查看指引https://pay.weixin.qq.com/doc/v3/merchant/4012153196";
         return Err(WireError::new(404, "RESOURCE_NOT_EXISTS", message));
     }
     let certificate = |signer: &std::sync::Arc<Signer>| {

@@ -368,7 +368,10 @@ async fn the_key_follows_the_request_and_the_mode() {
     assert_eq!(rotated.body["data"].as_array().unwrap().len(), 2);
     assert_eq!(rotated.header("wechatpay-serial"), rotated.body["data"][1]["serial_no"].as_str());
     let own = self::town(Mode::PublicKey).await;
-    assert_eq!(own.call("GET", target, Value::Null).await.code(), (404, "RESOURCE_NOT_EXISTS"));
+    let none = own.call("GET", target, Value::Null).await;
+    assert_eq!(none.code(), (404, "RESOURCE_NOT_EXISTS"));
+    assert!(none.body["message"].as_str().unwrap().starts_with("无可用的平台证书，请在商户平台-API安全申请"));
+    assert!(none.is_signed_by(&own.side.public_key), "an answer like others");
 }
 
 #[tokio::test]
@@ -388,6 +391,8 @@ async fn a_bill_has_its_rows_its_hash_and_its_day() {
         let url = link.body["download_url"].as_str().unwrap().strip_prefix("http://sim.test").unwrap();
         let file = town.call("GET", url, Value::Null).await;
         assert!(file.status == 200 && file.header("wechatpay-signature").is_none());
+        let kind = if query.contains("GZIP") { "application/x-gzip" } else { "text/plain; charset=utf-8" };
+        assert_eq!(file.header("content-type"), Some(kind), "SDKs unpack by it");
         let text = if query.contains("GZIP") {
             let mut text = Vec::new();
             std::io::copy(&mut flate2::read::GzDecoder::new(file.raw.as_slice()), &mut text).unwrap();

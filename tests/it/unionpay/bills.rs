@@ -8,12 +8,15 @@ use coffer::domain::method::Method;
 use coffer::domain::time::Duration;
 use coffer::sandbox::provider::fault::Fault;
 use coffer::sandbox::provider::model::Deed;
+use coffer::sandbox::unionpay::Form;
 
-use super::town::{Town, town};
+use super::town::{Town, town_of};
 
 async fn ask(town: &Town, wanted: StatementId) -> StatementAnswer {
     let request = town.channel.request_statement(wanted, &town.sealing()).unwrap();
     let response = town.send(request).await.unwrap();
+    // The file is a field of an answer like others.
+    assert_eq!(response.header("content-type"), Some("text/html;charset=UTF-8"));
     town.channel.read_statement_answer(wanted, &response, &town.sealing()).unwrap()
 }
 
@@ -28,7 +31,12 @@ async fn read(town: &Town, wanted: StatementId) -> Result<(Vec<StatementLine>, T
 
 #[tokio::test]
 async fn a_day_of_payments_and_refunds_is_in_its_file_to_the_fen() {
-    let town = town().await;
+    for form in Form::ALL {
+        a_day(&town_of(form).await).await;
+    }
+}
+
+async fn a_day(town: &Town) {
     // The merchant names a day by its real clock, so what happens is moved back: today's file is made tomorrow.
     let now = town.simulators.world.now().await.unwrap();
     let clearing = now.plus(Duration::from_hours(1)).in_zone("Asia/Shanghai").date();
@@ -42,10 +50,10 @@ async fn a_day_of_payments_and_refunds_is_in_its_file_to_the_fen() {
     }
     let refund = town.refund(town.about(attempts[0], Method::UnionpayQr), 1, 600);
     town.ask(&Order::Refund(refund.clone())).await.unwrap();
-    assert!(matches!(ask(&town, wanted).await, StatementAnswer::NotYet), "made the next morning");
+    assert!(matches!(ask(town, wanted).await, StatementAnswer::NotYet), "made the next morning");
 
     town.skip(Duration::from_hours(36)).await;
-    let (lines, totals) = read(&town, wanted).await.unwrap();
+    let (lines, totals) = read(town, wanted).await.unwrap();
     // 0.6 percent of 12.30 twice, and of 6.00 given back.
     assert_eq!((totals.lines, totals.in_minor, totals.out_minor), (3, 2460, 600));
     assert_eq!(totals.fee.minor(), 7 + 7 - 4);
@@ -59,14 +67,14 @@ async fn a_day_of_payments_and_refunds_is_in_its_file_to_the_fen() {
         [(Fault::BillRowMissing, 2, 1230), (Fault::BillRowExtra, 4, 2560), (Fault::BillRowAltered, 3, 2461)]
     {
         town.faults(&[fault]).await;
-        let totals = read(&town, wanted).await.unwrap().1;
+        let totals = read(town, wanted).await.unwrap().1;
         assert_eq!((totals.lines, totals.in_minor), (lines, received), "{fault:?}");
     }
     town.faults(&[Fault::BillLate]).await;
-    assert!(matches!(ask(&town, wanted).await, StatementAnswer::NotYet));
+    assert!(matches!(ask(town, wanted).await, StatementAnswer::NotYet));
     town.faults(&[Fault::BillCut]).await;
-    let cut = read(&town, wanted).await;
+    let cut = read(town, wanted).await;
     assert!(matches!(cut, Err(StatementError::Unreadable { .. })), "{cut:?}");
     town.faults(&[Fault::NewKey]).await;
-    assert!(read(&town, wanted).await.is_ok(), "another certificate of the same name");
+    assert!(read(town, wanted).await.is_ok(), "another certificate of the same name");
 }

@@ -6,8 +6,9 @@ use coffer::domain::money::{Currency, Money};
 use coffer::domain::time::Duration;
 use coffer::sandbox::provider::fault::{Fault, TROUBLED_ANSWERS_MAX};
 use coffer::sandbox::provider::model::Deed;
+use coffer::sandbox::unionpay::Form;
 
-use super::town::{Town, paid, town};
+use super::town::{Town, paid, town, town_of};
 
 const QR: Method = Method::UnionpayQr;
 
@@ -51,8 +52,8 @@ async fn paid_order(town: &Town) -> coffer::domain::ids::AttemptId {
 
 #[tokio::test]
 async fn an_answer_that_is_lost_or_spoilt_says_nothing_and_the_next_proper_one_tells() {
-    for fault in TROUBLED {
-        let town = town().await;
+    for (fault, form) in TROUBLED.into_iter().flat_map(|fault| Form::ALL.map(|form| (fault, form))) {
+        let town = town_of(form).await;
         town.faults(&[fault]).await;
         let attempt = town.attempt();
         // Whether the order was made or not: nothing was learned, and asking again never makes a second one.
@@ -99,7 +100,7 @@ async fn an_answer_after_everybodys_patience_is_no_answer() {
 
 #[tokio::test]
 async fn notifications_are_believed_when_they_are_genuine_and_amounts_are_passed_on_as_told() {
-    for (fault, letters) in [
+    let expected = [
         (Fault::LoseNotification, 0),
         (Fault::DoubleNotification, 2),
         (Fault::NewKey, 1),
@@ -107,8 +108,9 @@ async fn notifications_are_believed_when_they_are_genuine_and_amounts_are_passed
         (Fault::MisstateAmount, 1),
         (Fault::DelayNotification, 0),
         (Fault::ReorderNotification, 0),
-    ] {
-        let town = town().await;
+    ];
+    for ((fault, letters), form) in expected.into_iter().flat_map(|one| Form::ALL.map(|form| (one, form))) {
+        let town = town_of(form).await;
         town.faults(&[fault]).await;
         let attempt = paid_order(&town).await;
         let told = town.told().await;

@@ -7,47 +7,50 @@ use coffer::domain::payment::NextAction;
 use coffer::domain::time::Duration;
 use coffer::sandbox::provider::model::Deed;
 use coffer::sandbox::provider::records::Mood;
+use coffer::sandbox::unionpay::Form;
 
-use super::town::{Town, paid, town};
+use super::town::{Town, paid, town, town_of};
 
 const FRONT: [Method; 4] = [Method::UnionpayGateway, Method::UnionpayWap, Method::UnionpayQr, Method::UnionpayApp];
 const BARCODE: Method = Method::UnionpayBarcode;
 
 #[tokio::test]
 async fn every_front_method_is_paid_told_asked_and_refunded_in_parts() {
-    let town = town().await;
-    for method in FRONT {
-        let attempt = town.attempt();
-        let code = town.open(attempt, method).await;
-        assert_eq!(town.query(attempt, method).await, Observation::NotFound, "{method}: nobody has paid yet");
-        town.pay(code, Deed::Pay).await;
-        let asked = paid(&town.query(attempt, method).await);
-        let (about, told) = town.told_once().await;
-        assert_eq!((about, &paid(&told)), (Subject::Order(attempt), &asked), "{method}");
-
-        let mut order = town.about(attempt, method);
-        for (number, fen, by_transaction) in [(1, 600, true), (2, 630, false)] {
-            order.transaction_id = by_transaction.then(|| asked.transaction_id.clone());
-            let refund = town.refund(order.clone(), number, fen);
-            let query = Order::QueryRefund(refund.about.clone());
-            assert_eq!(town.ask(&query).await, Ok(Observation::NotFound), "{method}");
-            let sent = town.ask(&Order::Refund(refund.clone())).await;
-            assert!(matches!(sent, Ok(Observation::RefundProcessing { .. })), "{method}: {sent:?}");
-            let again = town.ask(&Order::Refund(refund.clone())).await;
-            assert!(
-                matches!(again, Ok(Observation::Unknown { .. })),
-                "{method}: a second 12 has to be asked: {again:?}"
-            );
-            town.skip(Duration::from_seconds(5)).await;
-            let done = town.ask(&query).await.unwrap();
-            let Observation::RefundSucceeded { amount, .. } = &done else { panic!("{method}: {done:?}") };
-            assert_eq!(*amount, Money::new(fen, Currency::CNY));
-            assert_eq!(town.told_once().await, (Subject::Refund(refund.about.refund), done));
+    for form in Form::ALL {
+        for method in FRONT {
+            paid_and_refunded(&town_of(form).await, method).await;
         }
-        let more = town.refund(order, 3, 1);
-        let refused = town.ask(&Order::Refund(more)).await;
-        assert!(matches!(refused, Ok(Observation::Refused { ref code, .. }) if code == "36"), "{method}: {refused:?}");
     }
+}
+
+async fn paid_and_refunded(town: &Town, method: Method) {
+    let attempt = town.attempt();
+    let code = town.open(attempt, method).await;
+    assert_eq!(town.query(attempt, method).await, Observation::NotFound, "{method}: nobody has paid yet");
+    town.pay(code, Deed::Pay).await;
+    let asked = paid(&town.query(attempt, method).await);
+    let (about, told) = town.told_once().await;
+    assert_eq!((about, &paid(&told)), (Subject::Order(attempt), &asked), "{method}");
+
+    let mut order = town.about(attempt, method);
+    for (number, fen, by_transaction) in [(1, 600, true), (2, 630, false)] {
+        order.transaction_id = by_transaction.then(|| asked.transaction_id.clone());
+        let refund = town.refund(order.clone(), number, fen);
+        let query = Order::QueryRefund(refund.about.clone());
+        assert_eq!(town.ask(&query).await, Ok(Observation::NotFound), "{method}");
+        let sent = town.ask(&Order::Refund(refund.clone())).await;
+        assert!(matches!(sent, Ok(Observation::RefundProcessing { .. })), "{method}: {sent:?}");
+        let again = town.ask(&Order::Refund(refund.clone())).await;
+        assert!(matches!(again, Ok(Observation::Unknown { .. })), "{method}: a second 12 has to be asked: {again:?}");
+        town.skip(Duration::from_seconds(5)).await;
+        let done = town.ask(&query).await.unwrap();
+        let Observation::RefundSucceeded { amount, .. } = &done else { panic!("{method}: {done:?}") };
+        assert_eq!(*amount, Money::new(fen, Currency::CNY));
+        assert_eq!(town.told_once().await, (Subject::Refund(refund.about.refund), done));
+    }
+    let more = town.refund(order, 3, 1);
+    let refused = town.ask(&Order::Refund(more)).await;
+    assert!(matches!(refused, Ok(Observation::Refused { ref code, .. }) if code == "36"), "{method}: {refused:?}");
 }
 
 #[tokio::test]
@@ -82,20 +85,25 @@ async fn charge(town: &Town, mood: Mood) -> (Order, Order, Result<Observation, C
 
 #[tokio::test]
 async fn a_shown_code_is_charged_at_once_after_a_password_or_not_at_all() {
-    let town = town().await;
-    let (query, _, heard) = charge(&town, Mood::Pays).await;
+    for form in Form::ALL {
+        charged_or_not(&town_of(form).await).await;
+    }
+}
+
+async fn charged_or_not(town: &Town) {
+    let (query, _, heard) = charge(town, Mood::Pays).await;
     assert_eq!(heard, Ok(Observation::NotPaid), "accepted, not yet money");
     paid(&town.ask(&query).await.unwrap());
     paid(&town.told_once().await.1);
 
-    let (query, _, heard) = charge(&town, Mood::AskedForPassword).await;
+    let (query, _, heard) = charge(town, Mood::AskedForPassword).await;
     assert_eq!(heard, Ok(Observation::NotPaid));
     assert_eq!(town.ask(&query).await, Ok(Observation::NotPaid));
     town.skip(Duration::from_seconds(10)).await;
     paid(&town.ask(&query).await.unwrap());
 
     for mood in [Mood::BalanceShort, Mood::Refuses] {
-        let (query, _, heard) = charge(&town, mood).await;
+        let (query, _, heard) = charge(town, mood).await;
         let refused = |seen: &Result<Observation, ChannelError>| {
             matches!(seen, Ok(Observation::Declined { .. } | Observation::Refused { .. }))
         };

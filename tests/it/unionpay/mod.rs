@@ -2,6 +2,7 @@
 //! every fault.
 
 mod bills;
+mod contracts;
 mod faults;
 mod methods;
 mod town;

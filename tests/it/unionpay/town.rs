@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use coffer::channels::unionpay::UnionPay;
-use coffer::channels::unionpay::credentials::{Typed, check};
+use coffer::channels::unionpay::credentials::{Credentials, Typed, check};
 use coffer::channels::{
     Channel, ChannelError, CreateOrder, Inbound, Observation, Order, OrderRef, PaidFacts, Prepared, RefundOrder,
     RefundRef, Sealing, Subject, VerifiedNotification,
@@ -25,7 +25,7 @@ use coffer::sandbox::provider::pages::Controls;
 use coffer::sandbox::provider::records::Mood;
 use coffer::sandbox::provider::{Dialect, Reach};
 use coffer::sandbox::simulators::Simulators;
-use coffer::sandbox::unionpay::NAME;
+use coffer::sandbox::unionpay::{Form, NAME};
 use coffer::store::{Store, StoreOptions};
 
 use crate::keys;
@@ -36,6 +36,8 @@ type Letters = Arc<Mutex<Vec<Vec<u8>>>>;
 pub struct Town {
     pub simulators: Simulators,
     pub channel: UnionPay,
+    /// What the simulator hands out, as JSON.
+    pub handed_out: serde_json::Value,
     pub base: String,
     transport: Arc<HttpTransport>,
     policy: TargetPolicy,
@@ -45,8 +47,14 @@ pub struct Town {
     pub patience: Duration,
 }
 
-/// The merchant's side is what the simulator hands out, typed in as a merchant would: the PFX file and two certificates.
+/// A town of the merchant with a certificate.
 pub async fn town() -> Town {
+    town_of(Form::Certificate).await
+}
+
+/// The merchant's side is what the simulator hands out, typed in as a merchant would: the PFX file and two certificates,
+/// or the shared key.
+pub async fn town_of(form: Form) -> Town {
     let policy = TargetPolicy { allow_loopback: true, https_only: false, ..TargetPolicy::default() };
     let transport = Arc::new(HttpTransport::system(&[]).unwrap());
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -68,23 +76,14 @@ pub async fn town() -> Town {
 
     let dialect = simulators.world.dialect(NAME).unwrap();
     let credentials = tokio::task::spawn_blocking(move || dialect.credentials()).await.unwrap().unwrap();
-    let file = |name: &str| credentials.files.iter().find(|file| file.name.ends_with(name)).unwrap().content.clone();
-    let trusted = String::from_utf8([file("acp_root.cer"), file("acp_middle.cer")].concat()).unwrap();
-    let pfx = file("acp_sign.pfx");
-    let typed = Typed {
-        mer_id: credentials.json["mer_id"].as_str().unwrap(),
-        pfx: &pfx,
-        pfx_password: "000000",
-        trusted_certificates: &trusted,
-        ..Typed::default()
-    };
-    let record = check(&typed, Env::system().now()).unwrap().credentials;
-    assert_eq!(record.cert_id().as_deref(), credentials.json["cert_id"].as_str());
+    let record = typed_in(form, &credentials);
     let at = credentials.json["base_url"].as_str().unwrap();
     let channel = UnionPay::open(record.to_secret().expose(), at, at).unwrap();
+    let handed_out = serde_json::Value::Object(credentials.json);
     Town {
         simulators,
         channel,
+        handed_out,
         base,
         transport,
         policy,
@@ -92,6 +91,35 @@ pub async fn town() -> Town {
         next: AtomicUsize::new(1),
         patience: Duration::from_seconds(20),
     }
+}
+
+fn typed_in(form: Form, given: &coffer::sandbox::provider::Credentials) -> Credentials {
+    let merchants = given.json["merchants"].as_array().unwrap();
+    let own = merchants.iter().find(|merchant| merchant["mer_id"] == form.mer_id()).unwrap();
+    assert_eq!(own["sign_method"], form.sign_method());
+    let file = |name: &str| {
+        let name = format!("{}/{name}", form.mer_id());
+        given.files.iter().find(|file| file.name == name).unwrap_or_else(|| panic!("{name}")).content.clone()
+    };
+    let properties = String::from_utf8(file("acp_sdk.properties")).unwrap();
+    assert!(properties.contains(&format!("acpsdk.signMethod={}\n", form.sign_method())), "{properties}");
+    let typed = Typed { mer_id: form.mer_id(), sign_method: form.sign_method(), ..Typed::default() };
+    let record = match form {
+        Form::Certificate => {
+            let trusted = String::from_utf8([file("acp_root.cer"), file("acp_middle.cer")].concat()).unwrap();
+            let pfx = file("acp_sign.pfx");
+            let typed = Typed { pfx: &pfx, pfx_password: "000000", trusted_certificates: &trusted, ..typed };
+            check(&typed, Env::system().now())
+        }
+        Form::Sha256 | Form::Sm3 => {
+            let secure_key = own["secure_key"].as_str().unwrap();
+            assert!(properties.contains(&format!("acpsdk.secureKey={secure_key}\n")), "{properties}");
+            check(&Typed { secure_key, ..typed }, Env::system().now())
+        }
+    };
+    let record = record.unwrap().credentials;
+    assert_eq!(record.cert_id().as_deref(), own["cert_id"].as_str());
+    record
 }
 
 impl Town {
