@@ -48,10 +48,11 @@ impl From<Refusal> for Problem {
             Refusal::EndpointDisabled { .. } => plain(C::WebhookEndpointDisabled),
             Refusal::ExpiryOutOfRange => plain(C::ExpiryOutOfRange),
             Refusal::RefundFinished { state: is } => state(C::RefundFinished, is.code()),
-            // Cases are decided in the console only.
-            Refusal::CaseNotFound | Refusal::CaseDecided { .. } | Refusal::DecisionImpossible => {
-                Problem::new(C::InternalError).because("a case was decided over the API")
-            }
+            // Cases are decided in the console only, and so is where a refund goes.
+            Refusal::RefundNotWaiting { .. }
+            | Refusal::CaseNotFound
+            | Refusal::CaseDecided { .. }
+            | Refusal::DecisionImpossible => Problem::new(C::InternalError).because("a case was decided over the API"),
             Refusal::ApprovalNeeded { over } => plain(C::RefundNeedsApproval).detail(Words::new(
                 format!("同一笔支付累计退款超过 {over} 时，需要在控制台由两个人办理"),
                 format!("refunds of one payment beyond {over} take two persons in the console"),

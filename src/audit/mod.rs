@@ -112,6 +112,10 @@ actions! {
     RefundApproved = "refund.approved",
     /// By the second person, or withdrawn by the first.
     RefundRefused = "refund.refused",
+    /// Where the money of a refund goes that cannot go back.
+    RefundRedirected = "refund.redirected",
+    /// The customer got it outside of the channel.
+    RefundPaidOutside = "refund.paid_outside",
     ApprovalRuleChanged = "approval_rule.changed",
     Exported = "data.exported",
     ChannelAdded = "channel.added",

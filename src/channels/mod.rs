@@ -14,6 +14,7 @@ use crate::domain::money::{Currency, Money};
 use crate::domain::payment::NextAction;
 use crate::domain::time::{Duration, Timestamp};
 use crate::env::transport::{OutgoingRequest, OutgoingResponse};
+use crate::lang::Text;
 
 pub mod alipay;
 pub mod errors;
@@ -105,6 +106,16 @@ pub struct Terms {
     pub refund_window: Duration,
     /// Daily statements that can be fetched.
     pub statements: &'static [StatementKind],
+    /// Banks whose cards a refund can go to that cannot reach where it came from (异常退款). None: the provider has no such
+    /// call, and such a refund fails or waits by itself.
+    pub redirect_banks: &'static [Bank],
+}
+
+/// A bank by the name that a provider has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bank {
+    pub code: &'static str,
+    pub name: Text,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -236,6 +247,16 @@ pub enum Observation {
     },
     RefundFailed {
         detail: String,
+    },
+    /// The money left the merchant and cannot reach where it came from: somebody has to say where it goes.
+    RefundUndeliverable {
+        channel_refund_id: Option<String>,
+        detail: String,
+    },
+    /// It went to the merchant's own account instead of the customer's.
+    RefundReturned {
+        channel_refund_id: Option<String>,
+        amount: Money,
     },
     Unknown {
         detail: String,

@@ -177,6 +177,11 @@ impl Registry {
         self.get(id).map(|open| open.channel.terms().refund_window)
     }
 
+    /// Banks whose cards a refund of the account can go to that cannot go back.
+    pub fn redirect_banks(&self, id: AccountId) -> &'static [super::Bank] {
+        self.get(id).map_or(&[], |open| open.channel.terms().redirect_banks)
+    }
+
     pub fn all(&self) -> Vec<Arc<OpenAccount>> {
         self.accounts.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }

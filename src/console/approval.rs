@@ -7,12 +7,13 @@ use askama::Template;
 use super::auth::people;
 use super::auth::roles::Permission;
 use super::visit::{Member, Problem, Reply};
-use super::words;
+use super::{redirect_form, words};
 use crate::audit::{Action, Detail};
 use crate::domain::approval::{Command, Proposal, ProposalState};
 use crate::domain::ids::{ProposalId, RefundId, UserId};
 use crate::domain::money::Money;
 use crate::domain::payment::Payment;
+use crate::domain::redirect::Destination;
 use crate::flows::{FlowError, Moment, approvals, record};
 use crate::store::Read;
 use crate::store::tables::PROPOSALS;
@@ -31,23 +32,43 @@ struct ApprovalPage {
     is_mine: bool,
     may_decide: bool,
     error: String,
+    /// Of the card that is typed once more.
+    card_error: &'static str,
     done: Option<&'static str>,
 }
 
 impl ApprovalPage {
     fn amount(&self) -> Money {
-        let Command::Refund { amount, .. } = &self.proposal.command;
-        *amount
+        self.proposal.command.amount()
+    }
+
+    /// Where a refund goes that cannot go back; none where a refund itself is proposed.
+    fn destination(&self) -> Option<&'static str> {
+        match &self.proposal.command {
+            Command::Refund { .. } => None,
+            Command::Redirect { to, .. } => Some(words::destination_word(to, self.page.lang)),
+        }
+    }
+
+    /// Whoever approves types the card as well.
+    fn wants_card(&self) -> bool {
+        match &self.proposal.command {
+            Command::Refund { .. } => false,
+            Command::Redirect { to, .. } => *to == Destination::CustomerCard,
+        }
     }
 
     fn reason(&self) -> &str {
-        let Command::Refund { reason, .. } = &self.proposal.command;
-        reason.as_deref().unwrap_or("—")
+        match &self.proposal.command {
+            Command::Refund { reason, .. } => reason.as_deref().unwrap_or("—"),
+            Command::Redirect { .. } => {
+                self.page.t("退不回顾客原来的付款账户", "It cannot go back where the customer paid from")
+            }
+        }
     }
 
     fn number(&self) -> &str {
-        let Command::Refund { refund_no, .. } = &self.proposal.command;
-        refund_no
+        self.proposal.command.number()
     }
 
     fn is_waiting(&self) -> bool {
@@ -55,6 +76,9 @@ impl ApprovalPage {
     }
 
     fn refund(&self) -> Option<RefundId> {
+        if let Command::Redirect { refund, .. } = self.proposal.command {
+            return Some(refund);
+        }
         match self.proposal.state {
             ProposalState::Approved { refund, .. } => Some(refund),
             ProposalState::Waiting | ProposalState::Refused { .. } | ProposalState::Expired { .. } => None,
@@ -71,8 +95,7 @@ async fn load(member: &Member) -> Result<ApprovalPage, Problem> {
     let scope = member.scope();
     let found = member.console.store().read(move |tx| {
         let Some(proposal) = tx.get(&PROPOSALS, &(scope, id))? else { return Ok(None) };
-        let Command::Refund { payment, .. } = &proposal.command;
-        let payment = record::payment(tx, scope, *payment)?;
+        let payment = record::payment(tx, scope, proposal.command.payment())?;
         let name = |id: UserId| Ok::<_, FlowError>(people::find(tx, id)?.map(|user| user.name).unwrap_or_default());
         let other = match proposal.state {
             ProposalState::Approved { by, .. } | ProposalState::Refused { by, .. } => name(by)?,
@@ -88,6 +111,7 @@ async fn load(member: &Member) -> Result<ApprovalPage, Problem> {
         is_mine: proposal.maker == member.user.id,
         may_decide: member.may(Permission::Refund),
         error: String::new(),
+        card_error: "",
         done: member.done(),
         proposal,
         payment,
@@ -113,6 +137,12 @@ pub(super) async fn approve(member: Member) -> Reply {
         };
         return Ok(show(&member, StatusCode::UNPROCESSABLE_ENTITY, &shown));
     }
+    if shown.wants_card() {
+        shown.card_error = card_error(&member, id);
+        if !shown.card_error.is_empty() {
+            return Ok(show(&member, StatusCode::UNPROCESSABLE_ENTITY, &shown));
+        }
+    }
     let (scope, stamp, checker) = (member.scope(), member.stamp(), member.user.id);
     let (moment, channels) = (Moment::new(member.console.env()), member.console.gateway().channels.clone());
     let approved = member.console.store().write(move |tx| {
@@ -127,13 +157,29 @@ pub(super) async fn approve(member: Member) -> Reply {
         Ok::<_, FlowError>(refund.id)
     });
     match approved.await {
-        Ok(refund) => Ok(member.go(&format!("/console/refunds/{refund}"))),
+        Ok(refund) => redirect_form::after(&member, shown.payment.id, refund).await,
         Err(FlowError::Refused(refusal)) => {
             shown = load(&member).await?;
             shown.error = words::refusal_text(&refusal, &member.page);
             Ok(show(&member, StatusCode::CONFLICT, &shown))
         }
         Err(other) => Err(other.into()),
+    }
+}
+
+/// Whether the person typed the card that the other one typed, which nobody sees again; empty when it is right.
+fn card_error(member: &Member, id: ProposalId) -> &'static str {
+    let lang = member.page.lang;
+    let Some(typed) = redirect_form::card_digits(member.form.text("card")) else {
+        return lang.t("卡号不对，请照顾客给的卡号输入。", "That is no card number. Type it as the customer gave it.");
+    };
+    match member.console.gateway().envelopes.is_card(id.to_bytes(), &typed, member.now) {
+        Some(true) => "",
+        Some(false) => lang.t("和提出人填的卡号不一样，请两人核对。", "It is not the card that was proposed. Compare it together."),
+        None => lang.t(
+            "提出人填的卡号已不在内存里（超过两小时或程序重启过，卡号从不保存）。请点“不同意”，让对方重新提出。",
+            "The proposed card is no longer in memory: two hours have passed or the program was restarted, and cards are never stored. Refuse this request and let it be made again.",
+        ),
     }
 }
 

@@ -9,14 +9,18 @@ use askama::Template;
 use super::paging::{Cursor, Pager, Rows, page as page_of};
 use super::payments;
 use super::visit::{Member, Reply};
-use super::words;
-use crate::domain::approval::{Command, PROPOSALS_WAITING_MAX, Proposal};
+use super::{refunds, words};
+use crate::domain::approval::{PROPOSALS_WAITING_MAX, Proposal};
 use crate::domain::case::Case;
 use crate::domain::ids::{CaseId, PaymentId, Scope};
 use crate::domain::money::Money;
+use crate::domain::refund::Refund;
 use crate::store::tables::{CASES, CASES_OPEN, PROPOSALS, PROPOSALS_WAITING};
 use crate::store::{Order, Read, Span, StoreError};
 use crate::web::{Frame, Page, Room};
+
+/// Refunds in each of the states that wait for a person.
+const REFUNDS_MAX: usize = 200;
 
 #[derive(Template)]
 #[template(path = "console/attention.html")]
@@ -26,6 +30,8 @@ struct AttentionPage {
     /// The decided ones too.
     all: bool,
     cases: Vec<Case>,
+    /// Refunds that cannot go back, or that the merchant has to pay by hand.
+    refunds: Vec<Refund>,
     /// Refunds that wait for a second person.
     proposals: Vec<Proposal>,
     /// Order numbers of the payments they are about.
@@ -39,8 +45,7 @@ impl AttentionPage {
     }
 
     fn refund_of(&self, proposal: &Proposal) -> (PaymentId, Money) {
-        let Command::Refund { payment, amount, .. } = &proposal.command;
-        (*payment, *amount)
+        (proposal.command.payment(), proposal.command.amount())
     }
 }
 
@@ -48,23 +53,24 @@ pub(super) async fn page(member: Member) -> Reply {
     let all = member.query.text("show") == "all";
     let cursor = Cursor::read(member.query.text("after"), member.query.text("before"));
     let scope = member.scope();
-    let (rows, proposals, orders) = member
+    let (rows, refunds, proposals, orders) = member
         .console
         .store()
         .read(move |tx| {
             let rows = list(tx, scope, all, &cursor)?;
             let proposals = waiting(tx, scope)?;
-            let asked = proposals.iter().map(|proposal| {
-                let Command::Refund { payment, .. } = &proposal.command;
-                *payment
-            });
-            let orders = payments::orders(tx, scope, rows.rows.iter().map(|case| case.payment).chain(asked))?;
-            Ok::<_, StoreError>((rows, proposals, orders))
+            let refunds = refunds::for_a_person(tx, scope, REFUNDS_MAX)?;
+            let blocked = refunds.iter().map(|refund| refund.payment);
+            let asked = proposals.iter().map(|proposal| proposal.command.payment());
+            let orders =
+                payments::orders(tx, scope, rows.rows.iter().map(|case| case.payment).chain(asked).chain(blocked))?;
+            Ok::<_, StoreError>((rows, refunds, proposals, orders))
         })
         .await?;
     let pager = Pager::new(&member.page, &rows, |case| case.id.to_string());
     let (page, frame) = (member.page.clone(), member.frame(Room::Attention));
-    Ok(member.render(StatusCode::OK, &AttentionPage { page, frame, all, cases: rows.rows, proposals, orders, pager }))
+    let shown = AttentionPage { page, frame, all, cases: rows.rows, refunds, proposals, orders, pager };
+    Ok(member.render(StatusCode::OK, &shown))
 }
 
 /// Proposals that nobody has decided, the oldest first.

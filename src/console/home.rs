@@ -9,7 +9,7 @@ use askama::Template;
 use super::auth::roles::Permission;
 use super::days::date_of;
 use super::visit::{Member, Reply};
-use super::words;
+use super::{refunds, words};
 use crate::domain::approval::PROPOSALS_WAITING_MAX;
 use crate::domain::case::Case;
 use crate::domain::endpoint::{ENDPOINTS_MAX, Endpoint, EndpointState};
@@ -167,6 +167,8 @@ struct Facts {
     endpoints: Vec<Endpoint>,
     cases: Vec<Case>,
     slow_refunds: Vec<Refund>,
+    /// Refunds that cannot go back, or that the merchant has to pay by hand.
+    blocked_refunds: Vec<Refund>,
     /// Refunds that wait for a second person.
     proposals: usize,
     accounts: Vec<ChannelAccount>,
@@ -216,7 +218,7 @@ fn read(tx: &impl Read, scope: Scope, today: u32, now: Timestamp) -> Result<Fact
         cases.extend(tx.get(&CASES, &(scope, id))?);
     }
     let mut slow_refunds = Vec::new();
-    for state in RefundState::ALL.into_iter().filter(|state| !state.is_final()) {
+    for state in [RefundState::Pending, RefundState::Processing] {
         let place = refund_state_key(state);
         // Ids begin with their time, so the oldest come first.
         let rows = tx.scan(&REFUNDS_BY_STATE, &Span::prefix(&(scope, place)), Order::Ascending, REFUNDS_MAX)?;
@@ -235,6 +237,7 @@ fn read(tx: &impl Read, scope: Scope, today: u32, now: Timestamp) -> Result<Fact
             .into_iter()
             .map(|(_, row)| row)
             .collect(),
+        blocked_refunds: refunds::for_a_person(tx, scope, REFUNDS_MAX)?,
         proposals: tx.scan(&PROPOSALS_WAITING, &of_scope, Order::Ascending, PROPOSALS_WAITING_MAX)?.len(),
         is_new: tx.scan(&PAYMENTS, &of_scope, Order::Ascending, 1)?.is_empty(),
         has_key: !tx.scan(&KEYS, &of_scope, Order::Ascending, 1)?.is_empty(),
@@ -338,6 +341,30 @@ fn attention(member: &Member, facts: &Facts) -> Vec<Attention> {
             why: String::new(),
             href: "/console/attention".to_owned(),
             way: page.t("看全部", "Show all").to_owned(),
+        });
+    }
+    for refund in facts.blocked_refunds.iter().take(CASES_SHOWN) {
+        let (what, why) = match refund.state {
+            RefundState::Returned => (
+                page.t("退款退到了您的账户，请付给顾客", "A refund came back to you: pay the customer"),
+                page.t("顾客收到后在这里确认。", "Confirm here once the customer has it."),
+            ),
+            RefundState::Undeliverable
+            | RefundState::Pending
+            | RefundState::Processing
+            | RefundState::Succeeded
+            | RefundState::Failed => (
+                page.t("退款异常，等您决定去向", "A refund is blocked: decide where it goes"),
+                page.t("顾客原来的付款账户收不了钱。", "Where the customer paid from cannot take the money."),
+            ),
+        };
+        list.push(Attention {
+            bad: refund.state == RefundState::Undeliverable,
+            icon: Icon::Refunds,
+            what: format!("{what} · {}", refund.amount.to_display()),
+            why: why.to_owned(),
+            href: format!("/console/refunds/{}", refund.id),
+            way: page.t("去处理", "Decide").to_owned(),
         });
     }
     if facts.proposals > 0 && member.may(Permission::Refund) {

@@ -57,13 +57,15 @@ mod login;
 mod me;
 /// Cursor paging.
 mod paging;
+/// The form that gives money back.
+mod paid_outside;
 /// One payment.
 mod payment;
 /// The list of payments.
 mod payments;
 /// The people of a shop.
 mod people;
-/// The form that gives money back.
+mod redirect_form;
 mod refund_form;
 /// Refunds.
 mod refunds;

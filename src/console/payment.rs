@@ -17,7 +17,7 @@ use crate::domain::event::{Actor, Event, TimelineEntry};
 use crate::domain::ids::{AccountId, EndpointId, PaymentId, Scope, UserId};
 use crate::domain::money::Money;
 use crate::domain::payment::{Attempt, Ending, Payment, PaymentState};
-use crate::domain::refund::Refund;
+use crate::domain::refund::{Refund, RefundState};
 use crate::flows::payments as flows;
 use crate::flows::record::case_kind_key;
 use crate::flows::{FlowError, Moment, deliveries, events, timeline};
@@ -97,6 +97,11 @@ impl PaymentPage {
         let payment = self.payment();
         let kept_fee = i128::from(payment.fee_minor) - i128::from(payment.fee_returned_minor);
         i128::from(payment.amount_paid().minor()) - i128::from(payment.refunded_minor) - kept_fee
+    }
+
+    /// Refunds that wait for a person.
+    fn for_a_person(&self) -> Vec<&Refund> {
+        self.dossier.refunds.iter().filter(|refund| RefundState::FOR_A_PERSON.contains(&refund.state)).collect()
     }
 
     fn is_paid(&self) -> bool {

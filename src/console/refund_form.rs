@@ -181,8 +181,7 @@ async fn propose(member: &Member, mut form: RefundForm, amount: Money) -> Reply 
     let proposed = member.console.store().write(move |tx| {
         let window_of = |account| channels.refund_window(account);
         let proposal = approvals::propose(tx, scope, &command, maker, &window_of, &mut moment.clone())?;
-        let Command::Refund { payment, amount, .. } = &command;
-        let detail = Detail::new().with("payment", payment).with("amount", amount);
+        let detail = Detail::new().with("payment", command.payment()).with("amount", command.amount());
         stamp.record(tx, scope.merchant, Action::RefundProposed, proposal.id, detail)?;
         Ok::<_, FlowError>(proposal.id)
     });

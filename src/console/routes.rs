@@ -7,8 +7,8 @@ use super::auth::roles::{Permission, Role};
 use super::visit::{Member, Running, Visit, answer};
 use super::{
     Console, approval, attention, audit_log, callbacks, case, case_form, cases, channel_form, channels, confirm,
-    developers, endpoint, endpoint_form, enrol, export, home, ledger, login, me, payment, payments, people,
-    refund_form, refunds, search, settings, setup, verification,
+    developers, endpoint, endpoint_form, enrol, export, home, ledger, login, me, paid_outside, payment, payments,
+    people, redirect_form, refund_form, refunds, search, settings, setup, verification,
 };
 use crate::web::{Room, reading};
 
@@ -89,6 +89,10 @@ pub static ROUTES: &[Route] = &[
     post("/console/payments/{payment}/refund", verified(P::Refund, page!(refund_form::submit))),
     get("/console/refunds", may(P::ViewPayments, page!(refunds::list_page))),
     get("/console/refunds/{refund}", may(P::ViewPayments, page!(refunds::page))),
+    get("/console/refunds/{refund}/redirect", verified(P::Refund, page!(redirect_form::page))),
+    post("/console/refunds/{refund}/redirect", verified(P::Refund, page!(redirect_form::submit))),
+    get("/console/refunds/{refund}/paid", verified(P::Refund, page!(paid_outside::page))),
+    post("/console/refunds/{refund}/paid", verified(P::Refund, page!(paid_outside::submit))),
     post("/console/payments/export", may(P::Export, page!(export::payments))),
     post("/console/refunds/export", may(P::Export, page!(export::refunds))),
     post("/console/ledger/export", may(P::Export, page!(export::ledger))),

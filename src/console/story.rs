@@ -6,6 +6,7 @@ use crate::callbacks::diagnosis::diagnose;
 use crate::domain::endpoint::DeliveryState;
 use crate::domain::event::{Actor, Happening, PaidSource};
 use crate::domain::payment::{Ending, RouteReason};
+use crate::domain::redirect::Destination;
 use crate::domain::time::Timestamp;
 use crate::web::Page;
 
@@ -89,9 +90,11 @@ fn callbacks(dossier: &Dossier, page: &Page, lines: &mut Vec<Line>) {
 /// Who did it, for looking up names.
 pub(super) fn actor(what: &Happening) -> Option<&Actor> {
     match what {
-        Happening::EndRequested { by, .. } | Happening::RefundRequested { by, .. } | Happening::Changed { by, .. } => {
-            Some(by)
-        }
+        Happening::EndRequested { by, .. }
+        | Happening::RefundRequested { by, .. }
+        | Happening::RefundRedirected { by, .. }
+        | Happening::RefundPaidOutside { by, .. }
+        | Happening::Changed { by, .. } => Some(by),
         Happening::AttemptStarted { .. }
         | Happening::CodeShown { .. }
         | Happening::Asked { .. }
@@ -104,6 +107,8 @@ pub(super) fn actor(what: &Happening) -> Option<&Actor> {
         | Happening::RefundFinished { .. }
         | Happening::CaseOpened { .. }
         | Happening::CaseChanged { .. }
+        | Happening::RefundUndeliverable { .. }
+        | Happening::RefundReturned { .. }
         | Happening::Routed { .. } => None,
     }
 }
@@ -206,6 +211,37 @@ fn happened(dossier: &Dossier, page: &Page, at: Timestamp, what: &Happening) -> 
             line(shape, zh, en, why.unwrap_or_default())
                 .linked(format!("/console/refunds/{refund}"), page.t("看退款", "See the refund"))
         }
+        Happening::RefundUndeliverable { refund } => line(
+            "bad",
+            "退款异常：钱退不回顾客原来的付款账户，等您决定去向",
+            "The refund is blocked: the money cannot go back where it came from, decide where it goes",
+            String::new(),
+        )
+        .linked(format!("/console/refunds/{refund}"), page.t("去处理", "Decide")),
+        Happening::RefundRedirected { refund, to, by } => {
+            let (zh, en) = match to {
+                Destination::CustomerCard => {
+                    ("异常退款改退到顾客的银行卡", "The blocked refund goes to a bank card of the customer")
+                }
+                Destination::Merchant => {
+                    ("异常退款退到商户自己的账户", "The blocked refund goes to the merchant's own account")
+                }
+            };
+            line("now", zh, en, by_whom(dossier, page, by))
+                .linked(format!("/console/refunds/{refund}"), page.t("看退款", "See the refund"))
+        }
+        Happening::RefundReturned { refund } => line(
+            "warn",
+            "退款已退到商户账户，请另行付给顾客",
+            "The refund is in the merchant's account; pay the customer by hand",
+            String::new(),
+        )
+        .linked(format!("/console/refunds/{refund}"), page.t("去处理", "Decide")),
+        Happening::RefundPaidOutside { refund, by, note } => {
+            let why = format!("{note} · {}", by_whom(dossier, page, by));
+            line("ok", "已另行付给顾客", "The customer was paid by hand", why)
+                .linked(format!("/console/refunds/{refund}"), page.t("看退款", "See the refund"))
+        }
         Happening::CaseOpened { case } => {
             line("bad", "发现差异，没有记到订单上", "A difference was found and not booked to the order", String::new())
                 .linked(format!("/console/cases/{case}"), page.t("看差异", "See the case"))
@@ -233,6 +269,8 @@ fn answered(answer: &str, page: &Page) -> String {
         "unknown" => page.t("没有得到明确答复，会再问", "No clear answer; it will be asked again"),
         "refund_processing" => page.t("退款处理中", "The refund is on its way"),
         "refund_succeeded" => page.t("退款成功", "Refunded"),
+        "refund_undeliverable" => page.t("退款异常", "The refund is blocked"),
+        "refund_returned" => page.t("退款退到商户账户", "The refund went to the merchant's account"),
         "refund_failed" => page.t("退款失败", "The refund failed"),
         other => return other.to_owned(),
     };

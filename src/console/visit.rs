@@ -15,7 +15,7 @@ use super::auth::session::{Token, is_own_origin};
 use super::auth::sessions;
 use super::fields::{BadFields, FORM_BYTES_MAX, Fields};
 use super::routes::{Door, Route, allowed_rooms};
-use super::words;
+use super::{refunds, words};
 use crate::audit::log::Stamp;
 use crate::audit::{Action, Actor, Detail, INSTALLATION};
 use crate::domain::ids::{MerchantId, RequestId, Scope};
@@ -334,7 +334,8 @@ fn counts(tx: &impl Read, scope: Scope) -> Result<Counts, StoreError> {
     Ok(Counts {
         failing_endpoints: tx.scan(&ENDPOINTS_FAILING, &of_scope, Order::Ascending, COUNT_MAX + 1)?.len(),
         to_do: tx.scan(&CASES_OPEN, &of_scope, Order::Ascending, COUNT_MAX + 1)?.len()
-            + tx.scan(&PROPOSALS_WAITING, &of_scope, Order::Ascending, COUNT_MAX + 1)?.len(),
+            + tx.scan(&PROPOSALS_WAITING, &of_scope, Order::Ascending, COUNT_MAX + 1)?.len()
+            + refunds::for_a_person(tx, scope, COUNT_MAX + 1)?.len(),
     })
 }
 

@@ -15,6 +15,7 @@ use crate::domain::event::EventType;
 use crate::domain::ids::UserId;
 use crate::domain::method::Method;
 use crate::domain::payment::{AttemptState, Payment, PaymentState, Reason};
+use crate::domain::redirect::Destination;
 use crate::domain::refund::RefundState;
 use crate::domain::time::Timestamp;
 use crate::flows::Refusal;
@@ -87,6 +88,8 @@ pub fn refund_word(state: impl Borrow<RefundState>, lang: impl Borrow<Lang>) -> 
         RefundState::Processing => lang.t("退款中", "On its way"),
         RefundState::Succeeded => lang.t("已退款", "Refunded"),
         RefundState::Failed => lang.t("退款失败", "Failed"),
+        RefundState::Undeliverable => lang.t("退款异常", "Blocked"),
+        RefundState::Returned => lang.t("待付顾客", "To pay by hand"),
     }
 }
 
@@ -95,9 +98,18 @@ pub fn refund_badge(state: impl Borrow<RefundState>, lang: impl Borrow<Lang>) ->
     let shape = match state {
         RefundState::Pending | RefundState::Processing => "now",
         RefundState::Succeeded => "ok",
-        RefundState::Failed => "bad",
+        RefundState::Failed | RefundState::Undeliverable => "bad",
+        RefundState::Returned => "warn",
     };
     Badge { shape, word: refund_word(state, lang) }
+}
+
+pub fn destination_word(to: impl Borrow<Destination>, lang: impl Borrow<Lang>) -> &'static str {
+    let (to, lang) = (*to.borrow(), *lang.borrow());
+    match to {
+        Destination::CustomerCard => lang.t("顾客的银行卡", "A bank card of the customer"),
+        Destination::Merchant => lang.t("商户自己的账户", "The merchant's own account"),
+    }
 }
 
 pub fn delivery_word(state: impl Borrow<DeliveryState>, lang: impl Borrow<Lang>) -> &'static str {
@@ -150,6 +162,8 @@ pub fn event_word(kind: impl Borrow<EventType>, lang: impl Borrow<Lang>) -> &'st
         EventType::RefundCreated => lang.t("退款已受理", "Refund accepted"),
         EventType::RefundSucceeded => lang.t("退款成功", "Refund succeeded"),
         EventType::RefundFailed => lang.t("退款失败", "Refund failed"),
+        EventType::RefundUndeliverable => lang.t("退款异常，等商户处理", "Refund blocked"),
+        EventType::RefundReturned => lang.t("退款退回商户", "Refund came back to the merchant"),
         EventType::WebhookPing => lang.t("测试通知", "Test event"),
     }
 }
@@ -245,6 +259,7 @@ pub fn posting_word(reason: impl Borrow<ledger::Reason>, lang: impl Borrow<Lang>
         ledger::Reason::RefundAccepted => lang.t("退款占用", "Refund reserved"),
         ledger::Reason::RefundSucceeded => lang.t("退款完成", "Refund completed"),
         ledger::Reason::RefundFailed => lang.t("退款失败，金额退回余额", "Refund failed, money back in the balance"),
+        ledger::Reason::RefundReturned => lang.t("退款退到商户账户", "Refund paid into your own account"),
         ledger::Reason::LongReceived => lang.t("长款挂账", "Unexplained money received"),
         ledger::Reason::LongBooked => lang.t("长款补单", "Unexplained money booked"),
         ledger::Reason::LongPaidBack => lang.t("长款退回", "Unexplained money paid back"),
@@ -296,6 +311,9 @@ pub fn refusal_text(refusal: &Refusal, page: &Page) -> String {
         }
         Refusal::ExpiryOutOfRange => fixed("有效期超出范围。", "The expiry is out of range."),
         Refusal::RefundFinished { .. } => fixed("退款已经结束。", "The refund has ended."),
+        Refusal::RefundNotWaiting { .. } => {
+            fixed("这笔退款刚有了新进展，请重新看一遍。", "This refund has moved on. Look at it again.")
+        }
         Refusal::CaseNotFound => fixed("没有这个差异。", "There is no such case."),
         Refusal::CaseDecided { .. } => {
             fixed("已有人处理过，或钱正在退回。", "Somebody has decided it, or the money is on its way back.")
@@ -321,7 +339,7 @@ pub fn refusal_text(refusal: &Refusal, page: &Page) -> String {
 
 /// What was just done, told once after the redirect: `?done=` carries the code, and only these codes say anything.
 pub fn done_text(code: &str, lang: Lang) -> Option<&'static str> {
-    const DONE: [(&str, Text); 28] = [
+    const DONE: [(&str, Text); 30] = [
         ("proposed", Text::new("已提交，等另一位有退款权限的人复核", "Waiting for another person who may refund")),
         ("refused", Text::new("没有退款，申请已结束", "Nothing was refunded; the request is over")),
         (
@@ -334,6 +352,11 @@ pub fn done_text(code: &str, lang: Lang) -> Option<&'static str> {
         ("channel_added", Text::new("渠道已接入", "Channel connected")),
         ("channel_keys", Text::new("密钥已更换", "The new keys are in use")),
         ("decided", Text::new("已按您的决定处理", "Done as you decided")),
+        ("redirected", Text::new("已告诉渠道，等待结果", "The channel was told; waiting for the outcome")),
+        (
+            "paid_outside",
+            Text::new("已记下：顾客已收到钱，退款完成", "Noted: the customer has the money, the refund is done"),
+        ),
         ("refunded", Text::new("退款已受理", "Refund accepted")),
         ("synced", Text::new("已向渠道查询", "The channel is being asked")),
         ("canceled", Text::new("已请求取消", "Cancellation requested")),
@@ -413,6 +436,8 @@ pub fn action_word(action: impl Borrow<Action>, lang: impl Borrow<Lang>) -> &'st
         Action::RefundProposed => lang.t("申请大额退款", "Proposed a large refund"),
         Action::RefundApproved => lang.t("复核同意退款", "Approved a refund"),
         Action::RefundRefused => lang.t("复核拒绝或撤回退款", "Refused or withdrew a refund"),
+        Action::RefundRedirected => lang.t("决定异常退款的去向", "Decided where a blocked refund goes"),
+        Action::RefundPaidOutside => lang.t("确认已另行付给顾客", "Confirmed that the customer was paid by hand"),
         Action::ApprovalRuleChanged => lang.t("更改复核规则", "Changed what takes two persons"),
         Action::Exported => lang.t("导出数据", "Exported data"),
     }

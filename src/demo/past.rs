@@ -221,7 +221,7 @@ impl World {
                 self.pass(60, 240);
                 let refund = refunds::refund(tx, scope, id)?;
                 let answer = self.refund_answer(tx, &refund)?;
-                refunds::observe(tx, scope, id, &answer, true, &mut self.moment())
+                refunds::observe(tx, scope, id, &answer, Some(refund.step), &mut self.moment())
             }
             Effect::Expire(scope, id) => payments::expire(tx, scope, id, &mut self.moment()),
             Effect::Deliver(scope, event, endpoint) => {
@@ -268,7 +268,7 @@ impl World {
             Act::RefundTold(id) => {
                 let refund = refunds::refund(tx, scope, id)?;
                 let news = self.refund_answer(tx, &refund)?;
-                refunds::observe(tx, scope, id, &news, false, &mut self.moment())
+                refunds::observe(tx, scope, id, &news, None, &mut self.moment())
             }
         }
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{PaymentId, ProposalId, RefundId, UserId};
 use super::money::Money;
+use super::redirect::Destination;
 use super::time::{Duration, Timestamp};
 
 /// How long a proposal waits for the other person.
@@ -23,10 +24,46 @@ pub struct ApprovalRule {
 /// What will be done, word for word.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
-    Refund { payment: PaymentId, amount: Money, refund_no: String, reason: Option<String> },
+    Refund {
+        payment: PaymentId,
+        amount: Money,
+        refund_no: String,
+        reason: Option<String>,
+    },
+    /// A refund that cannot go back the way it came goes elsewhere. A card is no part of it, because it is never stored; it is
+    /// kept in memory under the proposal's id, and whoever approves types it as well.
+    Redirect {
+        payment: PaymentId,
+        refund: RefundId,
+        /// The refund as it was shown.
+        version: u32,
+        amount: Money,
+        to: Destination,
+        /// The form's own number.
+        number: String,
+    },
 }
 
 impl Command {
+    pub fn payment(&self) -> PaymentId {
+        match self {
+            Command::Refund { payment, .. } | Command::Redirect { payment, .. } => *payment,
+        }
+    }
+
+    pub fn amount(&self) -> Money {
+        match self {
+            Command::Refund { amount, .. } | Command::Redirect { amount, .. } => *amount,
+        }
+    }
+
+    /// Tells a form that is sent twice from another.
+    pub fn number(&self) -> &str {
+        match self {
+            Command::Refund { refund_no: number, .. } | Command::Redirect { number, .. } => number,
+        }
+    }
+
     /// SHA-256 over the content; each part with its length before it.
     pub fn hash(&self) -> [u8; 32] {
         let mut hash = Context::new(&SHA256);
@@ -41,6 +78,15 @@ impl Command {
                 add(amount.to_string().as_bytes());
                 add(refund_no.as_bytes());
                 add(reason.as_deref().unwrap_or("").as_bytes());
+            }
+            Command::Redirect { payment, refund, version, amount, to, number } => {
+                add(b"coffer-redirect-1");
+                add(&payment.to_bytes());
+                add(&refund.to_bytes());
+                add(&version.to_be_bytes());
+                add(amount.to_string().as_bytes());
+                add(to.code().as_bytes());
+                add(number.as_bytes());
             }
         }
         hash.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
@@ -98,6 +144,17 @@ mod tests {
         };
         let first = command(100, "a", Some("bc")).hash();
         assert_eq!(first, command(100, "a", Some("bc")).hash());
+        let redirect = |version, to| {
+            let (payment, refund) = (PaymentId::from_bytes([1; 16]), RefundId::from_bytes([2; 16]));
+            let amount = Money::new(100, Currency::CNY);
+            Command::Redirect { payment, refund, version, amount, to, number: "a".to_owned() }.hash()
+        };
+        let all = [
+            redirect(1, Destination::Merchant),
+            redirect(2, Destination::Merchant),
+            redirect(1, Destination::CustomerCard),
+        ];
+        assert_eq!(std::collections::BTreeSet::from(all).len(), 3);
         for other in [command(101, "a", Some("bc")), command(100, "ab", Some("c")), command(100, "a", None)] {
             assert_ne!(first, other.hash());
         }

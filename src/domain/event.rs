@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::{AccountId, AttemptId, CaseId, EndpointId, EventId, PaymentId, RefundId, UserId};
 use super::method::Method;
 use super::payment::Payment;
+use super::redirect::Destination;
 use super::refund::Refund;
 use super::time::Timestamp;
 
@@ -40,6 +41,8 @@ event_types! {
     RefundSucceeded "refund.succeeded",
     RefundFailed "refund.failed",
     WebhookPing "webhook.ping",
+    RefundUndeliverable "refund.undeliverable",
+    RefundReturned "refund.returned",
 }
 
 /// One fact, with the object as it was at that moment: rendered the same on every retry.
@@ -135,6 +138,26 @@ pub enum Happening {
         attempt: AttemptId,
         account: AccountId,
         why: super::payment::RouteReason,
+    },
+    /// The channel cannot bring a refund to where it came from.
+    RefundUndeliverable {
+        refund: RefundId,
+    },
+    /// A person said where it goes instead.
+    RefundRedirected {
+        refund: RefundId,
+        to: Destination,
+        by: Actor,
+    },
+    /// The channel gave it to the merchant, who pays the customer himself.
+    RefundReturned {
+        refund: RefundId,
+    },
+    /// The customer got it outside of the channel, as the note tells.
+    RefundPaidOutside {
+        refund: RefundId,
+        by: Actor,
+        note: String,
     },
 }
 

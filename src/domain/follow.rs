@@ -176,6 +176,15 @@ pub enum RefundStep {
     Ask,
     /// Sent again after an unknown outcome, and refused: it failed if the channel does not know the first sending either.
     AskRefused,
+    /// Say where it goes instead.
+    Redirect,
+    /// That was perhaps said: ask before it is said again, to anybody.
+    AskRedirected,
+}
+
+impl RefundStep {
+    pub const ALL: [RefundStep; 5] =
+        [RefundStep::Send, RefundStep::Ask, RefundStep::AskRefused, RefundStep::Redirect, RefundStep::AskRedirected];
 }
 
 /// What the channel's answer means for a refund.
@@ -188,7 +197,24 @@ pub enum RefundHeard {
     Refused,
     /// The channel does not know the refund.
     NotFound,
+    /// The channel wants to know where it goes instead.
+    Undeliverable,
+    /// It went to the merchant's own account.
+    Returned,
     Unknown,
+}
+
+impl RefundHeard {
+    pub const ALL: [RefundHeard; 8] = [
+        RefundHeard::Processing,
+        RefundHeard::Succeeded,
+        RefundHeard::Failed,
+        RefundHeard::Refused,
+        RefundHeard::NotFound,
+        RefundHeard::Undeliverable,
+        RefundHeard::Returned,
+        RefundHeard::Unknown,
+    ];
 }
 
 /// Sent once and asked for ever after; sent again only when the channel says that it does not know it.
@@ -197,15 +223,37 @@ pub fn after_refund(step: RefundStep, heard: RefundHeard) -> (RefundEvent, Refun
         RefundHeard::Succeeded => (RefundEvent::Succeeded, RefundStep::Ask),
         RefundHeard::Failed => (RefundEvent::Refused, RefundStep::Ask),
         RefundHeard::Processing => (RefundEvent::Accepted, RefundStep::Ask),
-        RefundHeard::Refused => (RefundEvent::OutcomeUnknown, RefundStep::AskRefused),
+        RefundHeard::Returned => (RefundEvent::Returned, RefundStep::Ask),
+        RefundHeard::Refused => match step {
+            RefundStep::Send | RefundStep::Ask | RefundStep::AskRefused => {
+                (RefundEvent::OutcomeUnknown, RefundStep::AskRefused)
+            }
+            // Nothing was moved, and nothing is on its way: a person may decide again.
+            RefundStep::Redirect => (RefundEvent::Undeliverable, RefundStep::Ask),
+            RefundStep::AskRedirected => (RefundEvent::OutcomeUnknown, RefundStep::AskRedirected),
+        },
+        RefundHeard::Undeliverable => match step {
+            RefundStep::Send | RefundStep::Ask | RefundStep::AskRefused | RefundStep::AskRedirected => {
+                (RefundEvent::Undeliverable, RefundStep::Ask)
+            }
+            // Said before this was heard, or not understood: it is asked what became of it.
+            RefundStep::Redirect => (RefundEvent::OutcomeUnknown, RefundStep::AskRedirected),
+        },
         RefundHeard::Unknown => match step {
             RefundStep::Send | RefundStep::Ask => (RefundEvent::OutcomeUnknown, RefundStep::Ask),
             RefundStep::AskRefused => (RefundEvent::OutcomeUnknown, RefundStep::AskRefused),
+            RefundStep::Redirect | RefundStep::AskRedirected => {
+                (RefundEvent::OutcomeUnknown, RefundStep::AskRedirected)
+            }
         },
         RefundHeard::NotFound => match step {
             RefundStep::Send => (RefundEvent::OutcomeUnknown, RefundStep::Ask),
             RefundStep::Ask => (RefundEvent::OutcomeUnknown, RefundStep::Send),
             RefundStep::AskRefused => (RefundEvent::Refused, RefundStep::Ask),
+            // It was known before.
+            RefundStep::Redirect | RefundStep::AskRedirected => {
+                (RefundEvent::OutcomeUnknown, RefundStep::AskRedirected)
+            }
         },
     }
 }
@@ -230,8 +278,8 @@ const REFUSAL_SETTLES: Duration = Duration::from_minutes(2);
 pub fn refund_due(refund: &Refund, now: Timestamp) -> Timestamp {
     let gap = REFUND_LADDER.get(refund.queries as usize).copied().unwrap_or(REFUND_LADDER_THEN);
     match refund.step {
-        RefundStep::Send => now,
-        RefundStep::Ask => now.plus(gap),
+        RefundStep::Send | RefundStep::Redirect => now,
+        RefundStep::Ask | RefundStep::AskRedirected => now.plus(gap),
         RefundStep::AskRefused => now.plus(gap.max(REFUSAL_SETTLES)),
     }
 }
@@ -259,6 +307,26 @@ mod tests {
             }
         }
         assert_eq!(text, include_str!("../../tests/it/follow_table.txt"));
+    }
+
+    #[test]
+    fn where_a_refund_goes_is_said_again_only_after_asking() {
+        for heard in RefundHeard::ALL {
+            let (event, next) = after_refund(RefundStep::Redirect, heard);
+            assert_ne!(next, RefundStep::Redirect, "{heard:?}");
+            let asks_a_person = event == RefundEvent::Undeliverable;
+            assert_eq!(
+                asks_a_person,
+                heard == RefundHeard::Refused,
+                "{heard:?}: only a refusal says that nothing moved"
+            );
+        }
+        for step in RefundStep::ALL {
+            for heard in [RefundHeard::Unknown, RefundHeard::Processing, RefundHeard::Undeliverable] {
+                let (event, _) = after_refund(step, heard);
+                assert!(!matches!(event, RefundEvent::Succeeded | RefundEvent::Refused | RefundEvent::Returned));
+            }
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod money;
 pub mod time;
 
 pub mod approval;
+pub mod card;
 pub mod case;
 pub mod endpoint;
 pub mod event;
@@ -14,4 +15,5 @@ pub mod key;
 pub mod merchant;
 pub mod method;
 pub mod payment;
+pub mod redirect;
 pub mod refund;

@@ -18,6 +18,10 @@ pub enum RefundState {
     Processing,
     Succeeded,
     Failed,
+    /// The money left the merchant and cannot reach where the customer paid from (异常退款): a person says where it goes.
+    Undeliverable,
+    /// It went to the merchant's own account, and a person still has to say that the customer got it by another way.
+    Returned,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,16 +30,41 @@ pub enum RefundEvent {
     Succeeded,
     Refused,
     OutcomeUnknown,
+    /// The channel cannot bring the money to where it came from.
+    Undeliverable,
+    /// A person said where it goes instead.
+    Redirected,
+    /// The channel gave it to the merchant.
+    Returned,
+    /// A person said that the customer got it outside of the channel.
+    PaidOutside,
 }
 
 impl RefundEvent {
-    pub const ALL: [RefundEvent; 4] =
-        [RefundEvent::Accepted, RefundEvent::Succeeded, RefundEvent::Refused, RefundEvent::OutcomeUnknown];
+    pub const ALL: [RefundEvent; 8] = [
+        RefundEvent::Accepted,
+        RefundEvent::Succeeded,
+        RefundEvent::Refused,
+        RefundEvent::OutcomeUnknown,
+        RefundEvent::Undeliverable,
+        RefundEvent::Redirected,
+        RefundEvent::Returned,
+        RefundEvent::PaidOutside,
+    ];
 }
 
 impl RefundState {
-    pub const ALL: [RefundState; 4] =
-        [RefundState::Pending, RefundState::Processing, RefundState::Succeeded, RefundState::Failed];
+    /// The order is that of the store's index, so it only grows.
+    pub const ALL: [RefundState; 6] = [
+        RefundState::Pending,
+        RefundState::Processing,
+        RefundState::Succeeded,
+        RefundState::Failed,
+        RefundState::Undeliverable,
+        RefundState::Returned,
+    ];
+    /// Those that wait for a person.
+    pub const FOR_A_PERSON: [RefundState; 2] = [RefundState::Undeliverable, RefundState::Returned];
 
     pub const fn code(self) -> &'static str {
         match self {
@@ -43,6 +72,8 @@ impl RefundState {
             RefundState::Processing => "processing",
             RefundState::Succeeded => "succeeded",
             RefundState::Failed => "failed",
+            RefundState::Undeliverable => "undeliverable",
+            RefundState::Returned => "returned",
         }
     }
 
@@ -52,8 +83,19 @@ impl RefundState {
 
     pub const fn is_final(self) -> bool {
         match self {
-            RefundState::Pending | RefundState::Processing => false,
+            RefundState::Pending | RefundState::Processing | RefundState::Undeliverable | RefundState::Returned => {
+                false
+            }
             RefundState::Succeeded | RefundState::Failed => true,
+        }
+    }
+
+    /// The channel has more to tell. One that waits for a card is asked about too: the merchant may have named one on the
+    /// channel's own pages.
+    pub const fn is_followed(self) -> bool {
+        match self {
+            RefundState::Pending | RefundState::Processing | RefundState::Undeliverable => true,
+            RefundState::Returned | RefundState::Succeeded | RefundState::Failed => false,
         }
     }
 
@@ -65,15 +107,44 @@ impl RefundState {
                 E::Accepted => Some(S::Processing),
                 E::Succeeded => Some(S::Succeeded),
                 E::Refused => Some(S::Failed),
-                E::OutcomeUnknown => None,
+                E::Undeliverable => Some(S::Undeliverable),
+                E::Returned => Some(S::Returned),
+                E::OutcomeUnknown | E::Redirected | E::PaidOutside => None,
             },
             S::Processing => match event {
                 E::Succeeded => Some(S::Succeeded),
                 E::Refused => Some(S::Failed),
-                E::Accepted | E::OutcomeUnknown => None,
+                E::Undeliverable => Some(S::Undeliverable),
+                E::Returned => Some(S::Returned),
+                E::Accepted | E::OutcomeUnknown | E::Redirected | E::PaidOutside => None,
+            },
+            S::Undeliverable => match event {
+                // Somebody named a card on the channel's own pages.
+                E::Accepted | E::Redirected => Some(S::Processing),
+                E::Succeeded => Some(S::Succeeded),
+                E::Refused => Some(S::Failed),
+                E::Returned => Some(S::Returned),
+                E::OutcomeUnknown | E::Undeliverable | E::PaidOutside => None,
+            },
+            S::Returned => match event {
+                E::PaidOutside => Some(S::Succeeded),
+                E::Accepted
+                | E::Succeeded
+                | E::Refused
+                | E::OutcomeUnknown
+                | E::Undeliverable
+                | E::Redirected
+                | E::Returned => None,
             },
             S::Succeeded | S::Failed => match event {
-                E::Accepted | E::Succeeded | E::Refused | E::OutcomeUnknown => None,
+                E::Accepted
+                | E::Succeeded
+                | E::Refused
+                | E::OutcomeUnknown
+                | E::Undeliverable
+                | E::Redirected
+                | E::Returned
+                | E::PaidOutside => None,
             },
         }
     }
@@ -125,7 +196,7 @@ mod tests {
         for from in RefundState::ALL {
             for event in RefundEvent::ALL {
                 let to = from.next(event).map_or("(nothing)", RefundState::code);
-                text += &format!("{:<10} + {:<14} -> {to}\n", from.code(), format!("{event:?}"));
+                text += &format!("{:<13} + {:<14} -> {to}\n", from.code(), format!("{event:?}"));
             }
         }
         assert_eq!(text, include_str!("../../tests/it/refund_states.txt"));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::redirects::{self, Decision};
 use super::refunds::{self, NewRefund};
 use super::{FlowError, Moment, Refusal, record};
 use crate::domain::approval::{ApprovalRule, Command, PROPOSAL_LASTS, PROPOSALS_WAITING_MAX, Proposal, ProposalState};
@@ -9,7 +10,7 @@ use crate::domain::event::Actor;
 use crate::domain::ids::{AccountId, MerchantId, ProposalId, Scope, UserId};
 use crate::domain::money::Money;
 use crate::domain::payment::Payment;
-use crate::domain::refund::Refund;
+use crate::domain::refund::{Refund, RefundState};
 use crate::domain::time::{Duration, Timestamp};
 use crate::store::tables::{APPROVAL_RULES, PROPOSAL_BY_NUMBER, PROPOSALS, PROPOSALS_BY_EXPIRY, PROPOSALS_WAITING};
 use crate::store::{Order, Read, Span, StoreError, WriteTx};
@@ -44,15 +45,22 @@ pub fn propose(
     window_of: &dyn Fn(AccountId) -> Option<Duration>,
     moment: &mut Moment,
 ) -> Result<Proposal, FlowError> {
-    let Command::Refund { payment, refund_no, .. } = command;
-    let hash = command.hash();
-    if let Some(id) = tx.get(&PROPOSAL_BY_NUMBER, &(scope, refund_no.clone()))?
+    let (hash, number) = (command.hash(), command.number().to_owned());
+    if let Some(id) = tx.get(&PROPOSAL_BY_NUMBER, &(scope, number.clone()))?
         && let Some(known) = tx.get(&PROPOSALS, &(scope, id))?
     {
         return if known.hash == hash { Ok(known) } else { Err(Refusal::ProposalChanged.into()) };
     }
-    let record = record::payment(tx, scope, *payment)?;
-    refunds::acceptable(tx, scope, &record, &new_refund(command), window_of, moment.now)?;
+    match command {
+        Command::Refund { payment, amount, refund_no, reason } => {
+            let record = record::payment(tx, scope, *payment)?;
+            let new = new_refund(hash, *amount, refund_no, reason.as_deref());
+            refunds::acceptable(tx, scope, &record, &new, window_of, moment.now)?;
+        }
+        Command::Redirect { refund, version, .. } => {
+            redirects::waiting(tx, scope, *refund, RefundState::Undeliverable, *version)?;
+        }
+    }
     let waiting = tx.scan(&PROPOSALS_WAITING, &Span::prefix(&scope), Order::Ascending, PROPOSALS_WAITING_MAX)?;
     if waiting.len() >= PROPOSALS_WAITING_MAX {
         return Err(Refusal::TooManyProposals.into());
@@ -66,22 +74,20 @@ pub fn propose(
         expires_at: moment.now.plus(PROPOSAL_LASTS),
         state: ProposalState::Waiting,
     };
-    tx.put(&PROPOSAL_BY_NUMBER, &(scope, refund_no.clone()), &proposal.id)?;
+    tx.put(&PROPOSAL_BY_NUMBER, &(scope, number), &proposal.id)?;
     tx.put(&PROPOSALS_WAITING, &(scope, proposal.id), &())?;
     tx.put(&PROPOSALS_BY_EXPIRY, &(proposal.expires_at, scope, proposal.id), &())?;
     tx.put(&PROPOSALS, &(scope, proposal.id), &proposal)?;
     Ok(proposal)
 }
 
-fn new_refund(command: &Command) -> NewRefund {
-    let Command::Refund { amount, refund_no, reason, .. } = command;
-    let fingerprint = *command.hash().first_chunk().expect("a hash has 32 bytes");
+fn new_refund(hash: [u8; 32], amount: Money, refund_no: &str, reason: Option<&str>) -> NewRefund {
     NewRefund {
-        amount: Some(*amount),
-        refund_no: Some(refund_no.clone()),
-        reason: reason.clone(),
+        amount: Some(amount),
+        refund_no: Some(refund_no.to_owned()),
+        reason: reason.map(str::to_owned),
         metadata: BTreeMap::new(),
-        fingerprint,
+        fingerprint: *hash.first_chunk().expect("a hash has 32 bytes"),
     }
 }
 
@@ -102,9 +108,18 @@ pub fn approve(
     if proposal.hash != seen || proposal.command.hash() != seen {
         return Err(Refusal::ProposalChanged.into());
     }
-    let Command::Refund { payment, .. } = &proposal.command;
-    let (new, by) = (new_refund(&proposal.command), Actor::User(proposal.maker));
-    let refund = refunds::accept(tx, scope, *payment, &new, by, window_of, moment)?.refund().clone();
+    let refund = match &proposal.command {
+        Command::Refund { payment, amount, refund_no, reason } => {
+            let new = new_refund(seen, *amount, refund_no, reason.as_deref());
+            let by = Actor::User(proposal.maker);
+            refunds::accept(tx, scope, *payment, &new, by, window_of, moment)?.refund().clone()
+        }
+        Command::Redirect { refund, version, to, .. } => {
+            let (token, by) = (id.to_bytes(), proposal.maker);
+            let decision = Decision { refund: *refund, version: *version, to: *to, token, by };
+            redirects::decide(tx, scope, &decision, moment)?
+        }
+    };
     let state = ProposalState::Approved { by: checker, at: moment.now, refund: refund.id };
     settle(tx, scope, &mut proposal, state)?;
     Ok((proposal, refund))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ring::hmac;
 
 use super::Changes;
+use super::envelopes::Envelopes;
 use crate::channels::registry::Registry;
 use crate::crypto::{OpenError, Place, Vault};
 use crate::domain::event::Event;
@@ -38,6 +39,8 @@ pub struct Gateway {
     pub changes: Changes,
     pub settings: Arc<Settings>,
     pub render_event: RenderEvent,
+    /// Where refunds go that cannot go back, until the channel has heard it.
+    pub envelopes: Envelopes,
     /// Counts what goes out.
     pub outgoing: Outgoing,
     link_key: hmac::Key,
@@ -108,6 +111,7 @@ impl Gateway {
             changes,
             settings: Arc::new(settings),
             render_event,
+            envelopes: Envelopes::default(),
             outgoing: Outgoing::default(),
             link_key,
         };

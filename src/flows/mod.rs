@@ -34,6 +34,8 @@ pub mod deliveries;
 pub mod effect;
 /// Webhook endpoints and their secrets.
 pub mod endpoints;
+/// Cards that refunds go to, until the channel has heard them.
+pub mod envelopes;
 /// Events as they are stored.
 pub mod events;
 /// What every use case needs.
@@ -44,6 +46,8 @@ pub mod observe;
 pub mod payments;
 /// Saving with indexes, events and day totals.
 pub mod record;
+/// Refunds that cannot go back the way they came.
+pub mod redirects;
 /// Refunds from the request to their end.
 pub mod refunds;
 /// Does what is due.
@@ -134,6 +138,10 @@ pub enum Refusal {
     /// The expiry would lie in the past or too far away.
     ExpiryOutOfRange,
     RefundFinished {
+        state: RefundState,
+    },
+    /// Somebody decided about the refund before, or it moved on by itself.
+    RefundNotWaiting {
         state: RefundState,
     },
     /// Somebody decided it before, or its money is on its way back.

@@ -45,6 +45,8 @@ fn heard(observation: &Observation) -> Heard {
         Observation::RefundProcessing { .. }
         | Observation::RefundSucceeded { .. }
         | Observation::RefundFailed { .. }
+        | Observation::RefundUndeliverable { .. }
+        | Observation::RefundReturned { .. }
         | Observation::Unknown { .. } => Heard::Unknown,
     }
 }
@@ -62,6 +64,8 @@ fn word(observation: &Observation) -> String {
         Observation::RefundProcessing { .. } => "refund_processing".to_owned(),
         Observation::RefundSucceeded { .. } => "refund_succeeded".to_owned(),
         Observation::RefundFailed { .. } => "refund_failed".to_owned(),
+        Observation::RefundUndeliverable { .. } => "refund_undeliverable".to_owned(),
+        Observation::RefundReturned { .. } => "refund_returned".to_owned(),
         Observation::Unknown { .. } => "unknown".to_owned(),
     }
 }
@@ -219,7 +223,9 @@ fn narrate(
         | Observation::NotFound
         | Observation::RefundProcessing { .. }
         | Observation::RefundSucceeded { .. }
-        | Observation::RefundFailed { .. } => None,
+        | Observation::RefundFailed { .. }
+        | Observation::RefundUndeliverable { .. }
+        | Observation::RefundReturned { .. } => None,
     };
     let what = match (source, observation) {
         (Source::Notification, _) => Happening::Notified { attempt: id, status: word(observation) },
@@ -440,6 +446,8 @@ fn ended(
         | Observation::RefundProcessing { .. }
         | Observation::RefundSucceeded { .. }
         | Observation::RefundFailed { .. }
+        | Observation::RefundUndeliverable { .. }
+        | Observation::RefundReturned { .. }
         | Observation::Unknown { .. } => {
             return Err(FlowError::Books("an attempt ended without the channel's word".to_owned()));
         }

@@ -7,7 +7,7 @@ use super::cases::{self, About, Difference, case, unexpected};
 use super::effect::{Effect, Lane, schedule, unschedule};
 use super::record::{self, count, day_of, emit, refund_state_key, save_payment, save_refund, sum_minor};
 use super::timeline::tell;
-use super::{FlowError, Moment, Refusal, approvals, books};
+use super::{FlowError, Moment, Refusal, approvals, books, redirects};
 use crate::channels::Observation;
 use crate::domain::case::{Case, CaseKind, CaseState};
 use crate::domain::event::{Actor, EventObject, EventType, Happening};
@@ -16,6 +16,7 @@ use crate::domain::follow::{self, RefundHeard, RefundStep};
 use crate::domain::ids::{AccountId, Mode, PaymentId, RefundId, Scope};
 use crate::domain::money::Money;
 use crate::domain::payment::{Attempt, AttemptState, Payment, PaymentState, REFUNDS_PER_PAYMENT_MAX};
+use crate::domain::redirect::Redirect;
 use crate::domain::refund::{Refund, RefundEvent, RefundSource, RefundState};
 use crate::domain::time::{Duration, Timestamp};
 use crate::ledger::rules::{self, GivenBack, Refunding};
@@ -133,7 +134,7 @@ pub(super) fn accept(
 
 /// The process that was here before may have sent what is to be sent first: from now on a refusal is no proof that nothing
 /// was sent. Called at start.
-pub(super) fn perhaps_sent(tx: &mut WriteTx<'_>) -> Result<(), StoreError> {
+pub fn perhaps_sent(tx: &mut WriteTx<'_>, now: Timestamp) -> Result<(), StoreError> {
     let mut scopes = Vec::new();
     tx.walk(&MERCHANTS, &Span::all(), |merchant, _| {
         scopes.extend([Mode::Test, Mode::Live].map(|mode| Scope { merchant, mode }));
@@ -141,19 +142,22 @@ pub(super) fn perhaps_sent(tx: &mut WriteTx<'_>) -> Result<(), StoreError> {
     })?;
     let mut rows = Vec::new();
     for scope in scopes {
-        let pending = Span::prefix(&(scope, refund_state_key(RefundState::Pending)));
-        tx.walk(&REFUNDS_BY_STATE, &pending, |(_, _, id), ()| {
-            rows.push((scope, id));
-            Ok::<_, StoreError>(ControlFlow::Continue(()))
-        })?;
+        for state in [RefundState::Pending, RefundState::Processing] {
+            tx.walk(&REFUNDS_BY_STATE, &Span::prefix(&(scope, refund_state_key(state))), |(_, _, id), ()| {
+                rows.push((scope, id));
+                Ok::<_, StoreError>(ControlFlow::Continue(()))
+            })?;
+        }
     }
     for row in rows {
-        if let Some(mut refund) = tx.get(&REFUNDS, &row)?
-            && refund.step == RefundStep::Send
-            && refund.queries == 0
-        {
-            refund.queries = 1;
-            tx.put(&REFUNDS, &row, &refund)?;
+        let Some(mut refund) = tx.get(&REFUNDS, &row)? else { continue };
+        match refund.step {
+            RefundStep::Send if refund.state == RefundState::Pending && refund.queries == 0 => {
+                refund.queries = 1;
+                tx.put(&REFUNDS, &row, &refund)?;
+            }
+            RefundStep::Redirect => redirects::perhaps_sent(tx, row.0, refund, now)?,
+            RefundStep::Send | RefundStep::Ask | RefundStep::AskRefused | RefundStep::AskRedirected => {}
         }
     }
     Ok(())
@@ -305,14 +309,17 @@ fn heard(refund: &Refund, observation: &Observation, answered: bool) -> RefundHe
         // A success over another amount is not the success of this refund: it stays unknown, with a case.
         Observation::RefundSucceeded { amount, .. } if *amount == refund.amount => RefundHeard::Succeeded,
         Observation::RefundFailed { .. } => RefundHeard::Failed,
+        Observation::RefundUndeliverable { .. } => RefundHeard::Undeliverable,
+        Observation::RefundReturned { amount, .. } if *amount == refund.amount => RefundHeard::Returned,
         // "Refused for good" answers a sending. A refund that was sent before may have arrived all the same.
         Observation::Refused { .. } if answered => match refund.step {
             RefundStep::Send if refund.queries == 0 => RefundHeard::Failed,
-            RefundStep::Send => RefundHeard::Refused,
-            RefundStep::Ask | RefundStep::AskRefused => RefundHeard::Unknown,
+            RefundStep::Send | RefundStep::Redirect => RefundHeard::Refused,
+            RefundStep::Ask | RefundStep::AskRefused | RefundStep::AskRedirected => RefundHeard::Unknown,
         },
         Observation::NotFound if answered => RefundHeard::NotFound,
         Observation::RefundSucceeded { .. }
+        | Observation::RefundReturned { .. }
         | Observation::Refused { .. }
         | Observation::NotFound
         | Observation::Accepted { .. }
@@ -327,18 +334,24 @@ fn heard(refund: &Refund, observation: &Observation, answered: bool) -> RefundHe
 /// What disagrees between the channel's word and the refund.
 fn difference(refund: &Refund, observation: &Observation) -> Option<Difference> {
     let (kind, seen, detail) = match observation {
-        Observation::RefundSucceeded { amount, .. } if *amount != refund.amount => {
+        Observation::RefundSucceeded { amount, .. } | Observation::RefundReturned { amount, .. }
+            if *amount != refund.amount =>
+        {
             let detail = format!("{}: expected {}, the channel says {amount}", refund.id, refund.amount);
             (CaseKind::WrongAmount, *amount, detail)
         }
-        Observation::RefundSucceeded { amount, .. } if refund.state == RefundState::Failed => {
+        Observation::RefundSucceeded { amount, .. } | Observation::RefundReturned { amount, .. }
+            if refund.state == RefundState::Failed =>
+        {
             (CaseKind::Contradiction, *amount, format!("{} had failed, the channel now says it succeeded", refund.id))
         }
-        Observation::RefundFailed { .. } if refund.state == RefundState::Succeeded => {
+        Observation::RefundFailed { .. } if matches!(refund.state, RefundState::Succeeded | RefundState::Returned) => {
             let nothing = Money::zero(refund.amount.currency());
             (CaseKind::Contradiction, nothing, format!("{} had succeeded, the channel now says it failed", refund.id))
         }
         Observation::RefundSucceeded { .. }
+        | Observation::RefundReturned { .. }
+        | Observation::RefundUndeliverable { .. }
         | Observation::RefundFailed { .. }
         | Observation::RefundProcessing { .. }
         | Observation::Accepted { .. }
@@ -353,14 +366,15 @@ fn difference(refund: &Refund, observation: &Observation) -> Option<Difference> 
     Some(Difference { kind, expected: refund.amount, seen, suspense: false, detail, transaction: None })
 }
 
-/// Applies what the channel said about a refund: the answer to its follow-up, which is over with this commit, or a
-/// notification, which leaves the plan of questions as it is unless it tells the end.
+/// Applies what the channel said about a refund: the answer to the step that was `asked`, whose follow-up is over with this
+/// commit, or a notification, which leaves the plan of questions as it is unless it tells the end. An answer to another step
+/// than the refund is at by now is news like a notification.
 pub fn observe(
     tx: &mut WriteTx<'_>,
     scope: Scope,
     id: RefundId,
     observation: &Observation,
-    follow_up: bool,
+    asked: Option<RefundStep>,
     moment: &mut Moment,
 ) -> Result<(), FlowError> {
     let mut refund = refund(tx, scope, id)?;
@@ -370,47 +384,109 @@ pub fn observe(
     if refund.state.is_final() {
         return Ok(());
     }
-    let (event, step) = follow::after_refund(refund.step, heard(&refund, observation, follow_up));
+    let answered = asked == Some(refund.step);
+    let redirect = redirects::last(tx, scope, id)?;
+    let said = heard(&refund, observation, answered);
+    let heard = redirects::believed(&refund, redirect.as_ref(), said, answered, moment.now);
+    let (mut event, mut step) = follow::after_refund(refund.step, heard);
     note(&mut refund, observation);
+    if let Some(redirect) = redirect.clone()
+        && (answered || matches!(heard, RefundHeard::Succeeded | RefundHeard::Returned))
+        && redirects::keep_outcome(tx, scope, id, redirect, (refund.step, heard), observation, moment.now)?
+    {
+        (event, step) = (RefundEvent::OutcomeUnknown, RefundStep::Redirect);
+    }
     let before = refund.state;
     if let Some(state) = before.next(event) {
         refund.state = state;
         refund.version += 1;
     }
-    if follow_up {
+    if answered {
         refund.queries = refund.queries.saturating_add(1);
     }
-    if follow_up || event == RefundEvent::Accepted {
+    let telling = matches!(refund.step, RefundStep::Redirect | RefundStep::AskRedirected);
+    if answered || (!telling && matches!(event, RefundEvent::Accepted | RefundEvent::Undeliverable)) {
         refund.step = step;
     }
+    // What a message says may be older than what was decided since: the channel is asked.
+    let ask_now = !answered && said == RefundHeard::Undeliverable && heard != said && refund.step == RefundStep::Ask;
     let (lane, effect) = (Lane::account(refund.account), Effect::FollowRefund(scope, id));
-    if (follow_up || refund.state.is_final())
+    if (answered || ask_now || !refund.state.is_followed())
         && let Some(old) = refund.follow_up.take()
     {
         unschedule(tx, lane, old, effect)?;
     }
     match refund.state {
-        RefundState::Pending | RefundState::Processing => {
-            if follow_up {
-                let at = follow::refund_due(&refund, moment.now);
+        RefundState::Pending | RefundState::Processing | RefundState::Undeliverable => {
+            if answered || ask_now {
+                let at = if ask_now { moment.now } else { due(&refund, redirect.as_ref(), moment.now) };
                 schedule(tx, lane, at, effect)?;
                 refund.follow_up = Some(at);
             }
-            Ok(save_refund(tx, scope, Some(before), &refund)?)
+            save_refund(tx, scope, Some(before), &refund)?;
+            if refund.state == RefundState::Undeliverable && before != refund.state {
+                undeliverable(tx, scope, refund, moment)?;
+            }
+            Ok(())
         }
+        RefundState::Returned if before == RefundState::Returned => Ok(save_refund(tx, scope, Some(before), &refund)?),
+        RefundState::Returned => returned(tx, scope, refund, before, moment),
         RefundState::Succeeded => succeeded(tx, scope, refund, before, moment),
         RefundState::Failed => failed(tx, scope, refund, before, moment),
     }
+}
+
+/// When the next step is due. What was perhaps told is asked about when it must have arrived, if not before.
+fn due(refund: &Refund, redirect: Option<&Redirect>, now: Timestamp) -> Timestamp {
+    let at = follow::refund_due(refund, now);
+    match redirect {
+        Some(redirect) if refund.step == RefundStep::AskRedirected && now < redirect.settles_at() => {
+            at.min(redirect.settles_at())
+        }
+        Some(_) | None => at,
+    }
+}
+
+fn undeliverable(tx: &mut WriteTx<'_>, scope: Scope, refund: Refund, moment: &mut Moment) -> Result<(), FlowError> {
+    tell(tx, scope, refund.payment, moment.now, Happening::RefundUndeliverable { refund: refund.id })?;
+    emit(tx, scope, moment, EventType::RefundUndeliverable, EventObject::Refund(Box::new(refund)))?;
+    Ok(())
+}
+
+/// The merchant has the money. It is not refunded before the customer has it, so it stays in transit until a person says so.
+fn returned(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    mut refund: Refund,
+    before: RefundState,
+    moment: &mut Moment,
+) -> Result<(), FlowError> {
+    refund.failure = None;
+    let at_channel = books::channel_position(tx, scope, refund.amount.currency(), refund.account)?;
+    if let Some(entry) = rules::refund_returned(&fact(scope, &refund), refund.account, &at_channel, moment.now)? {
+        books::post(tx, scope, entry)?;
+    }
+    save_refund(tx, scope, Some(before), &refund)?;
+    tell(tx, scope, refund.payment, moment.now, Happening::RefundReturned { refund: refund.id })?;
+    emit(tx, scope, moment, EventType::RefundReturned, EventObject::Refund(Box::new(refund)))?;
+    Ok(())
 }
 
 /// Keeps the channel's number and its reasons.
 fn note(refund: &mut Refund, observation: &Observation) {
     match observation {
         Observation::RefundProcessing { channel_refund_id }
+        | Observation::RefundReturned { channel_refund_id, .. }
         | Observation::RefundSucceeded { channel_refund_id, .. } => {
             if channel_refund_id.is_some() {
                 refund.channel_refund_id.clone_from(channel_refund_id);
             }
+        }
+        Observation::RefundUndeliverable { channel_refund_id, detail } => {
+            if channel_refund_id.is_some() {
+                refund.channel_refund_id.clone_from(channel_refund_id);
+            }
+            refund.failure = Some(detail.clone());
         }
         Observation::RefundFailed { detail }
         | Observation::Refused { detail, .. }
@@ -434,7 +510,7 @@ fn fact(scope: Scope, refund: &Refund) -> Refunding {
     }
 }
 
-fn succeeded(
+pub(super) fn succeeded(
     tx: &mut WriteTx<'_>,
     scope: Scope,
     mut refund: Refund,

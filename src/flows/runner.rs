@@ -13,12 +13,12 @@ use tokio::sync::{Notify, watch};
 
 use super::effect::{Effect, Lane, unschedule};
 use super::gateway::Gateway;
-use super::{FlowError, Moment, accounts, deliveries, observe, payments, record, refunds, sweep};
+use super::{FlowError, Moment, accounts, deliveries, observe, payments, record, redirects, refunds, sweep};
 use crate::callbacks::Trigger;
 use crate::channels::registry::OpenAccount;
 use crate::channels::{
-    ChannelError, CreateOrder, Observation, Order as ChannelOrder, OrderRef, Prepared, RefundOrder, RefundRef, Sealing,
-    Subject, VerifiedNotification,
+    ChannelError, CreateOrder, Observation, Order as ChannelOrder, OrderRef, Prepared, RefundOrder, RefundRedirect,
+    RefundRef, RefundTarget, Sealing, Subject, VerifiedNotification,
 };
 use crate::domain::follow::{RefundStep, Step};
 use crate::domain::ids::{AttemptId, Mode, RefundId, Scope};
@@ -121,7 +121,7 @@ impl Runner {
         });
         let moment = Moment::new(&inner.gateway.env);
         let set_back = inner.gateway.store.write_blocking(move |tx| {
-            refunds::perhaps_sent(tx)?;
+            refunds::perhaps_sent(tx, moment.now)?;
             sweep::ensure(tx, moment)
         })?;
         accounts::plan_upkeep(&inner.gateway)?;
@@ -551,32 +551,48 @@ fn attempt_order(
 
 /// Sends the refund or asks about it, and commits the answer.
 async fn follow_refund(gateway: &Gateway, scope: Scope, id: RefundId, at: Timestamp) -> Result<(), FlowError> {
-    let (refund, attempt) = gateway.store.read_blocking(|tx| {
+    let (refund, attempt, redirect) = gateway.store.read_blocking(|tx| {
         let refund = refunds::refund(tx, scope, id)?;
         let attempt = record::attempt(tx, scope, refund.attempt)?;
-        Ok::<_, FlowError>((refund, attempt))
+        let redirect = match refund.step {
+            RefundStep::Redirect => redirects::last(tx, scope, id)?,
+            RefundStep::Send | RefundStep::Ask | RefundStep::AskRefused | RefundStep::AskRedirected => None,
+        };
+        Ok::<_, FlowError>((refund, attempt, redirect))
     })?;
     if refund.follow_up != Some(at) {
         let lane = Lane::account(refund.account);
         let effect = Effect::FollowRefund(scope, id);
         return Ok(gateway.store.write(move |tx| unschedule(tx, lane, at, effect)).await?);
     }
-    let observation = match gateway.channels.get(refund.account) {
-        Some(open) => call(gateway, &open, &refund_order(gateway, &refund, &attempt)).await,
-        None => Observation::Unknown { detail: "the channel account cannot be used".to_owned() },
+    let target = redirect.and_then(|redirect| redirects::target(&redirect, &gateway.envelopes, gateway.env.now()));
+    let order = refund_order(gateway, &refund, &attempt, target.as_ref());
+    let observation = match (gateway.channels.get(refund.account), order) {
+        (Some(open), Some(order)) => call(gateway, &open, &order).await,
+        (Some(_), None) => {
+            Observation::Unknown { detail: "the card is not known any more, so it was not sent".to_owned() }
+        }
+        (None, _) => Observation::Unknown { detail: "the channel account cannot be used".to_owned() },
     };
-    let moment = Moment::new(&gateway.env);
-    gateway.store.write(move |tx| refunds::observe(tx, scope, id, &observation, true, &mut moment.clone())).await
+    let observation = redirects::without_card(observation, target.as_ref());
+    let (moment, asked) = (Moment::new(&gateway.env), Some(refund.step));
+    gateway.store.write(move |tx| refunds::observe(tx, scope, id, &observation, asked, &mut moment.clone())).await
 }
 
-fn refund_order(gateway: &Gateway, refund: &Refund, attempt: &Attempt) -> ChannelOrder {
+/// `None`: there is nothing to say any more.
+fn refund_order(
+    gateway: &Gateway,
+    refund: &Refund,
+    attempt: &Attempt,
+    target: Option<&RefundTarget>,
+) -> Option<ChannelOrder> {
     let about = RefundRef {
         refund: refund.id,
         created_at: refund.created_at,
         order: order_ref(attempt),
         channel_refund_id: refund.channel_refund_id.clone(),
     };
-    match refund.step {
+    Some(match refund.step {
         RefundStep::Send => ChannelOrder::Refund(RefundOrder {
             about,
             amount: refund.amount,
@@ -584,8 +600,9 @@ fn refund_order(gateway: &Gateway, refund: &Refund, attempt: &Attempt) -> Channe
             reason: refund.reason.clone(),
             notify_url: notify_url(gateway, attempt),
         }),
-        RefundStep::Ask | RefundStep::AskRefused => ChannelOrder::QueryRefund(about),
-    }
+        RefundStep::Ask | RefundStep::AskRefused | RefundStep::AskRedirected => ChannelOrder::QueryRefund(about),
+        RefundStep::Redirect => ChannelOrder::RedirectRefund(RefundRedirect { about, to: target?.clone() }),
+    })
 }
 
 /// One exchange with a channel. Whatever goes wrong is an unknown outcome, never a failed payment.
@@ -658,7 +675,7 @@ pub async fn notified(
                     if known.is_none_or(|refund| refund.account != account) {
                         return Ok(false);
                     }
-                    refunds::observe(tx, scope, id, observation, false, &mut moment.clone())?;
+                    refunds::observe(tx, scope, id, observation, None, &mut moment.clone())?;
                 }
             }
             Ok(true)

@@ -105,6 +105,10 @@ fn is_chatter(what: &Happening) -> bool {
         | Happening::CaseOpened { .. }
         | Happening::CaseChanged { .. }
         | Happening::Changed { .. }
-        | Happening::Routed { .. } => false,
+        | Happening::Routed { .. }
+        | Happening::RefundUndeliverable { .. }
+        | Happening::RefundRedirected { .. }
+        | Happening::RefundReturned { .. }
+        | Happening::RefundPaidOutside { .. } => false,
     }
 }

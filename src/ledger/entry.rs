@@ -52,10 +52,12 @@ pub enum Reason {
     Reversal = 9,
     /// The customer got such money back by another way, out of the owner's pocket.
     LongPaidElsewhere = 10,
+    /// The channel could not pay the customer and gave a refund's money to the merchant's own account.
+    RefundReturned = 11,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 10] = [
+    pub const ALL: [Reason; 11] = [
         Reason::Paid,
         Reason::Cleared,
         Reason::RefundAccepted,
@@ -66,6 +68,7 @@ impl Reason {
         Reason::LongPaidBack,
         Reason::Reversal,
         Reason::LongPaidElsewhere,
+        Reason::RefundReturned,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -80,6 +83,7 @@ impl Reason {
             Reason::LongPaidBack => "long_paid_back",
             Reason::Reversal => "reversal",
             Reason::LongPaidElsewhere => "long_paid_elsewhere",
+            Reason::RefundReturned => "refund_returned",
         }
     }
 }
@@ -350,8 +354,9 @@ mod tests {
             "8 long_paid_back",
             "9 reversal",
             "10 long_paid_elsewhere",
+            "11 refund_returned",
         ];
         assert_eq!(numbers, expected);
-        assert!(Reason::try_from(0).is_err() && Reason::try_from(11).is_err());
+        assert!(Reason::try_from(0).is_err() && Reason::try_from(12).is_err());
     }
 }

@@ -6,6 +6,7 @@
 //! | cleared | 2001 | 1101, then 2002 |
 //! | refund accepted | 2002, then 2001, then 1101: R | 2006 R |
 //! | refund succeeded | 2006 R · 4001 f · 1001 c | 1001, then 1002, then 3001: R · 1101, then 2002: f · 5001 c |
+//! | refund returned to the merchant | 1002 | 1001: R as far as it reaches; 2006 keeps R until the customer has it |
 //! | refund failed | 2006 R | where it was taken: 2001; and 1101, then 2002 |
 //! | money without a payment | 1001 x | 2201 x |
 //! | … booked after all | 2201 x · 2001 F | 2001 x · 4001 F |
@@ -261,6 +262,24 @@ pub fn refund_succeeded(
     legs.push(Posting::debit(Account::channel_receivable(channel), back.cost.minor()));
     legs.push(Posting::credit(Account::channel_cost(), back.cost.minor()));
     legs.entry(fact.cause(Reason::RefundSucceeded), fact.amount.currency(), at, fact.links())
+}
+
+/// The channel gave a refund's money to the merchant's own account: what stood at the channel stands in his bank now, and the
+/// customer is still to be paid, so 2006 stays as it is. `None` when the channel held nothing of it, as far as the books know.
+pub fn refund_returned(
+    fact: &Refunding,
+    channel: AccountId,
+    at_channel: &ChannelPosition,
+    at: Timestamp,
+) -> Result<Option<JournalEntry>, CannotPost> {
+    let moved = at_most(fact.amount.minor(), at_channel.in_transit);
+    if moved == 0 {
+        return Ok(None);
+    }
+    let mut legs = Legs::new();
+    legs.push(Posting::debit(Account::settled(channel), moved));
+    legs.push(Posting::credit(Account::channel_receivable(channel), moved));
+    legs.entry(fact.cause(Reason::RefundReturned), fact.amount.currency(), at, fact.links()).map(Some)
 }
 
 /// Entry 4, failed: back to where it was taken. Pending money becomes pending again; the rest pays what the merchant

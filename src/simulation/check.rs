@@ -38,6 +38,8 @@ fn told_as(kind: EventType) -> &'static str {
         EventType::RefundCreated => "refund.created",
         EventType::RefundSucceeded => "refund.succeeded",
         EventType::RefundFailed => "refund.failed",
+        EventType::RefundUndeliverable => "refund.undeliverable",
+        EventType::RefundReturned => "refund.returned",
         EventType::WebhookPing => "ping",
     }
 }
@@ -339,7 +341,9 @@ impl Story {
             let agree = match refund.state {
                 RefundState::Succeeded => there == Some(RefundStatus::Success),
                 RefundState::Failed => matches!(there, None | Some(RefundStatus::Abnormal | RefundStatus::Closed)),
-                RefundState::Pending | RefundState::Processing => false,
+                RefundState::Pending | RefundState::Processing | RefundState::Undeliverable | RefundState::Returned => {
+                    false
+                }
             };
             if !agree {
                 return Err(format!("{} is {} and at the provider {there:?}", refund.id, refund.state.code()));
@@ -438,7 +442,10 @@ impl Story {
             (RefundSource::Suspense(_), RefundState::Succeeded) => self.note("suspense was paid back"),
             (RefundSource::Merchant(_), RefundState::Succeeded) => self.note("a refund succeeded"),
             (_, RefundState::Failed) => self.note("a refund failed"),
-            (_, RefundState::Pending | RefundState::Processing) => {}
+            (
+                _,
+                RefundState::Pending | RefundState::Processing | RefundState::Undeliverable | RefundState::Returned,
+            ) => {}
         }
     }
 }

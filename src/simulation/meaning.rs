@@ -156,6 +156,7 @@ fn wechatpay(call: &Call, response: &OutgoingResponse) -> Option<News> {
             "SUCCESS" => refund(RefundWord::Succeeded),
             "CLOSED" => refund(RefundWord::Failed),
             "PROCESSING" => refund(RefundWord::Processing),
+            "ABNORMAL" => refund(RefundWord::Undeliverable),
             _ => None,
         },
         Op::Refund if (400..500).contains(&response.status) && response.status != 429 => refund(RefundWord::Refused),
@@ -280,7 +281,8 @@ pub(super) fn letter(kind: ChannelKind, letter: &Letter) -> Option<News> {
                     refund(text(plain, "out_refund_no"), RefundWord::SucceededWith { minor })
                 }
                 Event::RefundClosed => refund(text(plain, "out_refund_no"), RefundWord::Failed),
-                Event::RefundAbnormal | Event::PaymentFailed | Event::OrderClosed | Event::OrderRevoked => None,
+                Event::RefundAbnormal => refund(text(plain, "out_refund_no"), RefundWord::Undeliverable),
+                Event::PaymentFailed | Event::OrderClosed | Event::OrderRevoked => None,
             }
         }
         ChannelKind::Alipay => {

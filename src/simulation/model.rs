@@ -36,6 +36,8 @@ pub(super) enum RefundWord {
     Failed,
     NotFound,
     Refused,
+    /// The way back is blocked (ABNORMAL).
+    Undeliverable,
 }
 
 /// What was asked; a message that comes by itself answers nobody.
@@ -203,7 +205,7 @@ impl Attempt {
 
 impl Refund {
     fn is_open(&self) -> bool {
-        matches!(self.state, "pending" | "processing")
+        matches!(self.state, "pending" | "processing" | "undeliverable" | "returned")
     }
 }
 
@@ -689,6 +691,11 @@ impl Model {
                 payment.open_case(About::Refund(r), "wrong_amount", line, 0);
             }
             RefundWord::Processing => refund.state = "processing",
+            RefundWord::Undeliverable if refund.state != "undeliverable" => {
+                refund.state = "undeliverable";
+                payment.events.push("refund.undeliverable");
+            }
+            RefundWord::Undeliverable => {}
             RefundWord::Refused => refund.may_fail |= asked == Asked::Refund,
             RefundWord::NotFound => {}
         }

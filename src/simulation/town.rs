@@ -27,7 +27,7 @@ use crate::env::transport::{Limits, OutgoingRequest, OutgoingResponse, Phase, Se
 use crate::env::{Clock, Env};
 use crate::sandbox::alipay as sim_alipay;
 use crate::sandbox::provider::fault::{Fault, Faults};
-use crate::sandbox::provider::model::{Deed, RefundStatus, TradeState};
+use crate::sandbox::provider::model::{Deed, Helped, RefundStatus, TradeState};
 use crate::sandbox::provider::records::{Letter, Mood};
 use crate::sandbox::provider::{Desk, Dialect, Reach, World};
 use crate::sandbox::unionpay as sim_unionpay;
@@ -485,7 +485,7 @@ impl Town {
                 for number in desk.refunds_of(&order)? {
                     let refund = desk.refund_by_number(&merchant, &number)?;
                     if let Some(refund) = refund.filter(|refund| refund.status == RefundStatus::Abnormal) {
-                        drop(desk.help(&refund, Duration::from_seconds(2))?);
+                        drop(desk.help(&refund, Helped::Card, Duration::from_seconds(2))?);
                         helped += 1;
                     }
                 }

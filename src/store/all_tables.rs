@@ -88,6 +88,7 @@ pub const ALL_TABLES: &[TableCheck] = &[
     PROPOSALS_BY_EXPIRY.check(),
     PROPOSAL_BY_NUMBER.check(),
     CUSTOMERS_FORGOTTEN.check(),
+    REDIRECTS.check(),
     ACCEPTANCE_RUNS.check(),
 ];
 

@@ -20,6 +20,7 @@ use crate::domain::ids::{
 use crate::domain::key::ApiKey;
 use crate::domain::merchant::{CallbackDefaults, ChannelAccount, Merchant};
 use crate::domain::payment::{Attempt, Payment};
+use crate::domain::redirect::Redirect;
 use crate::domain::refund::Refund;
 use crate::domain::time::Timestamp;
 use crate::flows::effect::{Effect, Lane};
@@ -204,6 +205,9 @@ pub const PROPOSAL_BY_NUMBER: Table<(Scope, String), ProposalId> = Table::new("p
 
 /// The last payment whose customer's data was taken out because its time is over.
 pub const CUSTOMERS_FORGOTTEN: Table<Scope, PaymentId> = Table::new("customers_forgotten", 1);
+
+/// The last decision about a refund that could not go back the way it came. No card is in it.
+pub const REDIRECTS: Table<(Scope, RefundId), Redirect> = Table::new("redirects", 1);
 
 /// Runs of acceptance cases with their reports, in test mode.
 pub const ACCEPTANCE_RUNS: Table<(Scope, RunId), Run> = Table::new("acceptance_runs", 1);

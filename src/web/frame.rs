@@ -102,7 +102,7 @@ pub const COUNT_MAX: usize = 99;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
     pub failing_endpoints: usize,
-    /// Differences and requests that wait for a person.
+    /// Differences, requests and refunds that wait for a person.
     pub to_do: usize,
 }
 

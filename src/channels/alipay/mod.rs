@@ -114,6 +114,7 @@ pub fn terms() -> Terms {
         currencies: vec![Currency::CNY],
         refund_window: Duration::from_days(365),
         statements: &[StatementKind::Trades, StatementKind::Funds],
+        redirect_banks: &[],
     }
 }
 

@@ -148,6 +148,7 @@ pub fn terms() -> Terms {
         currencies: Currency::ALL.to_vec(),
         refund_window: Duration::from_days(365),
         statements: &[],
+        redirect_banks: &[],
     }
 }
 

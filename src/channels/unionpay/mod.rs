@@ -101,6 +101,7 @@ pub fn terms() -> Terms {
         currencies: vec![Currency::CNY],
         refund_window: REFUND_WINDOW,
         statements: &[StatementKind::Trades],
+        redirect_banks: &[],
     }
 }
 

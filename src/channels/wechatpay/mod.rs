@@ -4,6 +4,7 @@
 //! Sources are the provider's manual and the tests of its own SDKs; where those disagree we read liberally and send
 //! strictly. Codes that customers show (付款码) go through v3 or, as the account chooses, through V2 (`code_v2/`).
 
+pub mod banks;
 pub mod certificates;
 pub mod check;
 pub mod code_v2;
@@ -130,6 +131,7 @@ fn terms(app_ids: &AppIds) -> Terms {
         currencies: vec![Currency::CNY],
         refund_window: Duration::from_days(365),
         statements: &[StatementKind::Trades, StatementKind::Funds],
+        redirect_banks: banks::DEBIT,
     }
 }
 

@@ -79,6 +79,9 @@ pub(super) struct Refund {
     pub mchid: Option<String>,
     #[serde(alias = "refund_status")]
     pub status: String,
+    /// Where the money arrived, in words.
+    #[serde(default)]
+    user_received_account: Option<String>,
     amount: RefundAmount,
 }
 
@@ -363,18 +366,28 @@ pub(super) fn observe_refund(wechat: &WechatPay, seen: &Refund) -> Result<Observ
     let channel_refund_id = Some(seen.refund_id.clone()).filter(|id| !id.is_empty() && id.len() <= 64);
     Ok(match seen.status.as_str() {
         "PROCESSING" => Observation::RefundProcessing { channel_refund_id },
-        "SUCCESS" => Observation::RefundSucceeded {
-            channel_refund_id,
-            amount: money(seen.amount.refund, seen.amount.currency.as_deref())?,
-        },
+        "SUCCESS" => {
+            let amount = money(seen.amount.refund, seen.amount.currency.as_deref())?;
+            if seen.user_received_account.as_deref().is_some_and(is_the_merchants) {
+                Observation::RefundReturned { channel_refund_id, amount }
+            } else {
+                Observation::RefundSucceeded { channel_refund_id, amount }
+            }
+        }
         "CLOSED" => Observation::RefundFailed { detail: "CLOSED: the money stays with the merchant".to_owned() },
         // The money left the merchant and did not reach the customer: neither done nor failed, until somebody says where
         // it shall go. The provider then calls it PROCESSING again.
-        "ABNORMAL" => Observation::Unknown {
+        "ABNORMAL" => Observation::RefundUndeliverable {
+            channel_refund_id,
             detail: "ABNORMAL: the customer's card cannot take the money; another card has to be named".to_owned(),
         },
         other => Observation::Unknown { detail: format!("refund status {}", shortened(other)) },
     })
+}
+
+/// The words for the merchant's own accounts. Source: WeChat Pay API v3, "查询单笔退款", user_received_account, "退还商户".
+fn is_the_merchants(account: &str) -> bool {
+    ["商户基本账户", "商户结算银行账户"].iter().any(|own| account.contains(own))
 }
 
 /// `Err` names the number that is not this account's.

@@ -113,7 +113,9 @@ fn money(tx: &impl Read, scope: Scope, record: &Payment) -> Result<(), Finding> 
             continue;
         }
         match refund.state {
-            RefundState::Pending | RefundState::Processing => refunding += u128::from(refund.amount.minor()),
+            RefundState::Pending | RefundState::Processing | RefundState::Undeliverable | RefundState::Returned => {
+                refunding += u128::from(refund.amount.minor());
+            }
             RefundState::Succeeded => {
                 refunded += u128::from(refund.amount.minor());
                 fee_returned += u128::from(refund.fee_returned_minor);
@@ -145,6 +147,7 @@ fn posted_once(tx: &impl Read, scope: Scope, payment: &Payment) -> Result<(), Fi
             | Reason::RefundAccepted
             | Reason::RefundSucceeded
             | Reason::RefundFailed
+            | Reason::RefundReturned
             | Reason::LongReceived
             | Reason::LongPaidBack
             | Reason::LongPaidElsewhere
@@ -253,7 +256,10 @@ fn told(tx: &impl Read, scope: Scope, payment: &Payment) -> Result<(), Finding> 
         match tx.get(&REFUNDS, &(scope, *id))?.map(|refund| refund.state) {
             Some(RefundState::Succeeded) => succeeded += 1,
             Some(RefundState::Failed) => failed += 1,
-            Some(RefundState::Pending | RefundState::Processing) | None => {}
+            Some(
+                RefundState::Pending | RefundState::Processing | RefundState::Undeliverable | RefundState::Returned,
+            )
+            | None => {}
         }
     }
     let refunds = count(EventType::RefundCreated) == payment.refunds.len()

@@ -3,8 +3,10 @@
 use super::{Finding, Run, Snapshots, lost, stray, wrong};
 use crate::domain::approval::ProposalState;
 use crate::domain::case::{Case, CaseState};
+use crate::domain::follow::RefundStep;
 use crate::domain::ids::Scope;
 use crate::domain::money::Currency;
+use crate::domain::redirect::Outcome;
 use crate::domain::refund::{Refund, RefundSource, RefundState};
 use crate::flows::books::balance;
 use crate::flows::effect::{Effect, Lane};
@@ -14,7 +16,7 @@ use crate::ledger::{Account, Sub};
 use crate::store::Read;
 use crate::store::tables::{
     CASE_BY_CAUSE, CASE_LINES, CASES, CASES_OPEN, DUE, PAYMENTS, PROPOSALS, PROPOSALS_BY_EXPIRY, PROPOSALS_WAITING,
-    REFUND_BY_NUMBER, REFUNDS, REFUNDS_BY_STATE,
+    REDIRECTS, REFUND_BY_NUMBER, REFUNDS, REFUNDS_BY_STATE,
 };
 
 /// Answers how many refunds there are.
@@ -32,6 +34,16 @@ pub(super) fn verify<S: Snapshots>(run: &mut Run<'_, S>) -> Result<u64, Finding>
     run.each(&REFUND_BY_NUMBER, |tx, (scope, number), id| match tx.get(&REFUNDS, &(scope, id))? {
         Some(refund) if refund.refund_no.as_ref() == Some(&number) => Ok(()),
         Some(_) | None => stray(&REFUND_BY_NUMBER, number),
+    })?;
+    run.each(&REDIRECTS, |tx, (scope, id), redirect| match tx.get(&REFUNDS, &(scope, id))? {
+        Some(refund) if matches!(refund.step, RefundStep::Redirect | RefundStep::AskRedirected) => {
+            if refund.state.is_final() || redirect.outcome == Outcome::UnderWay {
+                return Ok(());
+            }
+            wrong(&REDIRECTS, id, "it came to something, and is still to be sent")
+        }
+        Some(_) => Ok(()),
+        None => stray(&REDIRECTS, id),
     })?;
     run.each(&CASES, |tx, (scope, id), found| {
         if found.id != id {
@@ -105,7 +117,9 @@ fn refund(tx: &impl Read, scope: Scope, refund: &Refund) -> Result<(), Finding> 
         suspense(tx, scope, refund, case)?;
     }
     match refund.follow_up {
-        Some(_) if refund.state.is_final() => wrong(&REFUNDS, id, "it has ended, and is still followed"),
+        Some(_) if !refund.state.is_followed() => {
+            wrong(&REFUNDS, id, "there is nothing more to ask about it, and it is still followed")
+        }
         Some(at) => {
             let due = (Lane::account(refund.account), at, Effect::FollowRefund(scope, id));
             if !tx.contains(&DUE, &due)? {
@@ -113,7 +127,8 @@ fn refund(tx: &impl Read, scope: Scope, refund: &Refund) -> Result<(), Finding> 
             }
             Ok(())
         }
-        None if refund.state.is_final() => Ok(()),
+        // One that was returned waits for a person alone.
+        None if !refund.state.is_followed() => Ok(()),
         None => wrong(&REFUNDS, id, "it has no end yet, and nobody asks the channel about it"),
     }
 }
@@ -124,7 +139,9 @@ fn suspense(tx: &impl Read, scope: Scope, refund: &Refund, case: crate::domain::
         return wrong(&CASES, case, format!("it is missing, and {} names it", refund.id));
     };
     let agrees = match refund.state {
-        RefundState::Pending | RefundState::Processing => found.state == CaseState::Refunding(refund.id),
+        RefundState::Pending | RefundState::Processing | RefundState::Undeliverable | RefundState::Returned => {
+            found.state == CaseState::Refunding(refund.id)
+        }
         RefundState::Succeeded => found.state == CaseState::Refunded(refund.id),
         // Another refund, or a person, may have settled it since.
         RefundState::Failed => true,

@@ -6,7 +6,7 @@ use ring::digest::{SHA256, digest};
 
 use super::fault::{Answering, Faults};
 use super::model::{
-    Change, Deed, NewOrder, NewRefund, Notice, Order, Refund, RefundChange, RefundRules, Refusal, TradeState,
+    Change, Deed, Helped, NewOrder, NewRefund, Notice, Order, Refund, RefundChange, RefundRules, Refusal, TradeState,
 };
 use super::play::Simulation;
 use super::records::{Board, Common, Letter, Member, Mood, PayerCode, Subject};
@@ -273,8 +273,13 @@ impl<'d, 'a> Desk<'d, 'a> {
     }
 
     /// Names another way for the money of a refund that cannot go back.
-    pub fn help(&mut self, refund: &Refund, takes: Duration) -> Result<Result<Refund, Refusal>, StoreError> {
-        match refund.help(takes, self.now) {
+    pub fn help(
+        &mut self,
+        refund: &Refund,
+        to: Helped,
+        takes: Duration,
+    ) -> Result<Result<Refund, Refusal>, StoreError> {
+        match refund.help(to, takes, self.now) {
             Err(why) => Ok(Err(why)),
             Ok(change) => self.keep_refund_alone(change).map(Ok),
         }
@@ -376,7 +381,7 @@ impl<'d, 'a> Desk<'d, 'a> {
     /// Puts one notification on its way. The same fact has the same id however often it is told.
     fn post(&mut self, order: &Order, refund: Option<&Refund>, notice: Notice, place: usize) -> Result<(), StoreError> {
         let about = refund.map_or(&order.asked.number, |refund| &refund.asked.number);
-        let helped = refund.is_some_and(|refund| refund.helped);
+        let helped = refund.is_some_and(|refund| refund.helped != Helped::No);
         let fact = format!("{} {} {about} {:?} {helped}", self.dialect.name(), order.asked.merchant, notice.what);
         let id = sixteen(&fact);
         let Some(telling) = self.dialect.tell(&News { order, refund, notice, id }) else { return Ok(()) };

@@ -454,6 +454,16 @@ pub enum RefundStatus {
     Closed,
 }
 
+/// Which way was named for money that could not go back. Stored as its number: the first two were a yes and a no once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Helped {
+    No,
+    /// Another card of the payer.
+    Card,
+    /// The merchant's own account.
+    Merchant,
+}
+
 /// One refund as the provider keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refund {
@@ -466,7 +476,7 @@ pub struct Refund {
     /// When it ended; of the end that it has now.
     pub ended_at: Option<Timestamp>,
     /// Another way for the money was named, so it arrives in any case.
-    pub helped: bool,
+    pub helped: Helped,
     /// The order's, when the refund was asked for.
     pub faults: Faults,
 }
@@ -517,7 +527,7 @@ impl Order {
             status: RefundStatus::Processing,
             ends_at: now.plus(takes),
             ended_at: None,
-            helped: false,
+            helped: Helped::No,
             faults: self.faults,
         };
         let order = Self { refunded_minor, refunds: self.refunds + 1, last_refund_at: Some(now), ..self.clone() };
@@ -541,7 +551,7 @@ impl Refund {
         if self.status != RefundStatus::Processing || now < self.ends_at {
             return RefundChange { refund, notices: Vec::new(), wake: None, released_minor: 0 };
         }
-        let (status, what, released_minor) = if self.faults.has(Fault::CardClosed) && !self.helped {
+        let (status, what, released_minor) = if self.faults.has(Fault::CardClosed) && self.helped == Helped::No {
             (RefundStatus::Abnormal, Event::RefundAbnormal, 0)
         } else if self.faults.has(Fault::RefundAbnormal) {
             (RefundStatus::Closed, Event::RefundClosed, self.asked.amount.minor())
@@ -559,12 +569,12 @@ impl Refund {
     }
 
     /// The merchant names another way for the money.
-    pub fn help(&self, takes: Duration, now: Timestamp) -> Result<RefundChange, Refusal> {
+    pub fn help(&self, to: Helped, takes: Duration, now: Timestamp) -> Result<RefundChange, Refusal> {
         if self.status != RefundStatus::Abnormal {
             return Err(Refusal::RefundState);
         }
         let ends_at = now.plus(takes);
-        let refund = Self { status: RefundStatus::Processing, ends_at, ended_at: None, helped: true, ..self.clone() };
+        let refund = Self { status: RefundStatus::Processing, ends_at, ended_at: None, helped: to, ..self.clone() };
         Ok(RefundChange { refund, notices: Vec::new(), wake: Some(ends_at), released_minor: 0 })
     }
 }

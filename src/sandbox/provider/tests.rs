@@ -120,8 +120,8 @@ fn a_refund_to_a_closed_card_waits_for_help() {
     let (_, change) = refund(&paid(&[Fault::CardClosed]), "r1", 600, NOW).unwrap();
     let stuck = change.refund.advance(later(2));
     assert_eq!((stuck.refund.status, stuck.released_minor), (RefundStatus::Abnormal, 0));
-    let helped = stuck.refund.help(RULES.takes, later(10)).unwrap().refund;
-    assert_eq!(helped.help(RULES.takes, later(10)), Err(Refusal::RefundState));
+    let helped = stuck.refund.help(Helped::Card, RULES.takes, later(10)).unwrap().refund;
+    assert_eq!(helped.help(Helped::Card, RULES.takes, later(10)), Err(Refusal::RefundState));
     assert_eq!(helped.advance(later(12)).refund.status, RefundStatus::Success);
     let (_, change) = refund(&paid(&[Fault::RefundStuck]), "r1", 600, NOW).unwrap();
     assert_eq!(change.refund.advance(later(86_400)).refund.status, RefundStatus::Processing);

@@ -7,6 +7,7 @@ use super::keys::Merchant;
 use super::schema::{Field, Kind, is_order_number, is_refund_number, may, must, read};
 use crate::domain::money::{AMOUNT_MAX_MINOR, Currency, Money};
 use crate::domain::time::Timestamp;
+use crate::sandbox::provider::model::Helped;
 
 /// How the payer pays. Source: §11, `trade_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +66,7 @@ pub enum Call {
     Reverse(String),
     Refund(RefundCall),
     QueryRefund(String),
-    HelpRefund { refund_id: String, out_refund_no: String },
+    HelpRefund { refund_id: String, out_refund_no: String, to: Helped },
     Certificates,
     Bill(BillCall),
     Download(String),
@@ -251,6 +252,24 @@ const REFUND: [Field; 8] = [
     must("amount", Kind::Object(&REFUND_AMOUNT)),
     may("goods_detail", Kind::Objects(&REFUND_GOODS)),
 ];
+/// Banks whose debit cards can be named. Source: "发起异常退款", bank_type.
+const BANKS: [&str; 15] = [
+    "CMB_DEBIT",
+    "COMM_DEBIT",
+    "ABC_DEBIT",
+    "CCB_DEBIT",
+    "ICBC_DEBIT",
+    "BOC_DEBIT",
+    "PAB_DEBIT",
+    "SPDB_DEBIT",
+    "CITIC_DEBIT",
+    "CEB_DEBIT",
+    "CMBC_DEBIT",
+    "CIB_DEBIT",
+    "GDB_DEBIT",
+    "PSBC_DEBIT",
+    "NBCB_DEBIT",
+];
 const HELP: [Field; 5] = [
     must("out_refund_no", Kind::RefundNumber),
     must("type", Kind::Word(&["USER_BANK_CARD", "MERCHANT_BANK_CARD"])),
@@ -310,8 +329,12 @@ impl Call {
                 if user_card && (text(&body, "bank_account").is_none() || text(&body, "real_name").is_none()) {
                     return Err(WireError::param("/bank_account", "缺少必填参数", "body"));
                 }
+                if user_card && !text(&body, "bank_type").is_some_and(|bank| BANKS.contains(&bank)) {
+                    return Err(WireError::param("/bank_type", "不支持的开户银行", "body"));
+                }
                 let out_refund_no = text(&body, "out_refund_no").unwrap_or_default().to_owned();
-                Ok(Call::HelpRefund { refund_id: (*refund_id).to_owned(), out_refund_no })
+                let to = if user_card { Helped::Card } else { Helped::Merchant };
+                Ok(Call::HelpRefund { refund_id: (*refund_id).to_owned(), out_refund_no, to })
             }
             ("GET", ["v3", "certificates"]) => Ok(Call::Certificates),
             ("GET", ["v3", "bill", "tradebill"]) => bill(asked.query, false).map(Call::Bill),

@@ -81,10 +81,10 @@ pub fn carry_out(desk: &mut Desk<'_, '_>, call: &Call, around: &Around, faults: 
             let refund = desk.refund_by_number(mchid, number)?;
             tell_refund(desk, refund.ok_or(Refusal::UnknownRefund))
         }
-        Call::HelpRefund { refund_id, out_refund_no } => {
+        Call::HelpRefund { refund_id, out_refund_no, to } => {
             let refund = desk.refund_by_id(mchid, refund_id)?.filter(|refund| refund.asked.number == *out_refund_no);
             let Some(refund) = refund else { return tell_refund(desk, Err(Refusal::UnknownRefund)) };
-            let helped = desk.help(&refund, REFUND_RULES.takes)?;
+            let helped = desk.help(&refund, *to, REFUND_RULES.takes)?;
             tell_refund(desk, helped)
         }
         Call::Certificates => Ok(certificates(around)),

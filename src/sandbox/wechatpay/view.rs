@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::call::text;
 use crate::domain::time::Timestamp;
 use crate::sandbox::provider::News;
-use crate::sandbox::provider::model::{Event, Order, Refund, RefundStatus, TradeState};
+use crate::sandbox::provider::model::{Event, Helped, Order, Refund, RefundStatus, TradeState};
 
 /// `2018-06-08T10:34:56+08:00`: always Beijing, whole seconds.
 pub fn beijing(at: Timestamp) -> String {
@@ -97,8 +97,11 @@ pub fn refund(refund: &Refund, order: &Order) -> Value {
         "out_refund_no": refund.asked.number,
         "transaction_id": received.map(|received| received.transaction_id.as_str()).unwrap_or_default(),
         "out_trade_no": order.asked.number,
-        "channel": "ORIGINAL",
-        "user_received_account": "支付用户零钱",
+        "channel": match refund.helped {
+            Helped::No => "ORIGINAL",
+            Helped::Card | Helped::Merchant => "OTHER_BANKCARD",
+        },
+        "user_received_account": received_by(refund),
         "create_time": beijing(refund.created_at),
         "status": refund_status(refund),
         "funds_account": body.get("funds_account").and_then(Value::as_str).unwrap_or("UNSETTLED"),
@@ -118,6 +121,15 @@ pub fn refund(refund: &Refund, order: &Order) -> Value {
     });
     succeeded_at(&mut view, refund);
     view
+}
+
+/// Where the money arrives, in the provider's words. Source: §12, user_received_account.
+fn received_by(refund: &Refund) -> &'static str {
+    match refund.helped {
+        Helped::No => "支付用户零钱",
+        Helped::Card => "用户银行卡",
+        Helped::Merchant => "商户结算银行账户",
+    }
 }
 
 fn succeeded_at(view: &mut Value, refund: &Refund) {
@@ -162,7 +174,7 @@ fn refund_notice(refund: &Refund, order: &Order, minor: u64) -> Value {
         "out_refund_no": refund.asked.number,
         "refund_id": refund.refund_id,
         "refund_status": refund_status(refund),
-        "user_received_account": "支付用户零钱",
+        "user_received_account": received_by(refund),
         "amount": { "total": total, "refund": minor, "payer_total": total, "payer_refund": minor },
     });
     succeeded_at(&mut view, refund);

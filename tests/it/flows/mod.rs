@@ -8,6 +8,7 @@ mod model;
 mod money;
 mod payments;
 mod random;
+mod redirects;
 mod refunds;
 mod world;
 

@@ -7,12 +7,13 @@ use coffer::crypto::{MasterKey, Place, Vault};
 use coffer::domain::case::{Case, Choices};
 use coffer::domain::event::{Actor, Event, EventObject, EventType, Happening, PaidSource};
 use coffer::domain::fee::{FeeRule, FeeSchedule};
-use coffer::domain::follow::Step;
+use coffer::domain::follow::{RefundStep, Step};
 use coffer::domain::ids::{AccountId, AttemptId, EventId, KeyId, MerchantId, Mode, PaymentId, RefundId, Scope, UserId};
 use coffer::domain::merchant::{ChannelAccount, ChannelKind, DuplicatePolicy, LatePolicy, Merchant, Share};
 use coffer::domain::method::{Brand, Method};
 use coffer::domain::money::{Currency, Money, decimal};
 use coffer::domain::payment::{Attempt, Customer, Ending, NextAction, Payment, PaymentState};
+use coffer::domain::redirect::Destination;
 use coffer::domain::refund::Refund;
 use coffer::domain::time::{Duration, Timestamp};
 use coffer::env::SystemEntropy;
@@ -21,6 +22,7 @@ use coffer::flows::effect::{Effect, Lane};
 use coffer::flows::events::event;
 use coffer::flows::observe::{self, Source};
 use coffer::flows::payments::{self, NewPayment, Patch};
+use coffer::flows::redirects::{self, Decision as Decided};
 use coffer::flows::refunds::{self, NewRefund};
 use coffer::flows::timeline::newest;
 use coffer::flows::verify::verify;
@@ -52,6 +54,8 @@ pub struct World {
     refunds: BTreeMap<String, RefundId>,
     /// Exchanges that have gone out: what was asked.
     begun: BTreeMap<AttemptId, Step>,
+    /// The same of refunds.
+    begun_refunds: BTreeMap<RefundId, RefundStep>,
     /// As they were after the line before.
     seen: BTreeMap<PaymentId, Payment>,
     /// Events as they were first read.
@@ -137,6 +141,7 @@ fn refused(why: &FlowError) -> String {
         Refusal::EndpointDisabled { .. } => "endpoint_disabled",
         Refusal::ExpiryOutOfRange => "expiry_out_of_range",
         Refusal::RefundFinished { .. } => "refund_finished",
+        Refusal::RefundNotWaiting { state } => return format!("refused refund_not_waiting {}", state.code()),
         Refusal::CaseNotFound => "case_not_found",
         Refusal::CaseDecided { .. } => "case_decided",
         Refusal::DecisionImpossible => "impossible",
@@ -160,6 +165,7 @@ impl World {
             payments: BTreeMap::new(),
             refunds: BTreeMap::new(),
             begun: BTreeMap::new(),
+            begun_refunds: BTreeMap::new(),
             seen: BTreeMap::new(),
             heard: BTreeMap::new(),
         };
@@ -237,6 +243,17 @@ impl World {
             ["expire", name] => {
                 let id = self.payments[name];
                 self.act(move |tx, moment| payments::expire(tx, SCOPE, id, moment)).unwrap();
+                None
+            }
+            ["begin", name] if self.refund_id(name).is_some() => {
+                let refund = self.refund_record(name);
+                self.begun_refunds.insert(refund.id, refund.step);
+                None
+            }
+            ["redirect", name, to] => Some(self.redirect(name, to)),
+            ["paid", name, note] => Some(self.paid_outside(name, note)),
+            ["restart"] => {
+                self.act(|tx, moment| Ok(refunds::perhaps_sent(tx, moment.now)?)).unwrap();
                 None
             }
             ["begin", name] => {
@@ -424,13 +441,14 @@ impl World {
 
     fn hear_refund(&mut self, name: &str, answered: bool, words: &[&str]) -> String {
         let refund = self.refund_record(name);
-        if answered {
+        if answered && !self.begun_refunds.contains_key(&refund.id) {
             self.wait_until(refund.follow_up.unwrap_or_else(|| panic!("nothing is due for {name}")));
         }
         let observation = refund_observation(&refund, words);
         let before = self.snapshot(refund.payment);
         let id = refund.id;
-        self.act(move |tx, moment| refunds::observe(tx, SCOPE, id, &observation, answered, moment)).unwrap();
+        let asked = answered.then(|| self.begun_refunds.remove(&id).unwrap_or(refund.step));
+        self.act(move |tx, moment| refunds::observe(tx, SCOPE, id, &observation, asked, moment)).unwrap();
         let mut changes = Vec::new();
         let after = self.refund_record(name).state;
         if after != refund.state {
@@ -438,6 +456,32 @@ impl World {
         }
         changes.extend(self.new_cases(refund.payment, &before.1));
         if changes.is_empty() { "nothing".to_owned() } else { changes.join(", ") }
+    }
+
+    /// A person decides about the refund as it stands now.
+    fn redirect(&mut self, name: &str, to: &str) -> String {
+        let Refund { id: refund, version, .. } = self.refund_record(name);
+        let (to, by) = (Destination::parse(to).unwrap(), UserId::from_bytes([9; 16]));
+        let decision = Decided { refund, version, to, token: [7; 16], by };
+        self.refund_outcome(move |tx, moment| redirects::decide_alone(tx, SCOPE, &decision, moment))
+    }
+
+    fn paid_outside(&mut self, name: &str, note: &str) -> String {
+        let Refund { id, version, .. } = self.refund_record(name);
+        let (note, by) = (note.to_owned(), Actor::User(UserId::from_bytes([9; 16])));
+        self.refund_outcome(move |tx, moment| {
+            redirects::paid_outside(tx, SCOPE, id, version, &note, by.clone(), moment)
+        })
+    }
+
+    fn refund_outcome(
+        &mut self,
+        f: impl Fn(&mut WriteTx<'_>, &mut Moment) -> Result<Refund, FlowError> + Send + 'static,
+    ) -> String {
+        match self.act(f) {
+            Ok(refund) => refund.state.code().to_owned(),
+            Err(why) => refused(&why),
+        }
     }
 
     fn snapshot(&self, id: PaymentId) -> (Payment, BTreeSet<String>) {
@@ -660,6 +704,10 @@ impl World {
             Happening::RefundFinished { refund: id, succeeded } => {
                 format!("refund {} {}", refund(id), if *succeeded { "succeeded" } else { "failed" })
             }
+            Happening::RefundUndeliverable { refund: id } => format!("refund {} undeliverable", refund(id)),
+            Happening::RefundRedirected { refund: id, to, .. } => format!("refund {} to {}", refund(id), to.code()),
+            Happening::RefundReturned { refund: id } => format!("refund {} returned", refund(id)),
+            Happening::RefundPaidOutside { refund: id, note, .. } => format!("refund {} paid {note}", refund(id)),
             Happening::CaseOpened { .. } => "case opened".to_owned(),
             Happening::CaseChanged { .. } => "case changed".to_owned(),
             Happening::Changed { fields, .. } => format!("changed {}", fields.join(" ")),
@@ -780,6 +828,10 @@ fn refund_observation(refund: &Refund, words: &[&str]) -> Observation {
         "succeeded" => {
             let amount = words.get(1).map(|text| Money::parse(text, refund.amount.currency()).unwrap());
             Observation::RefundSucceeded { channel_refund_id, amount: amount.unwrap_or(refund.amount) }
+        }
+        "returned" => Observation::RefundReturned { channel_refund_id, amount: refund.amount },
+        "undeliverable" => {
+            Observation::RefundUndeliverable { channel_refund_id, detail: "the card is closed".to_owned() }
         }
         "failed" => Observation::RefundFailed { detail: "the card is closed".to_owned() },
         "not_found" => Observation::NotFound,

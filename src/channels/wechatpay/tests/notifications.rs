@@ -64,7 +64,7 @@ fn a_refund_is_told_in_each_of_its_ends() {
     let told = notified(&refunded("REFUND.CLOSED", json!({"refund_status": "CLOSED"}))).unwrap();
     assert!(matches!(told.observation(), Observation::RefundFailed { .. }));
     let told = notified(&refunded("REFUND.ABNORMAL", json!({"refund_status": "ABNORMAL"}))).unwrap();
-    assert!(matches!(told.observation(), Observation::Unknown { .. }));
+    assert!(matches!(told.observation(), Observation::RefundUndeliverable { channel_refund_id: Some(_), .. }));
     // Envelope and content disagree; a refund of another merchant; of nobody.
     assert_malformed(notified(&refunded("REFUND.SUCCESS", json!({"refund_status": "CLOSED"}))));
     assert_not_genuine(notified(&refunded("REFUND.SUCCESS", json!({"mchid": "1900009192"}))));

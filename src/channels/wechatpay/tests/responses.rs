@@ -154,14 +154,24 @@ fn whose_payment_and_how_much_is_passed_on_as_told() {
 #[test]
 fn refund_states_have_one_meaning_and_a_strange_one_means_unknown() {
     let about = || Order::QueryRefund(refund_reference());
-    let channel_refund_id = Some("50000000382026112309732678859".to_owned());
+    let number = "50000000382026112309732678859";
+    let channel_refund_id = Some(number.to_owned());
     let hear_state = |state: &str| hear(&about(), &answer(200, &refund_view(json!({"status": state})))).unwrap();
     let processing = Observation::RefundProcessing { channel_refund_id: channel_refund_id.clone() };
     assert_eq!(hear_state("PROCESSING"), processing);
     assert_eq!(hear_state("SUCCESS"), Observation::RefundSucceeded { channel_refund_id, amount: fen(600) });
     assert!(matches!(hear_state("CLOSED"), Observation::RefundFailed { .. }));
     // Neither done nor failed: the money is with the provider until somebody names another card.
-    assert!(matches!(hear_state("ABNORMAL"), Observation::Unknown { .. }));
+    assert!(matches!(
+        hear_state("ABNORMAL"),
+        Observation::RefundUndeliverable { channel_refund_id: Some(id), .. } if id == number
+    ));
+    // The merchant has it, and not the customer.
+    for own in ["商户基本账户", "商户结算银行账户"] {
+        let seen = refund_view(json!({"status": "SUCCESS", "user_received_account": own}));
+        let returned = Observation::RefundReturned { channel_refund_id: Some(number.to_owned()), amount: fen(600) };
+        assert_eq!(hear(&about(), &answer(200, &seen)), Ok(returned));
+    }
     assert!(matches!(hear_state("MAYBE"), Observation::Unknown { .. }));
     let asked = [
         Order::Refund(refund_order()),

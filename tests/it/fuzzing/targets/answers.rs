@@ -38,6 +38,8 @@ pub fn run(data: &[u8]) -> Verdict {
             | Observation::Declined { .. }
             | Observation::RefundProcessing { .. }
             | Observation::RefundSucceeded { .. }
+            | Observation::RefundUndeliverable { .. }
+            | Observation::RefundReturned { .. }
             | Observation::RefundFailed { .. }),
         ) => panic!("{observation:?} was believed without a signature"),
         // What an unsigned error may say: that nothing is there, or that nothing was done.

@@ -69,6 +69,11 @@ fn plain() -> Vec<(&'static str, Vec<u8>)> {
         ("new-state", order(json!({"trade_state": "SOMETHING"}))),
         ("refund", refund("SUCCESS")),
         ("refund-abnormal", refund("ABNORMAL")),
+        ("refund-returned", {
+            let mut body = refund("SUCCESS");
+            body["user_received_account"] = json!("商户结算银行账户");
+            body
+        }),
     ]
     .map(|(case, body)| (case, body.to_string().into_bytes()))
     .to_vec()
@@ -147,6 +152,12 @@ fn agrees(plain: &[u8], notification: &VerifiedNotification) -> bool {
                     }
                     Observation::RefundProcessing { .. } => said["refund_status"] == "PROCESSING",
                     Observation::RefundFailed { .. } => said["refund_status"] == "CLOSED",
+                    Observation::RefundUndeliverable { .. } => said["refund_status"] == "ABNORMAL",
+                    Observation::RefundReturned { amount, .. } => {
+                        said["refund_status"] == "SUCCESS"
+                            && money(&said["amount"]["refund"]) == Some(*amount)
+                            && said["user_received_account"].as_str().is_some_and(|to| to.contains("商户"))
+                    }
                     Observation::Unknown { .. } => true,
                     _ => false,
                 }
