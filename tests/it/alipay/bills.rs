@@ -26,6 +26,8 @@ async fn fetch(town: &Town, wanted: StatementId) -> (u16, Read) {
     let answer = ask(town, wanted).await;
     let StatementAnswer::Download { request, promise: Promise::None } = answer else { panic!("{answer:?}") };
     let file = town.send(request).await.unwrap();
+    let kind = if file.status == 200 { "application/zip" } else { "text/plain; charset=utf-8" };
+    assert_eq!(file.header("content-type"), Some(kind), "a browser saves it under this kind");
     let mut lines = Vec::new();
     let read = town.channel.read_statement(wanted, &Promise::None, &mut Cursor::new(&file.body), &mut |line| {
         lines.push(line);

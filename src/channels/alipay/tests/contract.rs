@@ -71,6 +71,7 @@ fn certificate_numbers_are_as_published() {
     }
     let chain = Certificate::read(include_str!("../../../crypto/fixtures/alipay_chain.crt")).unwrap();
     assert_eq!(sign::certificate_sn(&chain), "f4facbef87f2c92cf8ca72cdfcb25eb1");
+    assert_eq!(published.certs.len(), 9);
     for member in &published.certs {
         use md5::Digest;
         let digest = md5::Md5::digest(format!("{}{}", member.issuer, member.serial_decimal).as_bytes());
@@ -84,6 +85,48 @@ fn certificate_numbers_are_as_published() {
     let number = |file: &str| sign::certificate_sn(&Certificate::read(file).unwrap());
     assert_eq!([number(APP_CERT), number(ALIPAY_CERT), number(ALIPAY_NEXT_CERT)], [sns.app, sns.alipay, sns.next]);
     assert_eq!(sign::root_sn(&Certificate::read_bundle(ROOT_CERT)), sns.root);
+}
+
+#[test]
+fn every_published_file_is_the_listed_one_and_has_its_number() {
+    #[derive(Deserialize)]
+    struct Listed {
+        file: String,
+        sha256: String,
+        certs_in_file: usize,
+        cert_sn_of_first: Option<String>,
+        alipay_root_cert_sn: Option<String>,
+    }
+    let listed: Vec<Listed> = serde_json::from_str(include_str!("../fixtures/certs_index.json")).unwrap();
+    let files = [
+        ("alipayRootCert.crt", PUBLIC_ROOTS),
+        (
+            "appCertPublicKey_2021001161683774.crt",
+            include_str!("../fixtures/certs/appCertPublicKey_2021001161683774.crt"),
+        ),
+        ("alipayCertPublicKey_RSA2_prod.crt", include_str!("../fixtures/certs/alipayCertPublicKey_RSA2_prod.crt")),
+        (
+            "alipayCertPublicKey_RSA2_prod_with_intermediate.crt",
+            include_str!("../../../crypto/fixtures/alipay_chain.crt"),
+        ),
+        (
+            "appCertPublicKey_sandbox_9021000122689420.crt",
+            include_str!("../fixtures/certs/appCertPublicKey_sandbox_9021000122689420.crt"),
+        ),
+        ("alipayCertPublicKey_RSA2_sandbox_with_intermediate.crt", SANDBOX_CHAIN),
+        ("alipay_root_cert_sandbox_2019.crt", SANDBOX_ROOTS),
+    ];
+    assert_eq!(listed.len(), files.len());
+    for (listed, (file, text)) in listed.iter().zip(files) {
+        assert_eq!(listed.file, format!("certs/{file}"));
+        assert_eq!(crate::crypto::Hash::Sha256.letters(text.as_bytes()), listed.sha256, "{file}");
+        assert_eq!(text.matches("-----BEGIN CERTIFICATE-----").count(), listed.certs_in_file, "{file}");
+        match (&listed.cert_sn_of_first, &listed.alipay_root_cert_sn) {
+            (Some(sn), None) => assert_eq!(&sign::certificate_sn(&Certificate::read(text).unwrap()), sn, "{file}"),
+            (None, Some(sn)) => assert_eq!(&sign::root_sn(&Certificate::read_bundle(text)), sn, "{file}"),
+            (Some(_), Some(_)) | (None, None) => panic!("{file}: one number"),
+        }
+    }
 }
 
 #[test]

@@ -82,11 +82,15 @@ fn the_published_notification_verifies_and_no_byte_of_it_may_change() {
     struct Vector {
         kind: String,
         public_key_spki_b64: String,
-        signed_text: Option<String>,
+        signed_text: String,
+        signed_text_sha256_hex: Option<String>,
+        form_fields_decoded: Option<std::collections::BTreeMap<String, String>>,
         form_body: Option<String>,
+        signature_b64: String,
     }
     let all: Vec<Vector> = serde_json::from_str(include_str!("../fixtures/signature.json")).unwrap();
-    let vector = all.into_iter().find(|vector| vector.kind == "async_notification").unwrap();
+    let mut told = all.into_iter().filter(|vector| vector.kind == "async_notification");
+    let (Some(vector), None) = (told.next(), told.next()) else { panic!("one notification") };
     let trust = Trust::Key { alipay_public_key: vector.public_key_spki_b64 };
     let record = Credentials {
         trust,
@@ -97,7 +101,13 @@ fn the_published_notification_verifies_and_no_byte_of_it_may_change() {
     let alipay = opened(&record);
     let body = vector.form_body.unwrap().into_bytes();
     let form = wire::parse_form(&body).unwrap();
-    assert_eq!(String::from_utf8(sign::notification_text(&form)).unwrap(), vector.signed_text.unwrap());
+    assert_eq!(String::from_utf8(sign::notification_text(&form)).unwrap(), vector.signed_text);
+    let hash = crate::crypto::Hash::Sha256.letters(vector.signed_text.as_bytes());
+    assert_eq!(Some(hash), vector.signed_text_sha256_hex);
+    let mut read: std::collections::BTreeMap<String, String> =
+        url::form_urlencoded::parse(&body).into_owned().collect();
+    assert_eq!(read.remove("sign"), Some(vector.signature_b64));
+    assert_eq!(Some(read), vector.form_fields_decoded);
     // Everything checks out but the number, which is not one of ours.
     let then = wire::parse_beijing("2019-08-15 15:56:25").unwrap();
     let heard = hear(&alipay, &body, then);
