@@ -437,7 +437,12 @@ pub fn chosen(kind: ChannelKind, credentials: &Secret) -> Typed {
             let v2 = record.is_some_and(|record| record.code_v2_key.is_some());
             Typed::from([("code_interface", if v2 { "v2" } else { "v3" }.to_owned())])
         }
-        ChannelKind::TestWallet | ChannelKind::Alipay | ChannelKind::Unionpay => Typed::new(),
+        ChannelKind::Unionpay => {
+            let record = unionpay::credentials::Credentials::read(credentials.expose());
+            let chosen = record.map(|record| ("sign_method", record.contract.sign_method().to_owned()));
+            chosen.into_iter().collect()
+        }
+        ChannelKind::TestWallet | ChannelKind::Alipay => Typed::new(),
     }
 }
 

@@ -43,6 +43,16 @@ pub enum Contract {
     Key(ByKey),
 }
 
+impl Contract {
+    /// `signMethod`.
+    pub fn sign_method(&self) -> &'static str {
+        match self {
+            Contract::Certificate(_) => SIGN_METHOD,
+            Contract::Key(own) => own.sign_method.code(),
+        }
+    }
+}
+
 /// Signing method 01.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -21,8 +21,16 @@ pub const SIGN_METHOD: &str = "01";
 
 /// How both sides of a contract sign, with what this account needs for it.
 pub enum Signing {
-    Certificate { key: RsaSigner, cert_id: String, trust: Trust },
+    Certificate(Box<Certified>),
     Key(SharedKey),
+}
+
+/// What signing by certificate needs.
+pub struct Certified {
+    key: RsaSigner,
+    /// The decimal serial number of our certificate.
+    cert_id: String,
+    trust: Trust,
 }
 
 impl Signing {
@@ -37,7 +45,7 @@ impl Signing {
                     return Err("sign_key and sign_certificate do not belong together".to_owned());
                 }
                 let trust = own.trust().ok_or("trusted_certificates lead to no root")?;
-                Ok(Self::Certificate { key, cert_id: certificate.serial_decimal(), trust })
+                Ok(Self::Certificate(Box::new(Certified { key, cert_id: certificate.serial_decimal(), trust })))
             }
             // With an empty key anybody could sign.
             Contract::Key(own) if is_secure_key(&own.secure_key) => {
@@ -50,15 +58,15 @@ impl Signing {
     /// `signMethod`.
     pub fn method(&self) -> &'static str {
         match self {
-            Signing::Certificate { .. } => SIGN_METHOD,
+            Signing::Certificate(_) => SIGN_METHOD,
             Signing::Key(key) => key.method().code(),
         }
     }
 
-    /// The decimal serial number of our certificate, which requests name; none where there is no certificate.
+    /// `certId`, which requests name; none where there is no certificate.
     pub fn cert_id(&self) -> Option<&str> {
         match self {
-            Signing::Certificate { cert_id, .. } => Some(cert_id),
+            Signing::Certificate(own) => Some(&own.cert_id),
             Signing::Key(_) => None,
         }
     }
@@ -66,7 +74,7 @@ impl Signing {
     /// Adds our signature to a request.
     pub fn sign(&self, fields: &mut Fields) {
         match self {
-            Signing::Certificate { key, .. } => sign(fields, key),
+            Signing::Certificate(own) => sign(fields, &own.key),
             Signing::Key(key) => key.sign(fields),
         }
     }
@@ -74,7 +82,7 @@ impl Signing {
     /// Whether UnionPay signed the message, in the way of this contract.
     pub fn verify(&self, fields: &Fields, now: Timestamp) -> Result<(), BadSignature> {
         match self {
-            Signing::Certificate { trust, .. } => verify(fields, trust, now),
+            Signing::Certificate(own) => verify(fields, &own.trust, now),
             Signing::Key(key) => key.verify(fields),
         }
     }

@@ -99,6 +99,9 @@ async fn a_merchant_with_a_shared_key_chooses_that_way_of_signing() {
     let hash = coffer::crypto::Hash::Sha256.letters(format!("777290058110012 {KEY}").as_bytes());
     assert!(page.body.contains("777290058110012") && page.body.contains(&hash[..8]), "{}", page.body);
     assert!(!page.body.contains(KEY));
+    // A new key begins with what was chosen before.
+    let renewed = owner.get(&format!("/console/settings/channels/{}/keys", account.id)).await;
+    assert!(renewed.body.contains("<option value=\"12\" selected>"), "{}", renewed.body);
 }
 
 const APP_CERTIFICATE: &str = include_str!("../../../src/channels/alipay/fixtures/app.crt");
