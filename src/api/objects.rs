@@ -10,7 +10,7 @@ use crate::domain::ids::{Mode, PaymentId, RefundId, Scope};
 use crate::domain::method::Method;
 use crate::domain::money::Money;
 use crate::domain::payment::{Attempt, NextAction, Payment, PaymentState};
-use crate::domain::refund::Refund;
+use crate::domain::refund::{Refund, RefundState};
 use crate::domain::time::Timestamp;
 use crate::flows::gateway::Gateway;
 
@@ -156,9 +156,11 @@ pub struct RefundObject<'a> {
     pub object: &'static str,
     #[schema(value_type = String, example = "test")]
     pub mode: Mode,
-    /// `pending`, `processing`, `succeeded` or `failed`.
+    /// `pending`, `processing`, `succeeded` or `failed`. Two wait for the merchant: `undeliverable`, when the money cannot go
+    /// back to where the customer paid from, until somebody says in the console where it goes; and `returned`, when it went
+    /// to the merchant's own account, until somebody says that the customer was paid by hand.
     pub status: &'static str,
-    /// Why the channel refused it.
+    /// Why the channel refused it, or cannot deliver it.
     pub status_reason: Option<&'a str>,
     #[schema(value_type = String)]
     pub payment: PaymentId,
@@ -234,7 +236,10 @@ pub fn refund_object(scope: Scope, refund: &Refund) -> RefundObject<'_> {
         object: "refund",
         mode: scope.mode,
         status: refund.state.code(),
-        status_reason: refund.failure.as_deref().filter(|_| refund.state.is_final()),
+        status_reason: refund
+            .failure
+            .as_deref()
+            .filter(|_| refund.state.is_final() || refund.state == RefundState::Undeliverable),
         payment: refund.payment,
         refund_id: refund.refund_no.as_deref(),
         amount: Amount(refund.amount),

@@ -68,7 +68,13 @@ pub const ENDPOINTS: &[Endpoint] = &[
         path: "/v1/refunds/{id}",
         permission: Some(Permission::Read),
         summary: Text::new("查询退款", "Get a refund"),
-        about: Text::new("退款的最终依据。", "The source of truth about a refund."),
+        about: Text::new(
+            "退款的最终依据。undeliverable 表示钱退不回顾客原来的付款账户（微信的“异常退款”），等商户在控制台决定去向；returned 表示已退到商户自己的账户，等商户另行付给顾客并确认。两者都不是结束，之后会变成 processing、succeeded 或 failed；同名回调 refund.undeliverable、refund.returned 会告诉您。支付宝和银联没有改退的办法：收不了钱的退款会变成 failed，金额回到余额。",
+            "The source of truth about a refund. `undeliverable`: the money cannot go back to where the customer paid from (WeChat Pay's abnormal refund), and \
+             the merchant decides in the console where it goes. `returned`: it went to the merchant's own account, and he confirms when the customer was paid by \
+             hand. Neither is an end: `processing`, `succeeded` or `failed` follow. The events `refund.undeliverable` and `refund.returned` tell of them. Alipay \
+             and UnionPay offer no other way: a refund that cannot be credited becomes `failed`, and its amount is back in the balance.",
+        ),
         query: None,
         body: None,
         status: 200,

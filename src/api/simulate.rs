@@ -28,9 +28,10 @@ pub const ENDPOINTS: &[Endpoint] = &[Endpoint {
     permission: Some(Permission::Write),
     summary: Text::new("模拟付款结果", "Simulate the payer"),
     about: Text::new(
-        "仅限测试模式。没有选择方式的支付会先用第一个可用方式下单，然后由模拟的渠道（微信支付、支付宝、银联或测试钱包）给出所选结果：付款、失败、过期、结束后才付款、金额不符、丢失通知、重复通知。",
+        "仅限测试模式。没有选择方式的支付会先用第一个可用方式下单，然后由模拟的渠道（微信支付、支付宝、银联或测试钱包）给出所选结果：付款、失败、过期、结束后才付款、金额不符、丢失通知、重复通知。支付宝只有“交易关闭”，没有“付款失败”：那里的 failed 只关闭这一次尝试，支付仍为 open，顾客可以再付，直到过期。",
         "Test mode only. A payment without a method first gets the first one available; then whoever simulates its channel (WeChat Pay, Alipay, UnionPay or the \
-         test wallet) does what `outcome` says, by the same paths as a real channel: notification, query, refusal.",
+         test wallet) does what `outcome` says, by the same paths as a real channel: notification, query, refusal. Alipay tells of closed trades only, never of failed payments: there `failed` closes \
+         the attempt, and the payment stays `open`, to be paid again until it expires.",
     ),
     query: None,
     body: body!(wanted, r#"{"outcome":"paid"}"#),

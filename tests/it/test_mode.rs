@@ -3,11 +3,20 @@
 
 use std::sync::Arc;
 
-use coffer::domain::ids::{Mode, Scope};
+use coffer::channels::RefundTarget;
+use coffer::crypto::Secret;
+use coffer::domain::ids::{Mode, PaymentId, RefundId, Scope, UserId};
 use coffer::domain::merchant::{ChannelKind, Share};
 use coffer::domain::method::{Brand, Flow, Method};
+use coffer::domain::redirect::Destination;
 use coffer::env::transport::Method as Verb;
+use coffer::flows::Moment;
+use coffer::flows::redirects::{self, Decision};
 use coffer::flows::verify::verify_live;
+use coffer::sandbox::provider::fault::{Fault, Faults};
+use coffer::store::Read;
+use coffer::store::tables::{PAYMENTS, REFUNDS};
+use coffer::test_mode::players::Players;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -100,6 +109,71 @@ async fn every_method_is_paid_and_refunded_through_its_own_provider() {
     let wallet = accounts.iter().find(|open| open.account.kind == ChannelKind::TestWallet).unwrap();
     assert_eq!(town.house.gateway.channels.health(wallet.account.id).last_answer, None, "nothing went to the reserve");
     town.stop();
+}
+
+/// Waits until the refund has this status.
+async fn until(town: &Town, refund: &Value, status: &str) {
+    let mut watch = town.house.gateway.changes.watch(refund["payment"].as_str().unwrap().parse().unwrap());
+    let path = format!("/v1/refunds/{}", refund["id"].as_str().unwrap());
+    while api(town, Verb::Get, &path, &Value::Null).await["status"] != status {
+        watch.changed().await;
+    }
+}
+
+/// A refund to a card that is closed, which a person sends elsewhere.
+async fn redirected(town: &Town, number: &str, target: RefundTarget) -> Value {
+    let payment = simulated(town, Method::WechatNative, "paid").await;
+    let attempt = payment["id"].as_str().unwrap().parse::<PaymentId>().unwrap();
+    let (scope, gateway) = (town.scope, &town.house.gateway);
+    let attempt = gateway.store.read(move |tx| tx.get(&PAYMENTS, &(scope, attempt))).await.unwrap().unwrap();
+    let closed = Faults::NONE.with(Fault::CardClosed);
+    let house = &town.house;
+    let players = Players::new(&house.gateway, house.wallet.clone(), house.simulators.clone());
+    players.set_faults(attempt.current.unwrap(), closed).await.unwrap();
+    let path = format!("/v1/payments/{}/refunds", payment["id"].as_str().unwrap());
+    let refund = api(town, Verb::Post, &path, &json!({ "refund_id": number })).await;
+    until(town, &refund, "undeliverable").await;
+    let id: RefundId = refund["id"].as_str().unwrap().parse().unwrap();
+    let to = match target {
+        RefundTarget::Merchant => Destination::Merchant,
+        RefundTarget::CustomerCard { .. } => Destination::CustomerCard,
+    };
+    let (moment, token) = (Moment::new(&gateway.env), [7; 16]);
+    gateway.envelopes.keep(token, target, moment.now);
+    let decided = gateway.store.write(move |tx| {
+        let version = tx.get(&REFUNDS, &(scope, id))?.unwrap().version;
+        let decision = Decision { refund: id, version, to, token, by: UserId::from_bytes([1; 16]) };
+        redirects::decide_alone(tx, scope, &decision, &mut moment.clone())
+    });
+    decided.await.unwrap();
+    refund
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_to_a_closed_card_goes_where_a_person_says() {
+    let town = Town::connected().await;
+    let secret = |text: &str| Secret::from(text.to_owned());
+    let card = RefundTarget::CustomerCard {
+        bank: "CMB_DEBIT".to_owned(),
+        card_no: secret("4111111111111111"),
+        holder: secret("王小明"),
+    };
+    let refund = redirected(&town, "R-1", card).await;
+    until(&town, &refund, "succeeded").await;
+    town.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_that_went_to_the_merchant_waits_until_the_customer_was_paid() {
+    let town = Town::connected().await;
+    let refund = redirected(&town, "R-1", RefundTarget::Merchant).await;
+    until(&town, &refund, "returned").await;
+    let events = api(&town, Verb::Get, "/v1/events", &Value::Null).await["data"].as_array().unwrap().clone();
+    let told: Vec<&str> = events.iter().filter_map(|event| event["type"].as_str()).collect();
+    assert!(told.contains(&"refund.undeliverable") && told.contains(&"refund.returned"), "{told:?}");
+    let store = town.house.gateway.store.clone();
+    tokio::task::spawn_blocking(move || verify_live(&store, &mut |_| {}).unwrap()).await.unwrap();
+    town.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ mod cases;
 mod channels;
 mod door;
 mod exports;
+mod redirects;
 mod rooms;
 mod site;
 mod walls;
