@@ -112,7 +112,7 @@ const WECHAT_PAY: &[Field] = &[
         Text::new("微信支付公钥", "WeChat Pay public key"),
         Text::new("同一页下载的 pub_key.pem，全部粘贴。", "pub_key.pem, downloaded on the same page. Paste all of it."),
     ),
-    optional(
+    field(
         "code_interface",
         Shape::Choice(&[("v3", Text::new("V3（默认）", "V3 (default)")), ("v2", Text::new("V2", "V2"))]),
         Text::new("付款码接口", "Interface for payment codes"),

@@ -3,8 +3,12 @@
 use super::payment::{Dossier, Told};
 use super::words;
 use crate::callbacks::diagnosis::diagnose;
+use crate::channels::errors;
 use crate::domain::endpoint::DeliveryState;
 use crate::domain::event::{Actor, Happening, PaidSource};
+use crate::domain::ids::AttemptId;
+use crate::domain::merchant::ChannelKind;
+use crate::domain::method::Brand;
 use crate::domain::payment::{Ending, RouteReason};
 use crate::domain::redirect::Destination;
 use crate::domain::time::Timestamp;
@@ -155,12 +159,14 @@ fn happened(dossier: &Dossier, page: &Page, at: Timestamp, what: &Happening) -> 
         Happening::CodeShown { .. } => {
             line("now", "渠道已受理，等顾客付款", "The channel accepted it, waiting for the customer", String::new())
         }
-        Happening::Asked { answer, .. } => line("idle", "主动查询渠道", "Asked the channel", answered(answer, page)),
-        Happening::Notified { status, .. } => line(
+        Happening::Asked { attempt, answer } => {
+            line("idle", "主动查询渠道", "Asked the channel", answered(dossier, *attempt, answer, page))
+        }
+        Happening::Notified { attempt, status } => line(
             "now",
             "收到渠道通知，签名有效",
             "The channel told us, and its signature is right",
-            answered(status, page),
+            answered(dossier, *attempt, status, page),
         ),
         Happening::NotificationRefused { reason, from } => {
             let from = from.map_or_else(String::new, |ip| format!(" · {ip}"));
@@ -258,7 +264,7 @@ fn happened(dossier: &Dossier, page: &Page, at: Timestamp, what: &Happening) -> 
 }
 
 /// The channel's word, in ours where we know it.
-fn answered(answer: &str, page: &Page) -> String {
+fn answered(dossier: &Dossier, attempt: AttemptId, answer: &str, page: &Page) -> String {
     let known = match answer {
         "accepted" => page.t("订单有效，还没付款", "The order stands, not paid yet"),
         "not_paid" => page.t("还没付款", "Not paid yet"),
@@ -272,7 +278,16 @@ fn answered(answer: &str, page: &Page) -> String {
         "refund_undeliverable" => page.t("退款异常", "The refund is blocked"),
         "refund_returned" => page.t("退款退到商户账户", "The refund went to the merchant's account"),
         "refund_failed" => page.t("退款失败", "The refund failed"),
-        other => return other.to_owned(),
+        code => {
+            let attempt = dossier.attempts.iter().find(|other| other.id == attempt);
+            let kind = attempt.map(|attempt| match attempt.method.brand() {
+                Brand::WeChat => ChannelKind::WechatPay,
+                Brand::Alipay => ChannelKind::Alipay,
+                Brand::UnionPay => ChannelKind::Unionpay,
+            });
+            let meaning = kind.and_then(|kind| errors::meaning(kind, code));
+            return meaning.map_or_else(|| code.to_owned(), |it| format!("{} ({code})", it.merchant.get(page.lang)));
+        }
     };
     known.to_owned()
 }
