@@ -414,7 +414,7 @@ fn recipes(host: &str) -> Vec<Recipe> {
             "V2 · 付款码 (WXPayAPI, WxJava, gopay, EasyWeChat…)",
             format!(
                 "https://api.mch.weixin.qq.com  →  {host}\nkey = api_v2_key\n\
-                 POST {host}/pay/micropay\nPOST {host}/pay/orderquery\nPOST {host}/secapi/pay/reverse"
+                 POST {host}/pay/micropay\nPOST {host}/pay/orderquery\nPOST {host}/secapi/pay/reverse   // https: apiclient_cert.p12; http: not asked for"
             ),
         ),
         recipe(

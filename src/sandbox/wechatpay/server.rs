@@ -104,6 +104,11 @@ async fn handle(
         body: &body,
     };
     let answer = provider.serve(incoming).await;
+    send(&provider, answer).await
+}
+
+/// Puts an answer on the wire, as late and as whole as it is meant to come.
+pub(super) async fn send(provider: &WechatPay, answer: Outgoing) -> HttpResponse {
     if answer.delay > Duration::ZERO {
         provider.0.world.env().sleep(answer.delay).await;
     }

@@ -114,6 +114,11 @@ fn mutated(data: &[u8], corpus: &[Seed], dice: &mut Dice) -> Vec<u8> {
 }
 
 #[test]
+fn flat_xml_is_written_as_it_was_read() {
+    fuzz("xml", Vec::new());
+}
+
+#[test]
 fn an_id_or_a_time_prints_as_it_was_read() {
     fuzz("ids", Vec::new());
 }

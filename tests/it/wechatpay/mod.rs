@@ -1,8 +1,10 @@
 //! The adapter against the simulator over real HTTP. The two were written from the same sheet by different hands and share
 //! no code of the protocol, so what passes here was read the same way twice.
 
+mod code_v2;
 mod pages;
 mod site;
+mod till;
 
 use std::collections::BTreeMap;
 

@@ -130,6 +130,10 @@ impl Site {
         *self.reader.lock().unwrap() = Some(channel);
     }
 
+    pub fn transport(&self) -> Arc<dyn Transport> {
+        self.transport.clone()
+    }
+
     pub fn sealing(&self) -> Sealing {
         let env = Env::system();
         Sealing { now: env.now(), nonce: env.random() }
@@ -289,7 +293,7 @@ pub fn paid_minor(told: &[Read]) -> Vec<u64> {
     observations(told).iter().filter_map(paid).collect()
 }
 
-fn credentials(side: &MerchantSide, mode: Mode) -> Credentials {
+pub fn credentials(side: &MerchantSide, mode: Mode) -> Credentials {
     let public_keys = BTreeMap::from([(side.public_key_id.clone(), side.public_key.clone())]);
     Credentials {
         mch_id: side.mchid.clone(),

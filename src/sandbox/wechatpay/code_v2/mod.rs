@@ -8,15 +8,16 @@ mod call;
 mod counter;
 mod message;
 
-use actix_web::http::StatusCode;
+#[cfg(test)]
+mod tests;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use self::call::{Call, Path};
 use self::message::Fields;
 use super::WechatPay;
-use super::server::{BODY_MAX_BYTES, Outgoing, SLOW, TOO_LATE, bare};
+use super::server::{BODY_MAX_BYTES, Outgoing, SLOW, TOO_LATE, bare, send};
 use crate::domain::time::Duration;
-use crate::sandbox::provider::broken::Broken;
 use crate::sandbox::provider::fault::{Answering, Fault, Faults};
 use crate::server::tls::ClientCertificate;
 use crate::store::StoreError;
@@ -82,15 +83,7 @@ async fn handle(request: HttpRequest, body: web::Bytes, provider: web::Data<Wech
     let certificate = request.conn_data::<ClientCertificate>();
     let incoming = Incoming { method: request.method().as_str(), path: path.text(), body: &body, certificate };
     let answer = provider.serve_code_v2(incoming).await;
-    if answer.delay > Duration::ZERO {
-        provider.0.world.env().sleep(answer.delay).await;
-    }
-    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = HttpResponse::build(status);
-    for (name, value) in answer.headers {
-        response.insert_header((name, value));
-    }
-    if answer.cut { response.body(Broken) } else { response.body(answer.body) }
+    send(&provider, answer).await
 }
 
 impl WechatPay {

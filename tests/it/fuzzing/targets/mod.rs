@@ -11,6 +11,7 @@ pub mod queries;
 pub mod records;
 pub mod signatures;
 pub mod statements;
+pub mod xml;
 
 /// Whether the bytes were taken for what they pretend to be. A run that sees only one of the two proves little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,7 @@ pub const ALL: &[Target] = &[
     Target { name: "notifications", run: notifications::run, seeds: notifications::seeds, mutations: 200 },
     Target { name: "answers", run: answers::run, seeds: answers::seeds, mutations: 200 },
     Target { name: "statements", run: statements::run, seeds: statements::seeds, mutations: 1000 },
+    Target { name: "xml", run: xml::run, seeds: xml::seeds, mutations: 1000 },
     Target { name: "records", run: records::run, seeds: records::seeds, mutations: 1000 },
 ];
 
