@@ -117,7 +117,10 @@ pub(super) async fn send(provider: &WechatPay, answer: Outgoing) -> HttpResponse
     for (name, value) in answer.headers {
         response.insert_header((name, value));
     }
-    if answer.cut { response.body(Broken) } else { response.body(answer.body) }
+    let mut response = if answer.cut { response.body(Broken) } else { response.body(answer.body) };
+    // As the provider writes them (`Wechatpay-Timestamp`): `wechatpay-java` looks for names letter by letter.
+    response.head_mut().set_camel_case_headers(true);
+    response
 }
 
 /// The provider's own page of an H5 payment: the payer's phone, and the way back that the merchant named.

@@ -3,6 +3,7 @@
 
 mod code_v2;
 mod pages;
+mod sdks;
 mod site;
 mod till;
 

@@ -145,3 +145,34 @@ async fn the_merchants_side_is_handed_out_in_every_form() {
     assert_eq!((&certified["app_cert_sn"], &certified["alipay_root_cert_sn"]), (&json!(app), &json!(root)));
     assert_eq!(given.json["base_url"], "http://sim.test/sim/alipay/gateway.do");
 }
+
+/// `smartwalle/alipay` for Go and others cut the signature out of the raw text, where the provider writes plain slashes,
+/// while those of the node are escaped.
+#[tokio::test]
+async fn the_signature_stands_in_the_answer_as_plain_base64() {
+    let town = town(Mode::Key).await;
+    for number in 1..=8 {
+        let order = town.order(&format!("order_{number}"));
+        let answer = town.send(&town.sign(town.parameters("alipay.trade.precreate", order))).await;
+        let text = String::from_utf8(answer.body).unwrap();
+        let (node, sign) = text.strip_suffix("\"}").unwrap().split_once(",\"sign\":\"").unwrap();
+        assert!(node.contains(r"https:\/\/qr.alipay.com\/"), "{node}");
+        assert_eq!(data_encoding::BASE64.decode(sign.as_bytes()).map(|sign| sign.len()), Ok(256), "{sign}");
+    }
+}
+
+/// Alipay's client for PHP fetches a certificate that it does not know by a call without `version`.
+#[tokio::test]
+async fn a_certificate_is_told_to_a_call_without_version() {
+    let town = town(Mode::Certificate).await;
+    let ask = async |method: &str, biz: Value| {
+        let mut fields = town.parameters(method, biz);
+        fields.remove("version");
+        town.opened(&town.send(&town.sign(fields)).await.body)
+    };
+    let given = town.provider.0.credentials().unwrap();
+    let sn = &given.json["merchants"][1]["alipay_cert_sn"];
+    let (_, told) = ask("alipay.open.app.alipaycert.download", json!({ "alipay_cert_sn": sn })).await;
+    assert_eq!(told["code"], "10000");
+    refused(&ask("alipay.trade.query", json!({ "out_trade_no": "none" })).await, "40001", "isv.missing-version");
+}
