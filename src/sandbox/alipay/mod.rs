@@ -382,7 +382,21 @@ fn recipes(host: &str) -> Vec<Recipe> {
             "Node · alipay-sdk",
             format!("new AlipaySdk({{…, {key}, gateway: '{host}/gateway.do', endpoint: '{host}'}})"),
         ),
-        recipe("Java · alipay-sdk-java", format!("config.setServerUrl(\"{host}/gateway.do\")")),
+        recipe(
+            "Java · alipay-sdk-java",
+            format!(
+                "config.setServerUrl(\"{host}/gateway.do\")   // AlipayConfig, CertAlipayRequest
+new DefaultAlipayClient(\"{host}/gateway.do\", app_id, private_key_base64, \"json\", \"UTF-8\", alipay_public_key, \"RSA2\")"
+            ),
+        ),
+        recipe(
+            "Go · smartwalle/alipay",
+            format!(
+                "alipay.New(appId, privateKey, true,
+\talipay.WithProductionGateway(\"{host}/gateway.do\"),
+\talipay.WithTimeLocation(time.FixedZone(\"CST\", 8*3600)))"
+            ),
+        ),
         recipe(
             "Python · alipay-sdk-python",
             "# coffer sim --listen 127.0.0.1:80
@@ -391,7 +405,10 @@ config.server_url = 'http://127.0.0.1/gateway.do'
                 .to_owned(),
         ),
         recipe("Python · python-alipay-sdk", format!("alipay._gateway = '{host}/gateway.do'")),
-        recipe("PHP · alipay-sdk-php", format!("$aop->gatewayUrl = '{host}/gateway.do'")),
+        recipe(
+            "PHP · alipay-sdk-php",
+            format!("date_default_timezone_set('Asia/Shanghai');\n$aop->gatewayUrl = '{host}/gateway.do';"),
+        ),
         recipe(
             "Easy SDK",
             format!("config.protocol = 'http'; config.gatewayHost = '{}'", host.trim_start_matches("http://")),

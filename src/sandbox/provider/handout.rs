@@ -62,16 +62,57 @@ pub fn assert_every_form(merchant: &Value) {
 }
 
 /// Key and certificate in one file as providers hand it out: triple DES, a MAC with SHA-1. `private` is PKCS#8 DER.
-pub fn pkcs12(private: &Secret, certificate: &[u8], password: &str) -> Option<Vec<u8>> {
+///
+/// Without an `alias` the key has the name that the writer gives the certificate: `BouncyCastle` lists two entries when
+/// they differ, and `UnionPay`'s own SDK for Java takes the first one.
+pub fn pkcs12(private: &Secret, certificate: &[u8], alias: Option<&str>, password: &str) -> Option<Vec<u8>> {
     let key = PrivateKey::from_der(private.expose()).ok()?;
     let certificate = Certificate::from_der(certificate).ok()?;
     let mut store = KeyStore::new();
+    let alias = alias.unwrap_or(certificate.subject()).to_owned();
     let chain = PrivateKeyChain::new(&[1_u8][..], key, [certificate]);
-    store.add_entry("merchant", KeyStoreEntry::PrivateKeyChain(chain));
+    store.add_entry(&alias, KeyStoreEntry::PrivateKeyChain(chain));
     store
         .writer(password)
         .encryption_algorithm(EncryptionAlgorithm::PbeWithShaAnd3KeyTripleDesCbc)
         .mac_algorithm(MacAlgorithm::HmacSha1)
         .write()
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use p12_keystore::Pkcs12Archive;
+
+    use super::*;
+    use crate::crypto::rsa::{Digest, RsaSigner};
+    use crate::domain::time::Timestamp;
+    use crate::sandbox::provider::certificate::{Contents, Part, write};
+
+    #[test]
+    fn key_and_certificate_have_one_name_unless_the_provider_gives_the_key_another() {
+        let private = crate::crypto::rsa::generate();
+        let own = RsaSigner::from_der(private.expose()).unwrap();
+        let (name, now) = ([(Part::Common, "041@777290058110048:SIGN")], Timestamp::from_millis(0));
+        let contents = Contents {
+            serial: &[1],
+            issuer: &name,
+            subject: &name,
+            not_before: now,
+            not_after: now,
+            public_key: &own.public().to_spki(),
+            authority: false,
+            digest: Digest::Sha256,
+        };
+        let certificate = write(&contents, |body| own.sign_sha256(body));
+        let names = |alias| {
+            let file = pkcs12(&private, &certificate, alias, "000000").unwrap();
+            let archive = Pkcs12Archive::from_pkcs12(&file, "000000").unwrap();
+            let key = archive.keys[0].friendly_name.clone().unwrap();
+            (key, archive.certs[0].friendly_name.clone().unwrap())
+        };
+        let (key, certificate) = names(None);
+        assert_eq!(key, certificate);
+        assert_eq!(names(Some("Tenpay Certificate")).0, "Tenpay Certificate");
+    }
 }

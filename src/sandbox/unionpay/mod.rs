@@ -247,7 +247,7 @@ impl Dialect for Provider {
         let configuration = Text::new("官方 SDK 的配置文件", "configuration of the official SDKs");
         let own = Form::Certificate;
         file(own, "acp_sdk.properties", configuration, by_certificate.as_bytes());
-        let pfx = handout::pkcs12(&merchant.private, &merchant.certificate, PFX_PASSWORD).unwrap_or_default();
+        let pfx = handout::pkcs12(&merchant.private, &merchant.certificate, None, PFX_PASSWORD).unwrap_or_default();
         let what = Text::new("商户签名证书（密码 000000）", "merchant's signing certificate (password 000000)");
         file(own, "acp_sign.pfx", what, &pfx);
         let what = Text::new("商户私钥（PEM）", "merchant's private key (PEM)");
@@ -305,13 +305,28 @@ impl Dialect for Provider {
         ] {
             json.insert(name.to_owned(), json!(format!("{host}{place}")));
         }
+        recipes.push(Recipe { sdk: "Go · smartwalle/unionpay", code: GO.replace("{host}", &host) });
         recipes.push(Recipe {
-            sdk: "Go · smartwalle/unionpay, Node · node-unionpay-sdk",
+            sdk: "Node · node-unionpay-sdk",
             code: format!("https://gateway.test.95516.com  →  {host}"),
         });
         Ok(Credentials { json, files, recipes })
     }
 }
+
+/// The form that opens in the browser names UnionPay's test gateway too, and is led here as text.
+const GO: &str = r#"type here struct{ http.RoundTripper }
+
+func (h here) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.URL, _ = url.Parse("{host}" + r.URL.RequestURI())
+	r.Host = ""
+	return h.RoundTripper.RoundTrip(r)
+}
+
+client, err := unionpay.New(pfx, "000000", merId, false,
+	unionpay.WithHTTPClient(&http.Client{Transport: here{http.DefaultTransport}}))
+html := strings.Replace(payment.HTML, "https://gateway.test.95516.com", "{host}", 1)"#;
 
 /// The merchants without a certificate, the SDKs that can sign so, and how they are called.
 const BY_KEY: [(Form, &str, Text); 2] = [

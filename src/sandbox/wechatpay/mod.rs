@@ -67,6 +67,8 @@ pub const LADDER: [Duration; 15] = [
 
 /// Source: §16.
 const PATIENCE: Duration = Duration::from_seconds(5);
+/// The name by which programs in Java ask for the key in `apiclient_cert.p12`; every merchant's file has it.
+const P12_ALIAS: &str = "Tenpay Certificate";
 /// How far ahead the clock is that is wrong on purpose.
 const SKEW: Duration = Duration::from_minutes(10);
 
@@ -352,7 +354,7 @@ impl Dialect for Provider {
             file("apiclient_key.pem", what, forms.pkcs8.as_bytes());
             let what = Text::new("商户 API 证书", "merchant's certificate");
             file("apiclient_cert.pem", what, side.certificate.as_bytes());
-            if let Some(p12) = handout::pkcs12(&own.private, &own.certificate, &side.mchid) {
+            if let Some(p12) = handout::pkcs12(&own.private, &own.certificate, Some(P12_ALIAS), &side.mchid) {
                 let what = Text::new("同上，密码为商户号", "both in one; the password is the merchant number");
                 file("apiclient_cert.p12", what, &p12);
             }
@@ -398,7 +400,12 @@ impl Dialect for Provider {
 fn recipes(host: &str) -> Vec<Recipe> {
     let recipe = |sdk, code: String| Recipe { sdk, code };
     vec![
-        recipe("PHP · wechatpay/wechatpay", format!("Builder::factory([…, 'base_uri' => '{host}/'])")),
+        recipe(
+            "PHP · wechatpay/wechatpay",
+            format!(
+                "Builder::factory([…, 'base_uri' => '{host}/'])\n# php CertificateDownloader.php --baseuri {host}/ …"
+            ),
+        ),
         recipe("Node · wechatpay-axios-plugin", format!("new Wechatpay({{…, baseURL: '{host}'}})")),
         recipe(
             "Node · wechatpay-node-v3",
@@ -417,9 +424,32 @@ fn recipes(host: &str) -> Vec<Recipe> {
                  POST {host}/pay/micropay\nPOST {host}/pay/orderquery\nPOST {host}/secapi/pay/reverse   // https: apiclient_cert.p12; http: not asked for"
             ),
         ),
-        recipe(
-            "Java · wechatpay-java, Go · wechatpay-go",
-            format!("https://api.mch.weixin.qq.com  →  {host}\n(OkHttp Interceptor, http.RoundTripper)"),
-        ),
+        recipe("Java · wechatpay-java", JAVA.replace("{host}", host)),
+        recipe("Go · wechatpay-go", GO.replace("{host}", host)),
     ]
 }
+
+/// Its services and its fetching of certificates know one host each; an interceptor leads both here.
+const JAVA: &str = r#"OkHttpClient client = new OkHttpClient.Builder().addInterceptor(chain -> {
+  String url = chain.request().url().toString().replaceFirst("https://api.mch.weixin.qq.com", "{host}");
+  return chain.proceed(chain.request().newBuilder().url(url).build());
+}).build();
+DefaultHttpClientBuilder http = new DefaultHttpClientBuilder().okHttpClient(client);
+
+new RSAAutoCertificateConfig.Builder()….httpClientBuilder(http).build()
+new NativePayService.Builder().httpClient(http.config(config).build()).build()"#;
+
+/// The default transport is changed, because what fetches certificates takes no other.
+const GO: &str = r#"type here struct{ http.RoundTripper }
+
+func (h here) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Host == "api.mch.weixin.qq.com" {
+		r = r.Clone(r.Context())
+		r.URL, _ = url.Parse("{host}" + r.URL.RequestURI())
+		r.Host = ""
+	}
+	return h.RoundTripper.RoundTrip(r)
+}
+
+// before core.NewClient
+http.DefaultTransport = here{http.DefaultTransport}"#;
