@@ -229,7 +229,10 @@ fn trade(product: Product, mut biz: Map<String, Value>, pid: &str) -> Result<Tra
     match limited(&biz, "product_code", 64)? {
         Some(code) if product.codes().contains(&code) => {}
         Some(_) => return Err(parameter("product_code", "与接口不符")),
-        None if product.by_device() => return Err(parameter("product_code", "不能为空")),
+        // The App's product is the only one of its interface, and the Easy SDK does not name it.
+        None if product.by_device() && product != Product::App => {
+            return Err(parameter("product_code", "不能为空"));
+        }
         None => {}
     }
     let auth_code = if product == Product::BarCode { Some(shown_code(&biz)?) } else { None };

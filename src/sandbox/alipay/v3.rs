@@ -159,7 +159,8 @@ impl Alipay {
             if claim.need("app_cert_sn", "isv.missing-app-cert-sn")? != own_key.sn {
                 return Err(invalid("isv.app-cert-not-exist"));
             }
-            if incoming.root_cert_sn != root.sn {
+            // Alipay's client for PHP leaves the header out.
+            if !incoming.root_cert_sn.is_empty() && incoming.root_cert_sn != root.sn {
                 return Err(invalid("isv.invalid-alipay-root-cert-sn"));
             }
         }
