@@ -340,8 +340,8 @@ async fn come_back(request: HttpRequest, gateway: web::Data<Gateway>, token: web
     }
 }
 
-/// Asks the channel now, but no more often than [`ASK_EVERY`], because anybody with the link can come here.
-fn ask_unless_just_asked(
+/// Asks the channel now, but no more often than every few seconds, because anybody with the link can come here.
+pub fn ask_unless_just_asked(
     tx: &mut crate::store::WriteTx<'_>,
     scope: Scope,
     id: PaymentId,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::house::{BOOKKEEPER, OWN_ADDRESS, SHOP, endpoint_of};
 use super::model::{Books, News, View};
+use super::rare::paid_by;
 use super::story::{Checked, Story};
 use super::town::Contract;
 use crate::domain::case::CaseKind;
@@ -135,12 +136,15 @@ impl Story {
     /// What is stored about a payment, the numbers of its attempts, and its events that were not seen before.
     fn seen(&mut self, payment: &Payment) -> Checked<(View, Vec<String>, Vec<Event>)> {
         let scope = self.ground.scope;
-        let known = &self.events;
+        let (known, ground) = (&self.events, &self.ground);
         let house = self.house()?;
         let looked = house.store().read_blocking(|tx| {
-            let mut attempts = Vec::new();
+            let (mut attempts, mut given) = (Vec::new(), Vec::new());
             for id in &payment.attempts {
-                attempts.push(tx.get(&ATTEMPTS, &(scope, *id))?.map_or("missing", |attempt| attempt.state.code()));
+                let attempt = tx.get(&ATTEMPTS, &(scope, *id))?;
+                attempts.push(attempt.as_ref().map_or("missing", |attempt| attempt.state.code()));
+                let carried = attempt.filter(|attempt| ground.how(attempt.method, attempt.account, false).carried);
+                given.extend(carried.and_then(|attempt| Some((attempt.id.bare(), attempt.next_action?))));
             }
             let mut refunds = Vec::new();
             for id in &payment.refunds {
@@ -163,9 +167,11 @@ impl Story {
             let cases = cases.into_iter().filter(|(_, case)| case.payment == payment.id);
             let mut cases: Vec<_> = cases.map(|(_, case)| (case.kind.code(), case.state.code())).collect();
             cases.sort_unstable();
-            Ok::<_, StoreError>((attempts, refunds, events, cases, fresh))
+            Ok::<_, StoreError>((attempts, given, refunds, events, cases, fresh))
         });
-        let (attempts, refunds, events, cases, fresh) = looked.map_err(|error| read(&error))?;
+        let (attempts, given, refunds, events, cases, fresh) = looked.map_err(|error| read(&error))?;
+        // A device keeps what it was given, whatever becomes of the attempt.
+        self.ground.wire.outside().pockets.extend(given);
         self.events.extend(fresh.iter().map(|event| (event.id, told_as(event.kind))));
         let view = View {
             state: payment.state.code(),
@@ -299,8 +305,16 @@ impl Story {
                 return Err(format!("the payment of {number} was {made} and is booked {booked} times"));
             }
             let right = received.filter(|_| booked > 0);
+            if let Some(truth) = truth.as_ref().filter(|_| attempt.method.flow() == Flow::JsApi)
+                && !truth.details.contains(self.model.payer_of(&number))
+            {
+                return Err(format!("{number} was ordered for another person than is to pay it: {}", truth.details));
+            }
             if truth.as_ref().is_some_and(|truth| truth.revoked) {
                 outside.note("a charge at the counter was taken back");
+            }
+            if right.is_some() && self.ground.contract_of(attempt.account).is_some() {
+                outside.note(paid_by(attempt.method));
             }
             if right.is_some() {
                 outside.note(match (attempt.method.flow(), self.ground.contract_of(attempt.account)) {

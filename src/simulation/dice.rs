@@ -32,6 +32,19 @@ impl Dice {
         usize::try_from(self.below(length as u64)).unwrap_or(0)
     }
 
+    /// A place, each as often as its weight says.
+    pub fn weighed(&mut self, weights: &[u64]) -> usize {
+        let mut place = self.below(weights.iter().sum());
+        let found = weights.iter().position(|weight| match place.checked_sub(*weight) {
+            Some(rest) => {
+                place = rest;
+                false
+            }
+            None => true,
+        });
+        found.unwrap_or(0)
+    }
+
     pub fn pick<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
         all.get(self.place(all.len()))
     }

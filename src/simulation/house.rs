@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Runtime;
 
 use super::clock::SimulatedClock;
-use super::model::Manner;
+use super::model::{How, Manner};
 use super::shop::Mood;
 use super::town::{Contract, GATEWAY};
 use super::wire::Wire;
 use crate::api::render_event;
-use crate::channels::VerifiedNotification;
+use crate::channels::{VerifiedNotification, test_wallet};
 use crate::crypto::Vault;
 use crate::domain::approval::ApprovalRule;
 use crate::domain::event::EventType;
@@ -41,6 +41,7 @@ pub(super) const OWN_ADDRESS: &str = "own.example";
 
 /// What does not die with the process.
 pub(super) struct Ground {
+    pub(super) seed: u64,
     pub(super) env: Env,
     pub(super) clock: Arc<SimulatedClock>,
     pub(super) wire: Wire,
@@ -61,18 +62,26 @@ impl Ground {
         self.accounts.iter().find(|(_, other)| *other == account).map(|(contract, _)| *contract)
     }
 
-    /// How attempts with an account end.
-    pub(super) fn manner(&self, method: Method, account: AccountId) -> Manner {
-        match (method.flow(), self.contract_of(account)) {
+    /// How a customer pays by an attempt with an account. `named`: it is one person's.
+    pub(super) fn how(&self, method: Method, account: AccountId, named: bool) -> How {
+        let contract = self.contract_of(account);
+        let manner = match (method.flow(), contract) {
             (Flow::BarCode, _) => Manner::ShownCode,
             (_, Some(Contract::UnionPay)) => Manner::EndsByItself,
             (Flow::QrCode | Flow::Redirect | Flow::App | Flow::JsApi, _) => Manner::Closed,
-        }
+        };
+        let by_device = matches!(
+            method,
+            Method::AlipayPage | Method::AlipayWap | Method::AlipayApp | Method::UnionpayGateway | Method::UnionpayWap
+        );
+        // Source: WeChat Pay API v3, "H5下单": the page opens for five minutes.
+        let opens_for = (method == Method::WechatH5).then_some(Duration::from_minutes(5));
+        How { code: method.code(), manner, carried: by_device && contract.is_some(), opens_for, named }
     }
 
     /// The accounts whose contract has a method.
     pub(super) fn accounts_for(&self, method: Method) -> Vec<AccountId> {
-        let wallet = (method.flow() == Flow::QrCode).then_some(self.account);
+        let wallet = test_wallet::METHODS.contains(&method).then_some(self.account);
         let others = self.accounts.iter().filter(|(contract, _)| contract.methods().contains(&method));
         others.map(|(_, account)| *account).chain(wallet).collect()
     }

@@ -10,7 +10,7 @@ use super::{Plan, RARE, run};
 /// Runs that shortening may take.
 const SHORTEN_RUNS_MAX: usize = 150;
 /// In fewer seeds some rare things need not happen.
-const SEEDS_FOR_ALL: u64 = 1_000;
+const SEEDS_FOR_ALL: u64 = 2_000;
 
 /// What many seeds told.
 #[derive(Debug, Default)]

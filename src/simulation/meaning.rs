@@ -43,7 +43,7 @@ fn form(text: &[u8]) -> Vec<(String, String)> {
     url::form_urlencoded::parse(text).map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
 }
 
-fn field<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
+pub(super) fn field<'a>(fields: &'a [(String, String)], name: &str) -> &'a str {
     fields.iter().find(|(other, _)| other == name).map_or("", |(_, value)| value.as_str())
 }
 
@@ -79,7 +79,7 @@ pub(super) fn call(kind: ChannelKind, request: &OutgoingRequest) -> Call {
             let refund = text(&content, "out_request_no");
             let about_refund = |op| Call { op, number: refund.to_owned(), key: format!("{order}/{refund}") };
             match field(&fields, "method") {
-                "alipay.trade.precreate" => call(Op::Create, order),
+                "alipay.trade.precreate" | "alipay.trade.create" => call(Op::Create, order),
                 "alipay.trade.pay" => call(Op::Charge, order),
                 "alipay.trade.query" => call(Op::Query, order),
                 "alipay.trade.close" => call(Op::Close, order),

@@ -10,6 +10,7 @@
 
 mod check;
 mod clock;
+mod customers;
 mod decided;
 mod dice;
 mod house;

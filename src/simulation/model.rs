@@ -103,6 +103,23 @@ pub(super) enum Manner {
     EndsByItself,
 }
 
+/// Who a customer is towards the merchant's apps: by the shop's word, and by a wallet's.
+pub(super) const OPENID: &str = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o";
+pub(super) const VISITOR: &str = "oUpF8uN95-Ptaags6E_roPHg7AG0";
+
+/// How a customer pays by an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    pub(super) code: &'static str,
+    pub(super) manner: Manner,
+    /// The customer's device carries the order to the channel, which hears of it from nobody else.
+    pub(super) carried: bool,
+    /// What the customer was given can be used for so long, where that is shorter than the order lives.
+    pub(super) opens_for: Option<Duration>,
+    /// The attempt is one person's, and nobody else's.
+    pub(super) named: bool,
+}
+
 /// A charge that nobody has confirmed for so long is taken back.
 const AT_THE_COUNTER: Duration = Duration::from_seconds(45);
 /// So long after the end that was told to a channel its order is over for certain.
@@ -110,8 +127,8 @@ const OVER_AFTER: Duration = Duration::from_seconds(60);
 
 #[derive(Clone, Debug)]
 pub(super) struct Attempt {
-    method: &'static str,
-    manner: Manner,
+    how: How,
+    started_at: Timestamp,
     pub(super) state: &'static str,
     /// Until then the channel takes money for it, whatever becomes of the payment's time.
     expires_at: Timestamp,
@@ -274,16 +291,16 @@ impl Payment {
         self.settle();
     }
 
-    fn start(&mut self, method: &'static str, manner: Manner, now: Timestamp) {
+    fn start(&mut self, how: How, now: Timestamp) {
         if self.state() == "open" {
             self.events.push("processing");
         }
         self.attempts.iter_mut().for_each(|attempt| attempt.closing = true);
         self.attempts.push(Attempt {
-            method,
-            manner,
+            how,
+            started_at: now,
             state: "created",
-            expires_at: match manner {
+            expires_at: match how.manner {
                 Manner::ShownCode => self.expires_at.min(now.plus(AT_THE_COUNTER)),
                 Manner::Closed | Manner::EndsByItself => self.expires_at,
             },
@@ -304,7 +321,7 @@ impl Payment {
     fn attempt_ended(&mut self, a: usize, state: &'static str) {
         self.attempts[a].state = state;
         self.settle();
-        let hopeless = state == "failed" || self.attempts[a].manner == Manner::ShownCode;
+        let hopeless = state == "failed" || self.attempts[a].how.manner == Manner::ShownCode;
         if self.state() == "open" && self.fixed.is_some() && hopeless {
             self.end("failed");
         }
@@ -398,6 +415,12 @@ impl Payment {
                 waiting.attempts[a].state = "pending";
                 next.push(waiting);
             }
+            if attempt.state == "created" && attempt.how.carried {
+                let mut shown = self.clone();
+                shown.attempts[a].state = "pending";
+                shown.attempts[a].shown = true;
+                next.push(shown);
+            }
             if let Some((minor, transaction)) = attempt.perhaps_paid.clone() {
                 let mut paid = self.clone();
                 paid.attempts[a].perhaps_paid = None;
@@ -450,12 +473,37 @@ impl Model {
 
     /// The order that news is about.
     pub(super) fn order_of(&self, news: &News) -> Option<String> {
-        let place = match news {
-            News::Order { number, .. } => self.attempts.get(number),
-            News::Refund { number, .. } => self.refunds.get(number),
-        };
-        let (p, _) = place?;
-        self.by_order.iter().find(|(_, other)| *other == p).map(|(order, _)| order.clone())
+        match news {
+            News::Order { number, .. } => self.order_paid_by(number),
+            News::Refund { number, .. } => self.order_at(self.refunds.get(number)?.0),
+        }
+    }
+
+    /// The order to which an attempt belongs.
+    pub(super) fn order_paid_by(&self, number: &str) -> Option<String> {
+        self.order_at(self.attempts.get(number)?.0)
+    }
+
+    /// Who is to pay an attempt, towards the merchant's app.
+    pub(super) fn payer_of(&self, number: &str) -> &'static str {
+        let place = self.attempts.get(number);
+        let named = place.is_some_and(|(p, a)| self.payments[*p].attempts[*a].how.named);
+        if named { VISITOR } else { OPENID }
+    }
+
+    /// The code of the method that was chosen last.
+    pub(super) fn chosen(&self, order: &str) -> Option<&'static str> {
+        self.of(order)?.attempts.last().map(|attempt| attempt.how.code)
+    }
+
+    /// The code of an attempt's method.
+    pub(super) fn method_of(&self, number: &str) -> Option<&'static str> {
+        let (p, a) = *self.attempts.get(number)?;
+        Some(self.payments[p].attempts[a].how.code)
+    }
+
+    fn order_at(&self, p: usize) -> Option<String> {
+        self.by_order.iter().find(|(_, other)| **other == p).map(|(order, _)| order.clone())
     }
 
     fn of(&self, order: &str) -> Option<&Payment> {
@@ -510,17 +558,11 @@ impl Model {
         }
     }
 
-    pub(super) fn create(
-        &mut self,
-        order: &str,
-        amount: u64,
-        method: Option<(&'static str, Manner)>,
-        expires_at: Timestamp,
-    ) {
+    pub(super) fn create(&mut self, order: &str, amount: u64, how: Option<How>, expires_at: Timestamp) {
         self.by_order.insert(order.to_owned(), self.payments.len());
         let mut payment = Payment {
             amount,
-            fixed: method.map(|(code, _)| code),
+            fixed: how.map(|how| how.code),
             expires_at,
             time_over: false,
             attempts: Vec::new(),
@@ -535,8 +577,8 @@ impl Model {
             cases: Vec::new(),
             elsewhere: 0,
         };
-        if let Some((code, manner)) = method {
-            payment.start(code, manner, self.now);
+        if let Some(how) = how {
+            payment.start(how, self.now);
         }
         self.payments.push(payment);
     }
@@ -547,9 +589,9 @@ impl Model {
 
     /// What a customer's choice must lead to: a new attempt, the one that is shown, or a refusal. `None` when the rules
     /// leave it open, because the time was over once.
-    pub(super) fn choice(&self, order: &str, method: &'static str, now: Timestamp) -> Option<Choice> {
+    pub(super) fn choice(&self, order: &str, how: How, now: Timestamp) -> Option<Choice> {
         let payment = self.of(order)?;
-        let fixed_otherwise = payment.fixed.is_some_and(|fixed| fixed != method);
+        let fixed_otherwise = payment.fixed.is_some_and(|fixed| fixed != how.code);
         if payment.has_ended() || payment.expires_at <= now || fixed_otherwise {
             return Some(Choice::Refused);
         }
@@ -559,17 +601,17 @@ impl Model {
         if payment.wanted.is_some() {
             return Some(Choice::Refused);
         }
-        let shown = payment
-            .attempts
-            .last()
-            .is_some_and(|last| last.method == method && last.is_live() && !last.closing && !last.disputed);
-        Some(if shown { Choice::Shown } else { Choice::New })
+        let shown = payment.attempts.last().is_some_and(|last| {
+            let opens = how.opens_for.is_none_or(|life| now < last.started_at.plus(life));
+            last.how.code == how.code && last.is_live() && !last.closing && !last.disputed && opens
+        });
+        Some(if shown && !how.named { Choice::Shown } else { Choice::New })
     }
 
-    pub(super) fn start(&mut self, order: &str, method: &'static str, manner: Manner) {
+    pub(super) fn start(&mut self, order: &str, how: How) {
         let now = self.now;
         if let Some(payment) = self.of_mut(order) {
-            payment.start(method, manner, now);
+            payment.start(how, now);
         }
     }
 
@@ -617,7 +659,7 @@ impl Model {
         match word {
             // Whether that was before or after the charge was taken back, only a question tells.
             Word::Paid { minor, transaction }
-                if attempt.manner == Manner::ShownCode
+                if attempt.how.manner == Manner::ShownCode
                     && asked == Asked::Nobody
                     && attempt.paid_by.is_none()
                     && (closing || !attempt.is_live()) =>
@@ -636,10 +678,10 @@ impl Model {
             Word::Closed if attempt.is_live() => payment.attempt_ended(a, "closed"),
             Word::NotFound if asked == Asked::Close => attempt.close_sent = true,
             Word::NotFound => {
-                let over = attempt.manner == Manner::EndsByItself && now >= attempt.expires_at.plus(OVER_AFTER);
+                let over = attempt.how.manner == Manner::EndsByItself && now >= attempt.expires_at.plus(OVER_AFTER);
                 attempt.may_close |= attempt.close_sent || (!attempt.shown && closing) || over;
             }
-            Word::NotPaid if attempt.manner == Manner::ShownCode && attempt.state == "created" => {
+            Word::NotPaid if attempt.how.manner == Manner::ShownCode && attempt.state == "created" => {
                 if closing {
                     attempt.may_wait = true;
                 } else {
@@ -726,7 +768,7 @@ impl Model {
             let payment = &self.payments[p];
             let attempt = &payment.attempts[a];
             attempt.shown
-                && attempt.manner != Manner::ShownCode
+                && attempt.how.manner != Manner::ShownCode
                 && now < payment.attempts[a].expires_at.plus(LATE_AT_MOST)
         };
         self.attempts.iter().filter(|(_, place)| payable(place)).map(|(number, _)| number.clone()).collect()
@@ -734,7 +776,7 @@ impl Model {
 
     /// Numbers of attempts for which a customer showed a code, who may be typing a password now.
     pub(super) fn at_the_counter(&self) -> Vec<String> {
-        let there = |&(p, a): &(usize, usize)| self.payments[p].attempts[a].manner == Manner::ShownCode;
+        let there = |&(p, a): &(usize, usize)| self.payments[p].attempts[a].how.manner == Manner::ShownCode;
         self.attempts.iter().filter(|(_, place)| there(place)).map(|(number, _)| number.clone()).collect()
     }
 
@@ -753,6 +795,12 @@ impl Model {
     /// Whether an attempt waits for a person.
     pub(super) fn is_disputed(&self, number: &str) -> bool {
         self.attempts.get(number).is_some_and(|(p, a)| self.payments[*p].attempts[*a].disputed)
+    }
+
+    /// The channel's numbers of an order's attempts.
+    pub(super) fn numbers_of(&self, order: &str) -> Vec<String> {
+        let p = self.by_order.get(order);
+        self.attempts.iter().filter(|(_, (of, _))| Some(of) == p).map(|(number, _)| number.clone()).collect()
     }
 
     pub(super) fn knows_attempt(&self, number: &str) -> bool {

@@ -116,9 +116,9 @@ impl Story {
     pub(super) fn any_proposal(&self, dice: &mut Dice) -> Option<Request> {
         let waiting: Vec<&String> = self.model.proposals.keys().collect();
         match dice.pick(&waiting).filter(|_| dice.chance(60)) {
-            Some(number) if dice.chance(20) => Some(Request::Refuse { number: (*number).clone() }),
+            Some(number) if dice.chance(30) => Some(Request::Refuse { number: (*number).clone() }),
             Some(number) => {
-                Some(Request::Approve { number: (*number).clone(), own: dice.chance(15), stale: dice.chance(10) })
+                Some(Request::Approve { number: (*number).clone(), own: dice.chance(30), stale: dice.chance(10) })
             }
             None => match self.any_refund(dice)? {
                 Request::Refund { order, minor, .. } => {
@@ -219,10 +219,10 @@ impl Story {
         let others = self.ground.accounts.iter().map(|(_, account)| *account);
         let all: Vec<AccountId> = others.chain([self.ground.account]).collect();
         let account = *dice.pick(&all).unwrap_or(&self.ground.account);
-        let change = match dice.below(6) {
+        let change = match dice.below(8) {
             0 => Change::Active(false),
             1 | 2 => Change::Active(true),
-            3 => Change::Weight(dice.one_of([0, 1, 100])),
+            3..6 => Change::Weight(dice.one_of([0, 1, 100])),
             _ => Change::Credentials { by_public_key: dice.chance(50) },
         };
         Request::Account { account, change }
@@ -244,11 +244,12 @@ impl Story {
                 }
             }
         }
-        let active = terms.active;
+        let (active, weight) = (terms.active, terms.share.weight);
         let changed = self.ask(move |tx| Ok(accounts::change(tx, scope, id, &terms, credentials.as_ref())?))?;
         let Some(changed) = changed else {
             // It may be either; the next look tells.
             self.active.remove(&id);
+            self.shares.insert(id, None);
             self.answers_by_public_key = None;
             return Ok(());
         };
@@ -256,6 +257,7 @@ impl Story {
             return Err(format!("an account that is there could not be changed: {changed:?}"));
         }
         self.active.insert(id, active);
+        self.shares.insert(id, Some(weight));
         if let Change::Credentials { by_public_key } = change {
             self.answers_by_public_key = Some(by_public_key);
             self.note("credentials were replaced");

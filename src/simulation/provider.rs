@@ -22,6 +22,8 @@ pub(super) struct Provider {
     transactions: u64,
     /// The control: money that it took and always denies.
     denies: bool,
+    /// Percent of refunds that it refuses at first sight.
+    refuses: u64,
 }
 
 pub(super) struct Order {
@@ -81,13 +83,21 @@ struct RefundAmount {
 }
 
 impl Provider {
-    pub(super) fn new(seed: u64, denies: bool) -> Self {
+    pub(super) fn new(seed: u64, denies: bool, refuses: u64) -> Self {
         let key = |salt: u8| {
             let mut bytes = [salt; 32];
             bytes[..8].copy_from_slice(&seed.to_be_bytes());
             Ed25519KeyPair::from_seed_unchecked(&bytes).expect("any 32 bytes are a seed")
         };
-        Self { key: key(1), forger: key(2), orders: BTreeMap::new(), refunds: BTreeMap::new(), transactions: 0, denies }
+        Self {
+            key: key(1),
+            forger: key(2),
+            orders: BTreeMap::new(),
+            refunds: BTreeMap::new(),
+            transactions: 0,
+            denies,
+            refuses,
+        }
     }
 
     pub(super) fn public_key(&self) -> String {
@@ -202,7 +212,7 @@ impl Provider {
         };
         let paid = order.paid.as_ref().map_or(0, |paid| paid.minor);
         let minor = asked.amount.refund;
-        if asked.amount.total != paid || order.refunded + minor > paid || dice.chance(4) {
+        if asked.amount.total != paid || order.refunded + minor > paid || dice.chance(self.refuses) {
             return error(400, "NOT_ENOUGH", news(RefundWord::Refused));
         }
         order.refunded += minor;

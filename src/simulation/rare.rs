@@ -1,10 +1,13 @@
 //! Rare things that a run of many seeds must have seen: a simulation that never reaches a branch proves nothing about it.
 
-/// Each happens in some of a thousand seeds; a longer run in which one never does fails.
-pub const RARE: [&str; 66] = [
+use crate::domain::method::Method;
+
+/// Each happens in some of two thousand seeds; a longer run in which one never does fails.
+pub const RARE: [&str; 98] = [
     "the process was killed",
     "the power failed",
     "it died while it recovered",
+    "the process died right after it asked for money to be moved",
     "it died in the middle of a commit, and nothing of it was there",
     "it died in the middle of a commit, and all of it was there",
     "a client repeated what it had asked before the crash",
@@ -68,4 +71,58 @@ pub const RARE: [&str; 66] = [
     "credentials were replaced",
     "an account was switched off",
     "no account took a payment",
+    "a payer on a page paid",
+    "a payer on a page, in an app or inside a wallet paid what was closed",
+    "a payer on a page refused",
+    "a payer on a page went away",
+    "a payer in an app paid",
+    "a payer in an app refused",
+    "a payer in an app went away",
+    "a payer inside a wallet paid",
+    "a payer inside a wallet refused",
+    "a payer inside a wallet went away",
+    "a browser came back to what was paid",
+    "a browser came back before the news of its payment",
+    "a browser came back, and nobody had paid",
+    "another account took what one that rests would have",
+    "somebody paid by wechat_native",
+    "somebody paid by wechat_jsapi",
+    "somebody paid by wechat_mini",
+    "somebody paid by wechat_h5",
+    "somebody paid by wechat_app",
+    "somebody paid by wechat_barcode",
+    "somebody paid by alipay_qr",
+    "somebody paid by alipay_page",
+    "somebody paid by alipay_wap",
+    "somebody paid by alipay_app",
+    "somebody paid by alipay_barcode",
+    "somebody paid by unionpay_gateway",
+    "somebody paid by unionpay_qr",
+    "somebody paid by unionpay_app",
+    "somebody paid by unionpay_barcode",
+    "somebody paid by alipay_mini",
+    "somebody paid by unionpay_wap",
 ];
+
+/// What is noted when money came by a method through a real contract.
+pub(super) const fn paid_by(method: Method) -> &'static str {
+    match method {
+        Method::WechatNative => "somebody paid by wechat_native",
+        Method::WechatJsapi => "somebody paid by wechat_jsapi",
+        Method::WechatMini => "somebody paid by wechat_mini",
+        Method::WechatH5 => "somebody paid by wechat_h5",
+        Method::WechatApp => "somebody paid by wechat_app",
+        Method::WechatBarcode => "somebody paid by wechat_barcode",
+        Method::AlipayQr => "somebody paid by alipay_qr",
+        Method::AlipayPage => "somebody paid by alipay_page",
+        Method::AlipayWap => "somebody paid by alipay_wap",
+        Method::AlipayApp => "somebody paid by alipay_app",
+        Method::AlipayBarcode => "somebody paid by alipay_barcode",
+        Method::UnionpayGateway => "somebody paid by unionpay_gateway",
+        Method::UnionpayQr => "somebody paid by unionpay_qr",
+        Method::UnionpayApp => "somebody paid by unionpay_app",
+        Method::UnionpayBarcode => "somebody paid by unionpay_barcode",
+        Method::AlipayMini => "somebody paid by alipay_mini",
+        Method::UnionpayWap => "somebody paid by unionpay_wap",
+    }
+}

@@ -1,11 +1,12 @@
 //! What the shop asks the gateway for, as its API would, and what it must be told.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::decided;
 use super::dice::Dice;
 use super::house::OWN_ADDRESS;
-use super::model::{Choice, Persons, Refunding};
+use super::model::{Choice, OPENID, Persons, Refunding, VISITOR};
 use super::people::Change;
 use super::story::{Checked, Story};
 use crate::domain::event::Actor;
@@ -14,14 +15,16 @@ use crate::domain::method::{Flow, Method};
 use crate::domain::money::{Currency, Money};
 use crate::domain::payment::{Customer, Ending, Route};
 use crate::domain::time::Duration;
-use crate::flows::payments::{self, Created, NewPayment, Patch};
+use crate::flows::payments::{self, Chooser, Created, NewPayment, Patch};
 use crate::flows::refunds::{self, NewRefund, Requested};
 use crate::flows::{FlowError, Moment, Refusal};
 use crate::sandbox::provider::records::Mood;
 use crate::store::WriteTx;
 
 /// How long orders can be paid, in minutes.
-const EXPIRES_IN: [u64; 3] = [2, 5, 12];
+const EXPIRES_IN: [u64; 4] = [2, 5, 12, 30];
+/// Where customers are.
+const CUSTOMER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
 /// What customers do who show a code at the counter.
 const MOODS: [Mood; 5] =
     [Mood::AskedForPassword, Mood::Pays, Mood::AskedForPassword, Mood::BalanceShort, Mood::AskedForPassword];
@@ -34,14 +37,20 @@ pub(super) enum Request {
         number: u64,
         other: bool,
     },
+    /// `named`: a wallet has told who the customer is.
     Choose {
         order: String,
         method: Method,
+        named: bool,
     },
     Cancel {
         order: String,
     },
     Sync {
+        order: String,
+    },
+    /// A browser comes back.
+    Return {
         order: String,
     },
     Extend {
@@ -115,12 +124,20 @@ impl Story {
     }
 
     pub(super) fn any_choice(&self, dice: &mut Dice) -> Option<Request> {
-        let method = dice.one_of([Method::WechatNative, Method::AlipayQr, Method::UnionpayQr]);
+        let scanned = [Method::WechatNative, Method::AlipayQr, Method::UnionpayQr];
+        let others: Vec<Method> = self.methods().filter(|method| method.flow() != Flow::BarCode).collect();
+        let method = dice.pick(&others).copied().filter(|_| dice.chance(60)).unwrap_or_else(|| dice.one_of(scanned));
+        let named = method.flow() == Flow::JsApi && dice.chance(50);
         // Mostly where there is a choice.
         let open = self.model.orders().filter(|order| self.model.is_open_to_choice(order));
         let open: Vec<&String> = open.collect();
         let order = dice.pick(&open).filter(|_| dice.chance(85)).map(|order| (*order).clone());
-        order.or_else(|| self.any_order(dice)).map(|order| Request::Choose { order, method })
+        let order = order.or_else(|| self.any_order(dice))?;
+        // Customers press the same button again.
+        let again = self.model.chosen(&order).and_then(Method::parse).filter(|_| dice.chance(30));
+        let (method, named) =
+            again.filter(|again| again.flow() != Flow::BarCode).map_or((method, named), |again| (again, false));
+        Some(Request::Choose { order, method, named })
     }
 
     /// Some of what is left, or all, or one more than that; sometimes under a number that was used.
@@ -145,12 +162,13 @@ impl Story {
         self.tick();
         match request {
             Request::Create { number, other } => self.create(*number, *other),
-            Request::Choose { order, method } => self.choose(order, *method),
+            Request::Choose { order, method, named } => self.choose(order, *method, *named),
             Request::Cancel { order } => self.cancel(order),
             Request::Sync { order } => {
                 let (scope, id, moment) = (self.ground.scope, self.id_of(order)?, Moment::new(&self.ground.env));
                 self.ask(move |tx| payments::ask_now(tx, scope, id, &mut moment.clone())).map(drop)
             }
+            Request::Return { order } => self.come_back(order),
             Request::Extend { order, minutes } => self.extend(order, Duration::from_minutes(*minutes)),
             Request::Refund { order, number, minor } => self.refund(order, number, *minor),
             Request::Decide { case, line, choice } => self.decide(*case, *line, *choice),
@@ -165,11 +183,22 @@ impl Story {
         self.told.get(order).copied().ok_or_else(|| format!("{order} has no id"))
     }
 
-    /// What the shop chooses for its customer: nothing, a code to scan, or the code that the customer shows.
+    /// What the merchant's contracts offer beside the test wallet.
+    fn methods(&self) -> impl Iterator<Item = Method> {
+        self.ground.accounts.iter().flat_map(|(contract, _)| contract.methods().iter().copied())
+    }
+
+    /// What the shop chooses for its customer, the same for every repetition: nothing, the code that the customer shows, a
+    /// page, an app, or a code to scan.
     fn method_of(&self, number: u64) -> Option<Method> {
-        let contract = self.ground.accounts.first().map(|(contract, _)| contract.methods());
-        let [scanned, shown] = contract.unwrap_or([Method::WechatNative, Method::AlipayQr]);
-        *turn(number, &[Some(shown), None, Some(scanned), Some(shown), None, Some(shown), Some(Method::AlipayQr)])
+        let mut dice = Dice::new(self.ground.seed ^ number.rotate_left(32));
+        let all: Vec<Method> = self.methods().collect();
+        match dice.below(10) {
+            0..3 => all.first().copied().or(Some(Method::AlipayQr)),
+            3..6 => None,
+            6..9 => dice.pick(&all).copied().or(Some(Method::WechatH5)),
+            _ => Some(Method::AlipayQr),
+        }
     }
 
     fn create(&mut self, number: u64, other: bool) -> Checked {
@@ -193,7 +222,7 @@ impl Story {
             return_url: None,
             cancel_url: None,
             callback_url: number.is_multiple_of(4).then(|| format!("https://{OWN_ADDRESS}/own?order={number}")),
-            customer: Customer::default(),
+            customer: Customer { ip: Some(CUSTOMER_IP), openid: Some(OPENID.to_owned()), ..Customer::default() },
             auth_code,
             metadata: BTreeMap::new(),
             fingerprint: [u8::from(other); 16],
@@ -203,7 +232,7 @@ impl Story {
             Some(method) => self.route(method, new.amount)?,
             None => None,
         };
-        let fixed = method.zip(route).map(|(method, route)| (method.code(), self.ground.manner(method, route.account)));
+        let fixed = method.zip(route).map(|(method, route)| self.ground.how(method, route.account, false));
         let impossible = method.is_some() && route.is_none();
         let created = self.ask(move |tx| payments::create(tx, scope, &new, route, &mut moment.clone()))?;
         let known = self.model.state(&order).is_some();
@@ -236,14 +265,16 @@ impl Story {
         Ok(())
     }
 
-    fn choose(&mut self, order: &str, method: Method) -> Checked {
+    fn choose(&mut self, order: &str, method: Method, named: bool) -> Checked {
         let (scope, id) = (self.ground.scope, self.id_of(order)?);
         let amount = Money::new(self.model.amount(order), Currency::CNY);
         let Some(route) = self.route(method, amount)? else { return Ok(()) };
-        let manner = self.ground.manner(method, route.account);
+        let how = self.ground.how(method, route.account, named);
         let moment = Moment::new(&self.ground.env);
-        let chosen = self.ask(move |tx| payments::choose_method(tx, scope, id, method, route, &mut moment.clone()))?;
-        let expected = self.model.choice(order, method.code(), moment.now);
+        let chooser = Chooser { ip: Some(CUSTOMER_IP), openid: named.then(|| VISITOR.to_owned()) };
+        let chosen = self
+            .ask(move |tx| payments::choose_method_as(tx, scope, id, method, route, &chooser, &mut moment.clone()))?;
+        let expected = self.model.choice(order, how, moment.now);
         let got = match &chosen {
             Some(Ok(attempt)) if self.model.knows_attempt(&attempt.id.bare()) => Choice::Shown,
             Some(Ok(_)) => Choice::New,
@@ -251,7 +282,7 @@ impl Story {
             Some(Err(_)) => Choice::Refused,
             None => {
                 if expected.is_none_or(|expected| expected == Choice::New) {
-                    self.in_doubt(|model| model.start(order, method.code(), manner));
+                    self.in_doubt(|model| model.start(order, how));
                 }
                 return Ok(());
             }
@@ -260,7 +291,7 @@ impl Story {
             return Err(format!("{order}: choosing {} came to {got:?}, must be {expected:?}", method.code()));
         }
         if got == Choice::New {
-            self.model.start(order, method.code(), manner);
+            self.model.start(order, how);
         }
         Ok(())
     }
@@ -276,8 +307,30 @@ impl Story {
         match (&route, off) {
             (Some(_), true) => Err(format!("an account that is switched off takes {}", method.code())),
             (None, false) => Err(format!("nobody takes {}, although an account is there", method.code())),
-            (Some(_), false) | (None, true) => Ok(route),
+            (Some(route), false) => self.check_share(method, amount, *route).map(|()| Some(*route)),
+            (None, true) => Ok(None),
         }
+    }
+
+    /// One that rests takes nothing while another is awake, and a reserve nothing while another has a share.
+    fn check_share(&self, method: Method, amount: Money, route: Route) -> Checked {
+        let (channels, now) = (&self.house()?.gateway.channels, self.now());
+        let rests = |account: &AccountId| channels.health(*account).rests(now);
+        let on = |account: &AccountId| self.active.get(account) == Some(&true);
+        let others: Vec<AccountId> = self.ground.accounts_for(method).into_iter().filter(on).collect();
+        let chosen = route.account;
+        if rests(&chosen) && others.iter().any(|other| !rests(other)) {
+            return Err(format!("an account that rests takes {amount}, although another is awake"));
+        }
+        let weight = |account: &AccountId| self.shares.get(account).copied().flatten();
+        let pool = others.iter().filter(|other| rests(other) == rests(&chosen));
+        if weight(&chosen) == Some(0) && pool.clone().any(|other| weight(other).is_some_and(|weight| weight > 0)) {
+            return Err(format!("a reserve takes {amount}, although another has a share"));
+        }
+        if pool.count() < others.len() {
+            self.note("another account took what one that rests would have");
+        }
+        Ok(())
     }
 
     fn cancel(&mut self, order: &str) -> Checked {

@@ -13,13 +13,13 @@ use super::provider::{APP, MERCHANT, Provider};
 use super::requests::Request;
 use super::shop::{Mood, Shop};
 use super::town::{Belief, Contract, Town};
-use super::wire::{Letter, Outside, Wire};
+use super::wire::{Letter, MISHAPS, Outside, Silent, Wire};
 use super::{Flaw, Plan};
 use crate::channels::Inbound;
 use crate::channels::test_wallet::Credentials;
 use crate::crypto::{MasterKey, Vault};
 use crate::domain::ids::{AccountId, EventId, Mode, PaymentId, RefundId};
-use crate::domain::merchant::{DuplicatePolicy, LatePolicy};
+use crate::domain::merchant::{DuplicatePolicy, LatePolicy, Share};
 use crate::domain::time::{Duration, Timestamp};
 use crate::env::{Clock, Env};
 use crate::flows::deliveries;
@@ -32,6 +32,8 @@ use crate::store::{SimulatedDisk, StoreError};
 const SETTLE_MAX: usize = 6_000;
 /// So often does somebody look for refunds that are stuck, in things done.
 const HELP_EVERY: usize = 50;
+/// Refunds that are asked for in the end.
+const REFUNDS_MAX: u64 = 3;
 /// Decisions that people take in the end.
 const CASES_MAX: u64 = 6;
 /// How often something that is due may be found resting before it is called forgotten: a dead shop's endpoint rests for
@@ -39,11 +41,15 @@ const CASES_MAX: u64 = 6;
 const RESTS_MAX: usize = 200;
 /// After so many steps of a hundred a shop looks for new events.
 const POLLS: u64 = 30;
+/// Before so many things of a hundred that are done something arrives that nobody waits for: networks do not wait for steps.
+const ARRIVES: u64 = 20;
+/// Things that are tried during an outage: an account rests after five failures.
+const OUTAGE_WORK: usize = 9;
 /// Operations of the disk within which it breaks: a commit takes some twenty.
 const BREAKS_WITHIN: u64 = 40;
 
 /// Ways in which the simulated providers misbehave by themselves, some more often. What happens to answers on their way is the wire's part.
-const FAULTS: [Fault; 21] = [
+const FAULTS: [Fault; 23] = [
     Fault::MisstateAmount,
     Fault::ForgeNotification,
     Fault::ProbeNotification,
@@ -59,6 +65,8 @@ const FAULTS: [Fault; 21] = [
     Fault::Throttle,
     Fault::PayAfterClose,
     Fault::RefundStuck,
+    Fault::RefundAbnormal,
+    Fault::RefundAbnormal,
     Fault::RefundAbnormal,
     Fault::CardClosed,
     Fault::CardClosed,
@@ -79,6 +87,10 @@ pub(super) type Checked<T = ()> = Result<T, String>;
 
 pub(super) struct Story {
     pub(super) ground: Ground,
+    /// How often each step comes.
+    weights: [u64; STEPS.len()],
+    /// In so many cases of a hundred the process dies right after it asked for money to be moved.
+    worst_moments: u64,
     disk: SimulatedDisk,
     house: Option<House>,
     pub(super) model: Model,
@@ -100,6 +112,8 @@ pub(super) struct Story {
     pub(super) poller: Poller,
     /// Which accounts a person has switched on or off; nothing where a write was cut short.
     pub(super) active: BTreeMap<AccountId, bool>,
+    /// Weights by account; nothing where a write was cut short.
+    pub(super) shares: BTreeMap<AccountId, Option<u16>>,
     /// The credentials that a person has entered last, as far as that is known.
     pub(super) answers_by_public_key: Option<bool>,
     log: ErrorLog,
@@ -119,6 +133,8 @@ enum Step {
     Refund,
     Cancel,
     Sync,
+    /// A browser comes back from a wallet, or somebody says so.
+    Return,
     Extend,
     Decide,
     TwoPersons,
@@ -128,35 +144,46 @@ enum Step {
     WrongClock,
     /// A provider misbehaves otherwise from now on.
     Fault,
+    /// A channel cannot be reached while customers choose how to pay.
+    Outage,
     ShopChanges,
     ShopDenies,
     Crash,
 }
 
 /// Steps with how often they come.
-const STEPS: [(Step, u64); 21] = [
+const STEPS: [(Step, u64); 23] = [
     (Step::Create, 9),
     (Step::Choose, 9),
-    (Step::Customer, 22),
+    (Step::Customer, 26),
     (Step::Letter, 10),
     (Step::Work, 26),
     (Step::Answer, 6),
     (Step::Arrive, 3),
-    (Step::Refund, 9),
+    (Step::Refund, 10),
     (Step::Cancel, 2),
     (Step::Sync, 2),
+    (Step::Return, 3),
     (Step::Extend, 2),
-    (Step::Decide, 4),
+    (Step::Decide, 7),
     (Step::TwoPersons, 5),
-    (Step::Account, 2),
+    (Step::Account, 3),
     (Step::Wait, 6),
     (Step::WaitLong, 2),
     (Step::WrongClock, 1),
-    (Step::Fault, 2),
+    (Step::Fault, 3),
+    (Step::Outage, 1),
     (Step::ShopChanges, 2),
     (Step::ShopDenies, 1),
     (Step::Crash, 2),
 ];
+
+impl Step {
+    /// Whether a story without it can tell anything.
+    fn may_be_left_out(self) -> bool {
+        !matches!(self, Step::Create | Step::Choose | Step::Customer | Step::Work | Step::Answer)
+    }
+}
 
 impl Story {
     /// The first day of a merchant: whose policy, whose shops and whose provider's temper come from the seed.
@@ -165,7 +192,8 @@ impl Story {
         let clock = Arc::new(SimulatedClock::new());
         let env = Env { clock: clock.clone(), entropy: Arc::new(SimulatedEntropy::new(seed)) };
         let vault = Arc::new(Vault::new(&MasterKey::from_bytes([3; 32])));
-        let provider = Provider::new(seed, plan.flaw == Some(Flaw::ProviderDeniesMoney));
+        let refuses = dice.one_of([4, 4, 40]);
+        let provider = Provider::new(seed, plan.flaw == Some(Flaw::ProviderDeniesMoney), refuses);
         let credentials = Credentials {
             mch_id: MERCHANT.to_owned(),
             app_id: APP.to_owned(),
@@ -201,7 +229,7 @@ impl Story {
         let trouble = dice.one_of([0, 10, 30, 60]);
         let contract = dice.one_of([
             None,
-            None,
+            Some(Contract::WechatPublicKey),
             Some(Contract::WechatPublicKey),
             Some(Contract::WechatCertificate),
             Some(Contract::AlipayKey),
@@ -219,18 +247,29 @@ impl Story {
         }
         let accounts: Vec<(Contract, AccountId)> =
             towns.iter().map(|town| (town.contract, AccountId::new(env.now(), env.random()))).collect();
-        let wire = Wire::new(Outside::new(provider, towns, trouble), clock.clone());
+        // Half of the seeds are one-sided: what is rare elsewhere comes together there.
+        let one_sided = dice.chance(50);
+        let mishaps = [(); MISHAPS].map(|()| if one_sided { dice.one_of([0, 1, 1, 6]) } else { 1 });
+        let weights = STEPS.map(|(step, weight)| {
+            let factor = if step.may_be_left_out() { dice.one_of([0, 1, 1, 2, 6]) } else { dice.one_of([1, 1, 2]) };
+            if one_sided { weight * factor } else { weight }
+        });
+        let worst_moments = if dice.chance(30) { 40 } else { 4 };
+        let wire = Wire::new(Outside::new(provider, towns, trouble, mishaps), clock.clone());
         let scope = merchant.scope(Mode::Test);
         let active = [account].into_iter().chain(accounts.iter().map(|(_, account)| *account));
-        let active = active.map(|account| (account, true)).collect();
+        let active: BTreeMap<AccountId, bool> = active.map(|account| (account, true)).collect();
+        let shares = active.keys().map(|account| (*account, Some(Share::WHOLE.weight))).collect();
         let two_over = policy.two_over;
-        let ground = Ground { env, clock, wire, vault, merchant, scope, account, accounts, two_over };
+        let ground = Ground { seed, env, clock, wire, vault, merchant, scope, account, accounts, two_over };
         let house = House::open(&ground, &disk)?;
         let secrets = house.found(&ground).map_err(|error| format!("the merchant cannot be set up: {error}"))?;
         let shops = secrets.into_iter().zip(moods(&mut dice));
         ground.wire.outside().shops = shops.map(|((host, secret), mood)| Shop::new(host, secret, mood)).collect();
         Ok(Story {
             ground,
+            weights,
+            worst_moments,
             disk,
             house: Some(house),
             model: Model::new(policy),
@@ -244,6 +283,7 @@ impl Story {
             shop_was_off: false,
             poller: Poller::default(),
             active,
+            shares,
             answers_by_public_key: None,
             log,
             trace: plan.trace.then(Vec::new),
@@ -302,16 +342,7 @@ impl Story {
     }
 
     fn step(&mut self, number: usize, dice: &mut Dice) -> Checked {
-        let total = STEPS.iter().map(|(_, weight)| weight).sum();
-        let mut place = dice.below(total);
-        let step = STEPS.iter().find(|(_, weight)| match place.checked_sub(*weight) {
-            Some(rest) => {
-                place = rest;
-                false
-            }
-            None => true,
-        });
-        let step = step.map_or(Step::Work, |(step, _)| *step);
+        let (step, _) = STEPS[dice.weighed(&self.weights)];
         self.dying = dice.chance(5);
         let breaks = dice.below(BREAKS_WITHIN);
         if self.dying {
@@ -337,6 +368,7 @@ impl Story {
             | Step::Refund
             | Step::Cancel
             | Step::Sync
+            | Step::Return
             | Step::Extend
             | Step::Decide
             | Step::TwoPersons
@@ -347,6 +379,7 @@ impl Story {
                     Step::Refund => self.any_refund(dice),
                     Step::Cancel => self.any_order(dice).map(|order| Request::Cancel { order }),
                     Step::Sync => self.any_order(dice).map(|order| Request::Sync { order }),
+                    Step::Return => self.any_order(dice).map(|order| Request::Return { order }),
                     Step::Decide => self.any_decision(dice)?,
                     Step::TwoPersons => self.any_proposal(dice),
                     Step::Account => Some(self.any_change(dice)),
@@ -356,7 +389,7 @@ impl Story {
                 let Some(request) = request else { return Ok(()) };
                 self.request(&request)?;
                 // Two persons with the same page in front of them.
-                if matches!(request, Request::Decide { .. } | Request::Approve { .. }) && dice.chance(30) {
+                if matches!(request, Request::Decide { .. } | Request::Approve { .. }) && dice.chance(60) {
                     self.request(&request)?;
                 }
                 Ok(())
@@ -377,11 +410,7 @@ impl Story {
                 dice.pick(&waiting).map_or(Ok(()), |number| self.answer(*number, dice))
             }
             Step::Arrive => {
-                let now = self.ground.clock.world();
-                let mut outside = self.ground.wire.outside();
-                if let Some(number) = dice.pick(&outside.adrift(now)) {
-                    outside.arrive(*number, now, dice);
-                }
+                self.arrive(dice);
                 Ok(())
             }
             Step::Wait => {
@@ -389,7 +418,8 @@ impl Story {
                 Ok(())
             }
             Step::WaitLong => {
-                self.wait(Duration::from_minutes(dice.below(45)));
+                let most = dice.one_of([9, 45]);
+                self.wait(Duration::from_minutes(dice.below(most)));
                 Ok(())
             }
             Step::WrongClock => {
@@ -404,6 +434,7 @@ impl Story {
                 }
                 Ok(())
             }
+            Step::Outage => self.outage(dice),
             Step::ShopChanges => self.shop_changes(dice),
             Step::ShopDenies => self.shop_denies(dice),
             Step::Crash => {
@@ -435,41 +466,6 @@ impl Story {
         }
         self.say(|| format!("the clock is wrong by {minutes} min"));
         self.tick();
-    }
-
-    /// A customer does something with a code; messages about it may be on their way, or several, or none.
-    fn customer(&mut self, dice: &mut Dice) -> Checked {
-        let now = self.ground.clock.world();
-        let mut outside = self.ground.wire.outside();
-        // Mostly codes that nobody has paid yet; a paid one is tried again now and then.
-        let mut payable = self.model.payable(self.now().max(now));
-        payable.extend(self.model.at_the_counter());
-        payable.retain(|number| outside.is_unpaid(number) || dice.chance(5));
-        let Some(number) = dice.pick(&payable).cloned() else { return Ok(()) };
-        let closed = outside.is_closed(&number);
-        // Whether another amount is paid; nothing when it is declined.
-        let (deed, wrong) = match dice.below(10) {
-            0 => ("declines", None),
-            1 if dice.chance(40) => ("pays another amount for", Some(true)),
-            1.. if !closed => ("pays", Some(false)),
-            // Paying a closed order is rare, as in life.
-            1..4 => ("pays the closed", Some(false)),
-            _ => return Ok(()),
-        };
-        let copies = dice.one_of([1, 1, 1, 0, 2]);
-        let done = match wrong {
-            Some(wrong) => outside.pay(&number, wrong, copies, now, dice),
-            None => outside.decline(&number, copies, now),
-        };
-        if !done {
-            return Ok(());
-        }
-        if wrong == Some(true) {
-            outside.note("a wrong amount was paid");
-        }
-        drop(outside);
-        self.say(|| format!("a customer {deed} {number}; {copies} messages"));
-        Ok(())
     }
 
     /// A message arrives: any of those on their way, genuine or forged.
@@ -582,6 +578,9 @@ impl Story {
 
     /// The next thing that is due is done, at its time or later. `false` when nothing is left.
     fn work(&mut self, patient: bool, dice: &mut Dice) -> Checked<bool> {
+        if dice.chance(ARRIVES) {
+            self.arrive(dice);
+        }
         for _ in 0..RESTS_MAX {
             self.tick();
             let now = self.now();
@@ -590,8 +589,12 @@ impl Story {
                 Ok(Turn::Worked) => {
                     // The newest request is this one's; it is answered at once or hangs.
                     if self.ground.wire.asked() > asked {
-                        self.say_target(asked);
-                        if patient || dice.chance(75) {
+                        let moves_money = self.say_target(asked);
+                        if moves_money && !self.dying && dice.chance(self.worst_moments) {
+                            self.note("the process died right after it asked for money to be moved");
+                            self.dying = true;
+                            self.crash(dice)?;
+                        } else if patient || dice.chance(75) {
                             self.answer(asked, dice)?;
                         }
                     }
@@ -618,12 +621,23 @@ impl Story {
         Err(format!("{:?} is due and never done", due.first().map(|(_, effect)| effect)))
     }
 
-    fn say_target(&mut self, number: u64) {
-        let (target, closes) = self.ground.wire.outside().target(number);
-        if let Some(order) = closes {
+    /// Something that nobody waits for arrives after all.
+    fn arrive(&mut self, dice: &mut Dice) {
+        let now = self.ground.clock.world();
+        let mut outside = self.ground.wire.outside();
+        if let Some(number) = dice.pick(&outside.adrift(now)) {
+            outside.arrive(*number, now, dice);
+        }
+    }
+
+    /// Tells what is asked, and whether that moves money.
+    fn say_target(&mut self, number: u64) -> bool {
+        let target = self.ground.wire.outside().target(number);
+        if let Some(order) = target.closes {
             self.model.close_is_tried(&order);
         }
-        self.say(|| format!("asks: {target}"));
+        self.say(|| format!("asks: {}", target.told));
+        target.moves_money
     }
 
     /// Somebody who waits for an answer gets it, or an error.
@@ -648,6 +662,10 @@ impl Story {
             Belief::Maybe => self.perhaps_hear(&news)?,
             Belief::No => {}
         }
+        // What was sent before may well arrive behind what was sent later.
+        if dice.chance(ARRIVES) {
+            self.arrive(dice);
+        }
         self.check()
     }
 
@@ -667,6 +685,29 @@ impl Story {
         self.model = model;
         self.events = events;
         self.check_about(news)
+    }
+
+    fn outage(&mut self, dice: &mut Dice) -> Checked {
+        self.ground.wire.outside().silent = Some(dice.one_of([Silent::Wallet, Silent::Towns, Silent::Towns]));
+        for _ in 0..OUTAGE_WORK {
+            if self.dying && self.has_failed() {
+                break;
+            }
+            self.work(false, dice)?;
+        }
+        // By codes that two accounts take.
+        let scanned = self.ground.accounts.first().and_then(|(contract, _)| contract.methods().get(1).copied());
+        // Nothing is looked at while the disk breaks, so a second choice could not be told from the first.
+        for _ in 0..if self.dying { 1 } else { 2 } {
+            let choice = self.any_choice(dice);
+            if let (Some(Request::Choose { order, method, .. }), false) = (choice, self.has_failed()) {
+                let method = scanned.unwrap_or(method);
+                self.request(&Request::Choose { order, method, named: false })?;
+                self.check()?;
+            }
+        }
+        self.ground.wire.outside().silent = None;
+        Ok(())
     }
 
     /// A shop changes its mind about working; or somebody switches an endpoint off or on.
@@ -788,7 +829,12 @@ impl Story {
             }
         }
         self.do_all(dice)?;
-        // Somebody looks at what is open, and what follows from that is done as well.
+        // Customers want money back, somebody looks at what is open, and what follows from that is done as well.
+        for _ in 0..dice.below(REFUNDS_MAX) {
+            if let Some(request) = self.any_refund(dice) {
+                self.request(&request)?;
+            }
+        }
         for _ in 0..dice.below(CASES_MAX) {
             let Some(request) = self.any_decision(dice)? else { break };
             self.request(&request)?;

@@ -21,6 +21,7 @@ use crate::crypto::Secret;
 use crate::crypto::rsa::{Digest, RsaVerifier, der_in};
 use crate::domain::merchant::ChannelKind;
 use crate::domain::method::Method;
+use crate::domain::payment::NextAction;
 use crate::domain::time::{Duration, Timestamp};
 use crate::env::target::TargetPolicy;
 use crate::env::transport::{Limits, OutgoingRequest, OutgoingResponse, Phase, SendError, Sending, Transport};
@@ -72,12 +73,32 @@ impl Contract {
         }
     }
 
-    /// What the merchant takes by it: a code that is scanned, and one that is shown.
-    pub(super) const fn methods(self) -> [Method; 2] {
+    /// What the merchant takes by it: first the code that the payer shows.
+    pub(super) const fn methods(self) -> &'static [Method] {
         match self.kind() {
-            ChannelKind::WechatPay => [Method::WechatNative, Method::WechatBarcode],
-            ChannelKind::Alipay => [Method::AlipayQr, Method::AlipayBarcode],
-            ChannelKind::Unionpay | ChannelKind::TestWallet => [Method::UnionpayQr, Method::UnionpayBarcode],
+            ChannelKind::WechatPay => &[
+                Method::WechatBarcode,
+                Method::WechatNative,
+                Method::WechatJsapi,
+                Method::WechatMini,
+                Method::WechatH5,
+                Method::WechatApp,
+            ],
+            ChannelKind::Alipay => &[
+                Method::AlipayBarcode,
+                Method::AlipayQr,
+                Method::AlipayPage,
+                Method::AlipayWap,
+                Method::AlipayApp,
+                Method::AlipayMini,
+            ],
+            ChannelKind::Unionpay | ChannelKind::TestWallet => &[
+                Method::UnionpayBarcode,
+                Method::UnionpayQr,
+                Method::UnionpayGateway,
+                Method::UnionpayWap,
+                Method::UnionpayApp,
+            ],
         }
     }
 }
@@ -110,6 +131,8 @@ pub(super) struct Truth {
     /// Amount and the number of the payment that the merchant is told.
     pub(super) received: Option<(u64, String)>,
     pub(super) revoked: bool,
+    /// The order in the provider's own words.
+    pub(super) details: String,
     /// Minor units that went back.
     pub(super) refunded_minor: u64,
     /// By the gateway's number.
@@ -307,6 +330,38 @@ impl Town {
             }
         }
         Answered { outcome: Ok(response), says, belief }
+    }
+
+    /// A customer's device brings a signed order: a browser its address or form, the wallet's app its text. Whether there
+    /// is something to pay then.
+    pub(super) fn carry(&mut self, number: &str, action: &NextAction) -> bool {
+        let key = match (&self.counter, action) {
+            (Counter::Alipay(provider), NextAction::Redirect { .. } | NextAction::AppParams { .. }) => {
+                let query = match action {
+                    NextAction::Redirect { url } => url.split_once('?').map(|(_, query)| query),
+                    _ => None,
+                };
+                let text = match action {
+                    NextAction::AppParams { params } => params.get("order_string").map(String::as_str),
+                    _ => None,
+                };
+                let base = format!("{GATEWAY}{}", sim_alipay::PREFIX);
+                let query = query.or(text).unwrap_or_default().as_bytes();
+                drop(wait_for(provider.serve(sim_alipay::Incoming { query, body: b"", base: &base })));
+                number.to_owned()
+            }
+            (Counter::UnionPay(provider), NextAction::Form { fields, .. }) => {
+                let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+                drop(wait_for(provider.open_page(body.as_bytes())));
+                format!("{number} {}", meaning::field(fields, "txnTime"))
+            }
+            (Counter::WechatPay(_) | Counter::Alipay(_) | Counter::UnionPay(_), _) => return false,
+        };
+        let there = self.order(&key).is_some();
+        if there {
+            self.orders.insert(number.to_owned(), key);
+        }
+        there
     }
 
     /// A genuine answer to a question about another order.
@@ -529,6 +584,7 @@ impl Town {
             asked_minor: order.asked.amount.minor(),
             received: order.received.as_ref().map(|received| (received.amount.minor(), transaction(received))),
             revoked: order.state == TradeState::Revoked,
+            details: order.asked.details.clone(),
             refunded_minor: gone.map(|refund| refund.asked.amount.minor()).sum(),
             refunds: refunds.iter().map(|refund| (bare(&refund.asked.number), refund.status)).collect(),
         })
@@ -551,9 +607,9 @@ fn wechat_credentials(side: &sim_wechatpay::MerchantSide, mode: sim_wechatpay::M
         mch_id: side.mchid.clone(),
         app_ids: wechatpay::AppIds {
             default: side.appids[0].clone(),
-            official_account: None,
-            mini_program: None,
-            app: None,
+            official_account: side.appids.first().cloned(),
+            mini_program: side.appids.get(1).cloned(),
+            app: side.appids.get(2).cloned(),
         },
         official_account_secret: None,
         merchant_key: side.private_key.clone(),

@@ -14,6 +14,7 @@ use super::model::News;
 use super::provider::{self, Provider, error};
 use super::shop::{Answer, Shop};
 use super::town::{Answered, Belief, Town, Truth, response};
+use crate::domain::payment::NextAction;
 use crate::domain::time::{Duration, Timestamp};
 use crate::env::Clock;
 use crate::env::target::TargetPolicy;
@@ -26,7 +27,29 @@ use crate::sandbox::provider::records;
 /// No network and no proxy holds a request longer.
 const HELD_MAX: Duration = Duration::from_seconds(60);
 
+/// Kinds of trouble on the wire: refused, lost, answered too late, adrift, busy, failed after it was done, rubbish, forged, mixed
+/// up, cut.
+pub(super) const MISHAPS: usize = 10;
+
 type Outcome = Result<OutgoingResponse, SendError>;
+
+/// Channels that nobody reaches for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Silent {
+    Wallet,
+    Towns,
+}
+
+/// What a request is about.
+#[derive(Default)]
+pub(super) struct Target {
+    /// For the trace.
+    pub(super) told: String,
+    /// The number of the order that it closes.
+    pub(super) closes: Option<String>,
+    /// It charges somebody, gives back or takes back.
+    pub(super) moves_money: bool,
+}
 
 /// One request on its way.
 struct Exchange {
@@ -49,6 +72,12 @@ pub(super) struct Outside {
     pub(super) letters: Vec<Letter>,
     /// Percent of exchanges with the provider that go wrong.
     pub(super) trouble: u64,
+    /// Who cannot be reached at all.
+    pub(super) silent: Option<Silent>,
+    /// How often each kind of trouble comes, in parts of their sum.
+    mishaps: [u64; MISHAPS],
+    /// Signed orders that customers' devices were given, by the gateway's number.
+    pub(super) pockets: BTreeMap<String, NextAction>,
     exchanges: BTreeMap<u64, Exchange>,
     /// How often each rare thing happened.
     pub(super) noted: BTreeMap<&'static str, u64>,
@@ -57,13 +86,16 @@ pub(super) struct Outside {
 }
 
 impl Outside {
-    pub(super) fn new(provider: Provider, towns: Vec<Town>, trouble: u64) -> Self {
+    pub(super) fn new(provider: Provider, towns: Vec<Town>, trouble: u64, mishaps: [u64; MISHAPS]) -> Self {
         Self {
             provider,
             towns,
             shops: Vec::new(),
             letters: Vec::new(),
             trouble,
+            silent: None,
+            mishaps,
+            pockets: BTreeMap::new(),
             exchanges: BTreeMap::new(),
             noted: BTreeMap::new(),
             broken: None,
@@ -101,21 +133,23 @@ impl Outside {
     pub(super) fn sender_died(&mut self, dice: &mut Dice) {
         self.exchanges.retain(|_, exchange| {
             exchange.reply = None;
-            dice.chance(60)
+            dice.chance(70)
         });
     }
 
-    /// What a request is about: for the trace, and the number of the order that it closes.
-    pub(super) fn target(&self, number: u64) -> (String, Option<String>) {
-        let Some(exchange) = self.exchanges.get(&number) else { return (String::new(), None) };
+    pub(super) fn target(&self, number: u64) -> Target {
+        let Some(exchange) = self.exchanges.get(&number) else { return Target::default() };
         let (host, path) = split(&exchange.request.url);
         if let Some(town) = self.town(&exchange.request.url) {
             let call = self.towns[town].call(&exchange.request);
+            let moves_money = matches!(call.op, Op::Charge | Op::Refund | Op::Reverse);
             let closes = matches!(call.op, Op::Close | Op::Reverse).then(|| call.number.clone());
-            return (format!("{:?} {:?} {}", self.towns[town].contract, call.op, call.number), closes);
+            let told = format!("{:?} {:?} {}", self.towns[town].contract, call.op, call.number);
+            return Target { told, closes, moves_money };
         }
         let closes = path.strip_suffix("/close").and_then(|path| path.rsplit('/').next()).map(str::to_owned);
-        (format!("{} {host}{path}", exchange.request.method.as_str()), closes)
+        let moves_money = path.ends_with("/refunds");
+        Target { told: format!("{} {host}{path}", exchange.request.method.as_str()), closes, moves_money }
     }
 
     /// A request that nobody waits for arrives after all.
@@ -131,11 +165,15 @@ impl Outside {
         if self.shops.iter().any(|shop| shop.host == host) {
             return (silent(self.call_back(exchange, dice)), Left::Nothing);
         }
+        let silent_for = if self.town(&exchange.request.url).is_some() { Silent::Towns } else { Silent::Wallet };
+        if self.silent == Some(silent_for) {
+            return (silent(Err(SendError::Connect { fault: ConnectFault::Refused })), Left::Nothing);
+        }
         if !dice.chance(self.trouble) {
             return (self.carry_out(exchange, now, dice), Left::Nothing);
         }
         let timeout = || Err(SendError::Timeout { phase: Phase::Reply });
-        let outcome = match dice.below(10) {
+        let outcome = match dice.weighed(&self.mishaps) {
             0 => Err(SendError::Connect { fault: ConnectFault::Refused }),
             1 => timeout(),
             2 => {
@@ -260,6 +298,17 @@ impl Outside {
         self.towns.iter().position(|town| town.knows(number))
     }
 
+    /// Whether a customer's device holds an order that it has not brought to its provider.
+    pub(super) fn is_pocketed(&self, number: &str) -> bool {
+        self.pockets.contains_key(number) && self.town_of(number).is_none()
+    }
+
+    /// The device brings it; whether there is something to pay then.
+    pub(super) fn carry(&mut self, number: &str) -> bool {
+        let Some(action) = self.pockets.get(number) else { return false };
+        self.towns.iter_mut().any(|town| town.carry(number, action))
+    }
+
     /// Whether an order is there that nobody has paid.
     pub(super) fn is_unpaid(&self, number: &str) -> bool {
         match self.town_of(number) {
@@ -326,6 +375,7 @@ impl Outside {
             asked_minor: order.minor,
             received: order.paid.as_ref().map(|paid| (paid.minor, paid.transaction.clone())),
             revoked: false,
+            details: String::new(),
             refunded_minor: order.refunded,
             refunds: refunds.map(|(number, refund)| (number.clone(), status(refund.status))).collect(),
         })

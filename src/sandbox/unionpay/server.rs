@@ -83,9 +83,8 @@ async fn back(body: web::Bytes, provider: web::Data<UnionPay>, interface: Interf
 
 /// The browser brings an order and goes to the payer's page.
 async fn front(request: HttpRequest, body: web::Bytes, provider: web::Data<UnionPay>) -> HttpResponse {
-    let (said, _) = provider.carry_out(Interface::Front, &body).await;
-    let place = match said {
-        Ok(said) => said.into_iter().find(|(name, _)| *name == "payerPage").map(|(_, code)| code),
+    let place = match provider.open_page(&body).await {
+        Ok(code) => code,
         Err(trouble) => {
             let page = Page::read(&request, provider.0.world.env().now());
             return page
@@ -93,7 +92,7 @@ async fn front(request: HttpRequest, body: web::Bytes, provider: web::Data<Union
         }
     };
     // With its host: some SDKs post the form themselves and lead the browser to what they were answered.
-    let place = format!("{}/sim/phone/{NAME}/{}", provider.0.world.public_url(), place.unwrap_or_default());
+    let place = format!("{}/sim/phone/{NAME}/{place}", provider.0.world.public_url());
     HttpResponse::SeeOther().insert_header((header::LOCATION, place)).finish()
 }
 
@@ -166,6 +165,13 @@ impl UnionPay {
             Some(interface) => self.answer_to(interface, incoming.body).await,
             None => plain(404, ""),
         }
+    }
+
+    /// A browser brings an order; answers the code of the payer's page.
+    pub async fn open_page(&self, body: &[u8]) -> Result<String, Trouble> {
+        let (said, _) = self.carry_out(Interface::Front, body).await;
+        let page = said?.into_iter().find(|(name, _)| *name == "payerPage");
+        Ok(page.map(|(_, code)| code).unwrap_or_default())
     }
 
     async fn answer_to(&self, interface: Interface, body: &[u8]) -> Outgoing {
