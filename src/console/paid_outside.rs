@@ -3,13 +3,11 @@
 use actix_web::http::StatusCode;
 use askama::Template;
 
-use super::redirect_form::{back, load};
-use super::refund_form::amount_text;
+use super::redirect_form::{amount_error, back, load};
 use super::visit::{Member, Problem, Reply};
 use super::words;
 use crate::audit::{Action, Detail};
 use crate::domain::event::Actor;
-use crate::domain::money::Money;
 use crate::domain::payment::Payment;
 use crate::domain::refund::{Refund, RefundState};
 use crate::flows::{FlowError, Moment, redirects};
@@ -64,21 +62,12 @@ pub(super) async fn page(member: Member) -> Reply {
 pub(super) async fn submit(member: Member) -> Reply {
     let mut form = form(&member).await?;
     let version: u32 = member.form.text("version").parse().map_err(|_| Problem::Malformed)?;
-    let (lang, asked) = (form.page.lang, form.refund.amount);
+    let lang = form.page.lang;
     if form.note.is_empty() || form.note.chars().count() > NOTE_CHARS_MAX {
         form.note_error =
             lang.t("写一句怎么付的，最多 300 个字。", "Write how it was paid, in at most 300 characters.");
     }
-    match Money::parse(&form.amount, asked.currency()) {
-        Ok(amount) if amount == asked => {}
-        Ok(_) => {
-            form.amount_error = match form.page.zh() {
-                true => format!("与退款金额不符，应为 {}。", asked.to_decimal()),
-                false => format!("That is not the amount, which is {}.", asked.to_decimal()),
-            };
-        }
-        Err(bad) => form.amount_error = amount_text(&form.page, bad),
-    }
+    form.amount_error = amount_error(&form.page, &form.amount, form.refund.amount);
     if form.any_error() {
         return Ok(member.render(StatusCode::UNPROCESSABLE_ENTITY, &form));
     }

@@ -31,8 +31,8 @@ use crate::web::{Frame, Page, Room};
 /// Digits of a bank card. Source: ISO/IEC 7812-1; the shortest in use in China have 16.
 const CARD_DIGITS: std::ops::RangeInclusive<usize> = 12..=19;
 /// Characters of a holder's name.
-const HOLDER_CHARS_MAX: usize = 32;
-/// Digits of a form's own number, before it is written in base 32.
+const HOLDER_CHARS: std::ops::RangeInclusive<usize> = 2..=32;
+/// Of a form's own number, before it is written in base 32.
 const NUMBER_BYTES: usize = 10;
 const NUMBER_CHARS_MAX: usize = 32;
 /// How long the page waits for the channel before it shows the refund as it stands.
@@ -233,17 +233,7 @@ fn show(member: &Member, status: StatusCode, form: &RedirectForm) -> HttpRespons
 /// Reads where the money goes and says what is wrong.
 fn check(form: &mut RedirectForm, member: &Member) -> Option<RefundTarget> {
     let (lang, errors) = (form.page.lang, &mut form.errors);
-    let asked = form.refund.amount;
-    match Money::parse(&form.amount, asked.currency()) {
-        Ok(amount) if amount == asked => {}
-        Ok(_) => {
-            errors.amount = match form.page.zh() {
-                true => format!("与退款金额不符，应为 {}。", asked.to_decimal()),
-                false => format!("That is not the amount, which is {}.", asked.to_decimal()),
-            };
-        }
-        Err(bad) => errors.amount = amount_text(&form.page, bad),
-    }
+    errors.amount = amount_error(&form.page, &form.amount, form.refund.amount);
     match form.to {
         None => {
             errors.to = lang.t("请选择退到哪里。", "Choose where it goes.");
@@ -263,13 +253,25 @@ fn check(form: &mut RedirectForm, member: &Member) -> Option<RefundTarget> {
             }
             let holder = member.form.text("holder").to_owned();
             let chars = holder.chars().count();
-            if chars < 2 || chars > HOLDER_CHARS_MAX || holder.chars().any(|c| c.is_ascii_digit()) {
+            if !HOLDER_CHARS.contains(&chars) || holder.chars().any(|c| c.is_ascii_digit()) {
                 errors.holder =
-                    lang.t("请填开卡人的真实姓名。", "Type the name of the card's holder, as the bank knows it.");
+                    lang.t("请填持卡人的真实姓名。", "Type the name of the card's holder, as the bank knows it.");
             }
             let card_no = card_no?;
             Some(RefundTarget::CustomerCard { bank: form.bank.clone(), card_no, holder: Secret::from(holder) })
         }
+    }
+}
+
+/// What is wrong with an amount that confirms `asked`; empty is right.
+pub(super) fn amount_error(page: &Page, typed: &str, asked: Money) -> String {
+    match Money::parse(typed, asked.currency()) {
+        Ok(amount) if amount == asked => String::new(),
+        Ok(_) => match page.zh() {
+            true => format!("与退款金额不符，应为 {}。", asked.to_decimal()),
+            false => format!("That is not the amount, which is {}.", asked.to_decimal()),
+        },
+        Err(bad) => amount_text(page, bad),
     }
 }
 

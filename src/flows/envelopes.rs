@@ -15,7 +15,10 @@ const KEPT_MAX: usize = 200;
 
 /// What waits to be sent, by the name that its decision has for it.
 #[derive(Clone, Default)]
-pub struct Envelopes(Arc<Mutex<BTreeMap<[u8; 16], (Timestamp, RefundTarget)>>>);
+pub struct Envelopes(Arc<Mutex<Kept>>);
+
+/// Each with the time when it was typed.
+type Kept = BTreeMap<[u8; 16], (Timestamp, RefundTarget)>;
 
 impl Envelopes {
     /// Keeps what was typed first under a name: whoever compared it may rely on it.
@@ -46,7 +49,7 @@ impl Envelopes {
     }
 
     /// What is not too old. A clock that was set back makes nothing older.
-    fn fresh(&self, now: Timestamp) -> MutexGuard<'_, BTreeMap<[u8; 16], (Timestamp, RefundTarget)>> {
+    fn fresh(&self, now: Timestamp) -> MutexGuard<'_, Kept> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|_, (at, _)| now.since(*at) < KEPT_FOR);
         kept
