@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use crate::channels::hurry::NamedBy;
 use crate::channels::{Acknowledgement, ChannelError, Inbound};
 use crate::domain::ids::AccountId;
 use crate::flows::gateway::Gateway;
@@ -47,7 +48,7 @@ async fn receive(
         }
         Err(error) => {
             tracing::warn!(account = %open.account.id, "a notification was not believed: {error}");
-            gateway.note_unread(&open.account, &error).await;
+            gateway.note_unread(&open.account, &error, NamedBy::Message).await;
             false
         }
     };

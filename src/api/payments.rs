@@ -257,12 +257,8 @@ fn new_payment(f: &mut Fields<'_>) -> Option<NewPayment> {
     let (customer, auth_code) = customer.unwrap_or_default();
     let metadata = f.optional("metadata", METADATA, Metadata).unwrap_or_default();
     let method = resolve(f, wanted, auth_code.as_deref())?;
-    if method.is_some_and(|method| method.flow() == Flow::JsApi) && customer.openid.is_none() {
-        let why = Text::new(
-            "这种方式必填；不知道就不填 method，由收银台查明",
-            "is needed for this method; without `method` the cashier finds it out",
-        );
-        return f.refuse_in("customer", "openid", FieldCode::Required, why);
+    if let Some((field, why)) = method.and_then(|method| missing(method, &customer)) {
+        return f.refuse_in("customer", field, FieldCode::Required, why);
     }
     let mut new = NewPayment {
         order_id: order_id?,
@@ -282,9 +278,37 @@ fn new_payment(f: &mut Fields<'_>) -> Option<NewPayment> {
     Some(new)
 }
 
+/// What the channel wants to know about the customer for a method that the shop chose, and the shop did not tell.
+fn missing(method: Method, customer: &Customer) -> Option<(&'static str, Text)> {
+    if method.flow() == Flow::JsApi && customer.openid.is_none() {
+        // Only of an official account's customers can the cashier find out who they are.
+        let why = if method == Method::WechatJsapi {
+            Text::new(
+                "这种方式必填；不知道就不填 method，由收银台查明",
+                "is needed for this method; without `method` the cashier finds it out",
+            )
+        } else {
+            Text::new(
+                "这种方式必填：小程序登录后由您的服务器换得",
+                "is needed for this method: your server gets it when the customer signs in to the mini program",
+            )
+        };
+        return Some(("openid", why));
+    }
+    if method == Method::WechatH5 && customer.ip.is_none() {
+        let why = Text::new(
+            "这种方式必填：顾客浏览器的 IP；不知道就不填 method，收银台会看到",
+            "is needed for this method: the address of the customer's browser; without `method` the cashier sees it",
+        );
+        return Some(("ip", why));
+    }
+    None
+}
+
 /// The customer, and the code that the customer showed.
 fn customer(f: &mut Fields<'_>) -> Option<(Customer, Option<String>)> {
-    let ip = f.optional("ip", Text::new("顾客的 IP 地址。", "The customer's IP address."), Ip);
+    let about = Text::new("顾客的 IP 地址，wechat_h5 必填。", "The customer's IP address; `wechat_h5` needs it.");
+    let ip = f.optional("ip", about, Ip);
     let email = f.optional("email", Text::new("顾客的电子邮件。", "The customer's e-mail address."), Email);
     let about = Text::new("收银台语言，例如 zh-CN 或 en。", "The cashier page's language, such as zh-CN or en.");
     let locale = f.optional("locale", about, Chars::exact(2..=LOCALE_CHARS_MAX));

@@ -193,7 +193,7 @@ impl Stage {
         let wants_other = wish.choose && payment.method.is_none();
         let mut by_itself = !wish.returned && !wish.choose;
         if let Some(attempt) = live.filter(|_| !wants_other) {
-            if !matches!(attempt.step, Step::Create | Step::Ask) {
+            if !attempt.step.goes_on() {
                 return Stage::Ending { canceled: false };
             }
             match place_of(attempt.method, payment.method.is_some(), &methods, obvious, visit) {

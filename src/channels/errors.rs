@@ -58,6 +58,11 @@ pub fn find(table: &'static [ErrorMeaning], code: &str) -> Option<&'static Error
     table.iter().find(|meaning| meaning.code == code)
 }
 
+/// Whether what was noted of a refund says that the merchant's own balance is too low. All providers' codes for it end so.
+pub fn wants_balance(failure: &str) -> bool {
+    failure.contains("NOT_ENOUGH")
+}
+
 /// The sentences that fit many codes, so that one situation sounds the same at every provider.
 pub mod sentences {
     use crate::lang::Text;

@@ -19,6 +19,7 @@ use crate::lang::Text;
 pub mod alipay;
 pub mod errors;
 pub mod form;
+pub mod hurry;
 pub mod registry;
 pub mod statement;
 pub mod test_wallet;
@@ -238,6 +239,18 @@ pub enum Observation {
         code: String,
         detail: String,
     },
+    /// Refused because of the account it came from, whatever the order: nothing was created or moved, and another account
+    /// may be accepted. Only said of a create.
+    Barred {
+        code: String,
+        detail: String,
+        bar: Bar,
+    },
+    /// The order exists under this number, and its code, which the provider tells once, is not told again. Only said of a
+    /// create.
+    CodeLost {
+        detail: String,
+    },
     RefundProcessing {
         channel_refund_id: Option<String>,
     },
@@ -261,6 +274,15 @@ pub enum Observation {
     Unknown {
         detail: String,
     },
+}
+
+/// How much of an account the provider refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bar {
+    /// Keys, signature or merchant number: every call fares alike.
+    Account,
+    /// This product or amount is not in the contract; others may be.
+    Product,
 }
 
 /// Everything that has to agree with the attempt before anything is booked.

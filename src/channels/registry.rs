@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::form::{self, EXPIRY_WARNING};
+use super::hurry::{Allowance, NamedBy};
 use super::{Channel, ChannelError, MethodTerms, alipay, test_wallet, unionpay, wechatpay};
 use crate::crypto::{Place, Vault};
 use crate::domain::ids::{AccountId, Mode, Scope};
@@ -85,6 +86,8 @@ pub struct Registry {
     accounts: RwLock<BTreeMap<AccountId, Arc<OpenAccount>>>,
     /// In memory: after a restart all are believed in again.
     health: Mutex<BTreeMap<AccountId, Health>>,
+    /// In memory too.
+    hurries: Mutex<BTreeMap<(AccountId, NamedBy), Allowance>>,
 }
 
 /// How an account has been answering.
@@ -118,6 +121,18 @@ impl Health {
             return;
         }
         self.failures = self.failures.saturating_add(1);
+        self.rest_after_failures(now);
+    }
+
+    /// The provider refuses the account, and not by accident: it rests at once.
+    fn bar(&mut self, now: Timestamp) {
+        if !self.rests(now) {
+            self.failures = self.failures.saturating_add(1).max(Self::FAILURES_MAX);
+            self.rest_after_failures(now);
+        }
+    }
+
+    fn rest_after_failures(&mut self, now: Timestamp) {
         if let Some(doublings) = self.failures.checked_sub(Self::FAILURES_MAX) {
             let rest = Self::REST.as_millis().saturating_mul(1 << doublings.min(10));
             self.rest_until = Some(now.plus(Duration::from_millis(rest).min(Self::REST_MAX)));
@@ -228,7 +243,11 @@ impl Registry {
             (1, _) => RouteReason::Only,
             (_, 0) => RouteReason::AllRest,
             (_, 1) if resting > 0 => RouteReason::OthersRest { resting: count(resting) },
-            (_, of) => RouteReason::Share { of: count(of) },
+            // Reserves wait, unless there are only reserves.
+            (_, of) => match awake.iter().filter(|account| account.share.weight > 0).count() {
+                0 => RouteReason::Share { of: count(of) },
+                sharing => RouteReason::Share { of: count(sharing) },
+            },
         };
         let pool = if awake.is_empty() { &fitting } else { &awake };
         let weights: u64 = pool.iter().map(|account| u64::from(account.share.weight)).sum();
@@ -248,6 +267,17 @@ impl Registry {
     pub fn report(&self, id: AccountId, answered: bool, now: Timestamp) {
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         health.entry(id).or_default().note(answered, now);
+    }
+
+    /// Notes that the provider refuses an account: its keys or its number.
+    pub fn bar(&self, id: AccountId, now: Timestamp) {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default().bar(now);
+    }
+
+    /// When to fetch an account's keys before their time, because one was named that is not known; `None` when that
+    /// happened too often lately.
+    pub fn hurry(&self, id: AccountId, by: NamedBy, now: Timestamp) -> Option<Timestamp> {
+        self.hurries.lock().unwrap_or_else(PoisonError::into_inner).entry((id, by)).or_default().grant(now)
     }
 
     pub fn health(&self, id: AccountId) -> Health {
@@ -352,8 +382,8 @@ mod tests {
         let of = |of| RouteReason::Share { of };
         let low = Share { max_minor: 99, ..share(25) };
         let all = registry(&[share(75), low, share(0)]);
-        assert_eq!(drawn(&all, 50, NOW), [(1, 75, of(3)), (2, 25, of(3))], "a reserve waits");
-        assert_eq!(drawn(&all, 100, NOW), [(1, 100, of(2))]);
+        assert_eq!(drawn(&all, 50, NOW), [(1, 75, of(2)), (2, 25, of(2))], "a reserve waits, and is not counted");
+        assert_eq!(drawn(&all, 100, NOW), [(1, 100, of(1))]);
         assert_eq!(drawn(&registry(&[low]), 50, NOW), [(2 - 1, 100, RouteReason::Only)]);
         assert_eq!(drawn(&registry(&[low]), 100, NOW), []);
         assert_eq!(drawn(&registry(&[share(0), share(0)]), 100, NOW), [(1, 100, of(2))], "reserves alone do");
@@ -378,5 +408,18 @@ mod tests {
         assert_eq!(drawn(&all, 100, after), [(1, 50, RouteReason::AllRest), (2, 50, RouteReason::AllRest)]);
         all.report(id(2), true, after);
         assert_eq!(drawn(&all, 100, after), [(2, 100, RouteReason::OthersRest { resting: 1 })]);
+    }
+
+    #[test]
+    fn an_account_that_its_provider_refuses_rests_at_once() {
+        let all = registry(&[share(50), share(50)]);
+        all.bar(id(1), NOW);
+        assert_eq!(all.health(id(1)).rest_until, Some(NOW.plus(Health::REST)));
+        assert_eq!(drawn(&all, 100, NOW), [(2, 100, RouteReason::OthersRest { resting: 1 })]);
+        // What was under way meanwhile does not lengthen the rest; being refused again after it does.
+        all.bar(id(1), NOW);
+        let after = NOW.plus(Health::REST);
+        all.bar(id(1), after);
+        assert_eq!(all.health(id(1)).rest_until, Some(after.plus(Health::REST).plus(Health::REST)));
     }
 }

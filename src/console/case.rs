@@ -6,7 +6,7 @@ use askama::Template;
 use super::auth::roles::Permission;
 use super::visit::{Member, Reply};
 use super::words;
-use crate::domain::case::CaseState;
+use crate::domain::case::{CaseKind, CaseState};
 use crate::domain::ids::{CaseId, RefundId};
 use crate::domain::money::Money;
 use crate::flows::decisions::{self, Open};
@@ -31,6 +31,15 @@ impl CasePage {
     fn waiting(&self) -> Option<Money> {
         let case = &self.open.case;
         (case.suspense_minor > 0).then(|| Money::new(case.suspense_minor, case.seen.currency()))
+    }
+
+    /// The right money has come since, so what opened the case was only said.
+    fn came_right(&self) -> bool {
+        let Open { case, attempt, .. } = &self.open;
+        self.is_open()
+            && case.suspense_minor == 0
+            && attempt.transaction_id.is_some()
+            && case.kind == CaseKind::WrongAmount
     }
 
     fn refund(&self) -> Option<RefundId> {

@@ -10,6 +10,7 @@ use super::auth::roles::Permission;
 use super::days::date_of;
 use super::visit::{Member, Reply};
 use super::{refunds, words};
+use crate::channels::errors::wants_balance;
 use crate::domain::approval::PROPOSALS_WAITING_MAX;
 use crate::domain::case::Case;
 use crate::domain::endpoint::{ENDPOINTS_MAX, Endpoint, EndpointState};
@@ -167,6 +168,8 @@ struct Facts {
     endpoints: Vec<Endpoint>,
     cases: Vec<Case>,
     slow_refunds: Vec<Refund>,
+    /// Refunds that wait until the merchant has money at the channel.
+    poor_refunds: Vec<Refund>,
     /// Refunds that cannot go back, or that the merchant has to pay by hand.
     blocked_refunds: Vec<Refund>,
     /// Refunds that wait for a second person.
@@ -217,13 +220,18 @@ fn read(tx: &impl Read, scope: Scope, today: u32, now: Timestamp) -> Result<Fact
     for ((_, id), ()) in tx.scan(&CASES_OPEN, &of_scope, Order::Descending, CASES_SHOWN + 1)? {
         cases.extend(tx.get(&CASES, &(scope, id))?);
     }
-    let mut slow_refunds = Vec::new();
+    let (mut slow_refunds, mut poor_refunds) = (Vec::new(), Vec::new());
     for state in [RefundState::Pending, RefundState::Processing] {
         let place = refund_state_key(state);
         // Ids begin with their time, so the oldest come first.
         let rows = tx.scan(&REFUNDS_BY_STATE, &Span::prefix(&(scope, place)), Order::Ascending, REFUNDS_MAX)?;
-        for ((_, _, id), ()) in rows.into_iter().filter(|((_, _, id), ())| now.since(id.created_at()) >= REFUND_SLOW) {
-            slow_refunds.extend(tx.get(&REFUNDS, &(scope, id))?);
+        for ((_, _, id), ()) in rows {
+            let Some(refund) = tx.get(&REFUNDS, &(scope, id))? else { continue };
+            if refund.failure.as_deref().is_some_and(wants_balance) {
+                poor_refunds.push(refund);
+            } else if now.since(id.created_at()) >= REFUND_SLOW {
+                slow_refunds.push(refund);
+            }
         }
     }
     Ok(Facts {
@@ -232,6 +240,7 @@ fn read(tx: &impl Read, scope: Scope, today: u32, now: Timestamp) -> Result<Fact
         endpoints,
         cases,
         slow_refunds,
+        poor_refunds,
         accounts: tx
             .scan(&ACCOUNTS, &of_scope, Order::Ascending, ACCOUNTS_MAX)?
             .into_iter()
@@ -399,6 +408,26 @@ fn attention(member: &Member, facts: &Facts) -> Vec<Attention> {
             },
             href: format!("/console/callbacks/{}", endpoint.id),
             way: page.t("看诊断", "See why").to_owned(),
+        });
+    }
+    if let Some(oldest) = facts.poor_refunds.first() {
+        let count = facts.poor_refunds.len();
+        list.push(Attention {
+            bad: true,
+            icon: Icon::Refunds,
+            what: match page.zh() {
+                true => format!("{count} 笔退款因渠道余额不足没有退出去"),
+                false if count == 1 => "A refund waits: the balance at the channel is too low".to_owned(),
+                false => format!("{count} refunds wait: the balance at the channel is too low"),
+            },
+            why: page
+                .t(
+                    "给商户号充值，或等新的收款到账；系统会用原单号自动重试。",
+                    "Top the account up, or wait for new income; they are repeated by themselves.",
+                )
+                .to_owned(),
+            href: format!("/console/refunds/{}", oldest.id),
+            way: page.t("去看", "Look").to_owned(),
         });
     }
     if let Some(oldest) = facts.slow_refunds.first() {

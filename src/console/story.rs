@@ -132,16 +132,20 @@ fn by_whom(dossier: &Dossier, page: &Page, by: &Actor) -> String {
 fn happened(dossier: &Dossier, page: &Page, at: Timestamp, what: &Happening) -> Line {
     let line = |shape, zh, en, why: String| Line::new(at, shape, page.t(zh, en), why);
     match what {
-        Happening::AttemptStarted { method, .. } => line(
-            "now",
-            "顾客选择了付款方式",
-            "The customer chose a method",
-            words::method_word(method, page.lang).into(),
-        ),
+        Happening::AttemptStarted { attempt, method } => {
+            let account = dossier.attempts.iter().find(|known| known.id == *attempt);
+            let name = account.and_then(|attempt| dossier.accounts.get(&attempt.account));
+            let method = words::method_word(method, page.lang);
+            let what = name.map_or_else(|| method.to_string(), |name| format!("{method} · {name}"));
+            line("now", "开始一次付款尝试", "An attempt to pay began", what)
+        }
         Happening::Routed { account, why, .. } => {
             let name = dossier.accounts.get(account).map_or("", String::as_str);
             let reason = match why {
                 RouteReason::Only => String::new(),
+                RouteReason::Share { of: 1 } => {
+                    page.t("只有它有份额，其余备用", "the only one with a share; the others are reserves").to_owned()
+                }
                 RouteReason::Share { of } => match page.zh() {
                     true => format!("按份额从 {of} 个中选出"),
                     false => format!("drawn by share out of {of}"),
@@ -152,6 +156,13 @@ fn happened(dossier: &Dossier, page: &Page, at: Timestamp, what: &Happening) -> 
                 },
                 RouteReason::AllRest => {
                     page.t("全部连续失败，仍然一试", "all keep failing; tried all the same").to_owned()
+                }
+                RouteReason::OtherBarred => {
+                    page.t("渠道拒绝了前一个账户，自动换用", "the channel refused the one before").to_owned()
+                }
+                RouteReason::CodeLost => {
+                    let zh = "前一个单号的付款码随答复丢失，自动换了新单号";
+                    page.t(zh, "the code of the number before was lost with an answer; this is a new number").to_owned()
                 }
             };
             line("now", "选定渠道账户", "Channel account chosen", format!("{name} · {reason}"))

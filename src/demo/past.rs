@@ -414,7 +414,7 @@ impl World {
                 }
                 Err(why) => Ok(Observation::Refused { code: "ORDERPAID".to_owned(), detail: format!("{why:?}") }),
             },
-            Step::Ask | Step::AskBeforeClose | Step::AskAfterClose | Step::AskLate | Step::Hold => {
+            Step::Ask | Step::AskBeforeClose | Step::AskAfterClose | Step::AskLate | Step::Hold | Step::AskLost => {
                 Ok(seen(&self.order(tx, attempt.id)?.advance(self.now).order))
             }
         }

@@ -24,13 +24,32 @@ pub enum Step {
     AskAfterClose,
     /// Ended; ask for money that comes all the same.
     AskLate,
-    /// Disputed: a person has to look at it first.
+    /// Disputed: a person has to look at it first. Until somebody has, the channel is asked what is true.
     Hold,
+    /// The channel has the order and tells its code once, and that was lost with an answer. Asked whether it is paid all the
+    /// same; otherwise another order takes its place.
+    AskLost,
 }
 
 impl Step {
-    pub const ALL: [Step; 7] =
-        [Step::Create, Step::Ask, Step::AskBeforeClose, Step::Close, Step::AskAfterClose, Step::AskLate, Step::Hold];
+    pub const ALL: [Step; 8] = [
+        Step::Create,
+        Step::Ask,
+        Step::AskBeforeClose,
+        Step::Close,
+        Step::AskAfterClose,
+        Step::AskLate,
+        Step::Hold,
+        Step::AskLost,
+    ];
+
+    /// The attempt goes on: nobody wants it closed yet.
+    pub const fn goes_on(self) -> bool {
+        match self {
+            Step::Create | Step::Ask | Step::AskLost => true,
+            Step::AskBeforeClose | Step::Close | Step::AskAfterClose | Step::AskLate | Step::Hold => false,
+        }
+    }
 }
 
 /// What the channel's answer means for following, without its details.
@@ -44,11 +63,13 @@ pub enum Heard {
     NotFound,
     /// The request was refused for good.
     Refused,
+    /// The order is known, and its code is not told again.
+    CodeLost,
     Unknown,
 }
 
 impl Heard {
-    pub const ALL: [Heard; 8] = [
+    pub const ALL: [Heard; 9] = [
         Heard::Accepted,
         Heard::NotPaid,
         Heard::Paid,
@@ -56,6 +77,7 @@ impl Heard {
         Heard::Declined,
         Heard::NotFound,
         Heard::Refused,
+        Heard::CodeLost,
         Heard::Unknown,
     ];
 }
@@ -78,18 +100,23 @@ pub fn after(state: AttemptState, step: Step, heard: Heard) -> (AttemptEvent, St
             return match step {
                 // The answer to a close is a promise; what is asked afterwards is the fact.
                 Step::Close => (E::OutcomeUnknown, Step::AskAfterClose, When::Now),
-                Step::Create | Step::Ask | Step::AskBeforeClose | Step::AskAfterClose | Step::AskLate | Step::Hold => {
-                    (E::Closed, Step::AskLate, When::Ladder)
-                }
+                Step::Create
+                | Step::Ask
+                | Step::AskBeforeClose
+                | Step::AskAfterClose
+                | Step::AskLate
+                | Step::Hold
+                | Step::AskLost => (E::Closed, Step::AskLate, When::Ladder),
             };
         }
-        Heard::Accepted | Heard::NotPaid | Heard::NotFound | Heard::Refused | Heard::Unknown => {}
+        Heard::Accepted | Heard::NotPaid | Heard::NotFound | Heard::Refused | Heard::CodeLost | Heard::Unknown => {}
     }
     let never_shown = state == AttemptState::Created;
     match step {
         Step::Create => match heard {
             Heard::Accepted => (E::Accepted, Step::Ask, When::Ladder),
             Heard::Refused => (E::Declined, Step::AskLate, When::Ladder),
+            Heard::CodeLost => (E::OutcomeUnknown, Step::AskLost, When::Now),
             // Asked what happened before it is told again.
             Heard::NotPaid | Heard::NotFound | Heard::Unknown | Heard::Paid | Heard::Closed | Heard::Declined => {
                 (E::OutcomeUnknown, Step::Ask, When::Ladder)
@@ -108,7 +135,7 @@ pub fn after(state: AttemptState, step: Step, heard: Heard) -> (AttemptEvent, St
             // Nobody ever saw a code, so nobody can pay.
             Heard::NotFound if never_shown => (E::Closed, Step::AskLate, When::Ladder),
             Heard::NotPaid | Heard::NotFound | Heard::Accepted => (E::OutcomeUnknown, Step::Close, When::Now),
-            Heard::Refused | Heard::Unknown | Heard::Paid | Heard::Closed | Heard::Declined => {
+            Heard::Refused | Heard::CodeLost | Heard::Unknown | Heard::Paid | Heard::Closed | Heard::Declined => {
                 (E::OutcomeUnknown, Step::AskBeforeClose, When::Ladder)
             }
         },
@@ -123,12 +150,20 @@ pub fn after(state: AttemptState, step: Step, heard: Heard) -> (AttemptEvent, St
         },
         Step::AskLate => (E::OutcomeUnknown, Step::AskLate, When::Ladder),
         Step::Hold => (E::OutcomeUnknown, Step::Hold, When::Ladder),
+        Step::AskLost => match heard {
+            // Nobody has its code, so it is closed while another takes its place.
+            Heard::NotPaid | Heard::NotFound => (E::OutcomeUnknown, Step::AskBeforeClose, When::Now),
+            _ => (E::OutcomeUnknown, Step::AskLost, When::Ladder),
+        },
     }
 }
 
 /// Gaps between questions while the customer looks at the code, in seconds; afterwards every two minutes.
 const LADDER_SECONDS: [u64; 7] = [3, 5, 8, 13, 21, 34, 60];
 const LADDER_THEN: Duration = Duration::from_minutes(2);
+/// Somebody waits for a code that has not come: asked at this pace at least, for the first minute.
+const NO_CODE_GAP: Duration = Duration::from_seconds(5);
+const NO_CODE_FOR: Duration = Duration::from_seconds(60);
 /// A customer who showed a code stands at the counter: asked at this pace, and not longer than [`COUNTER_MAX`].
 const COUNTER_GAP: Duration = Duration::from_seconds(4);
 /// How long somebody may type a password before the charge is reversed. Source: WeChat Pay, code payment: query for
@@ -154,10 +189,16 @@ pub fn due(attempt: &Attempt, step: Step, when: When, now: Timestamp) -> Option<
         return Some(now.plus(COUNTER_GAP).min(attempt.expires_at));
     }
     let gap = LADDER_SECONDS.get(attempt.queries as usize).map_or(LADDER_THEN, |s| Duration::from_seconds(*s));
+    let waits = attempt.state == AttemptState::Created && now < attempt.created_at.plus(NO_CODE_FOR);
+    let gap = if waits { gap.min(NO_CODE_GAP) } else { gap };
     match step {
         Step::Ask if now < attempt.expires_at => Some(now.plus(gap).min(attempt.expires_at)),
-        Step::Create | Step::Ask | Step::AskBeforeClose | Step::Close | Step::AskAfterClose => Some(now.plus(gap)),
-        Step::AskLate => match attempt.state {
+        Step::Create | Step::Ask | Step::AskBeforeClose | Step::Close | Step::AskAfterClose | Step::AskLost => {
+            Some(now.plus(gap))
+        }
+        Step::Hold if now < attempt.expires_at => Some(now.plus(gap)),
+        // Held beyond its end: asked as late money is, and no more than that.
+        Step::AskLate | Step::Hold => match attempt.state {
             AttemptState::Paid => None,
             AttemptState::Created | AttemptState::Pending | AttemptState::Failed | AttemptState::Closed => {
                 let behind = |end: Timestamp| AFTER_END.iter().map(move |after| end.plus(*after));
@@ -165,7 +206,6 @@ pub fn due(attempt: &Attempt, step: Step, when: When, now: Timestamp) -> Option<
                 early.chain(behind(attempt.expires_at)).find(|at| *at > now)
             }
         },
-        Step::Hold => None,
     }
 }
 

@@ -13,6 +13,8 @@ use super::time::{Duration, Timestamp};
 
 /// A customer may change the method this often.
 pub const ATTEMPTS_PER_PAYMENT_MAX: usize = 20;
+/// Coffer starts another attempt by itself only while a payment has fewer than so many by the same method.
+pub const ATTEMPTS_BY_ITSELF_MAX: usize = 4;
 /// Source: WeChat Pay API v3, refund: at most 50 partial refunds of one order.
 pub const REFUNDS_PER_PAYMENT_MAX: usize = 50;
 /// How long a payment can be paid when the shop does not say.
@@ -205,7 +207,7 @@ pub enum Ending {
     Expire,
     CancelByMerchant,
     CancelByCustomer,
-    /// No further attempt is wanted after the present one was refused.
+    /// No further attempt is wanted: the present one led nowhere.
     Fail,
 }
 
@@ -215,7 +217,7 @@ impl Ending {
             Ending::Expire => (PaymentEvent::Expired, Reason::Expired),
             Ending::CancelByMerchant => (PaymentEvent::Canceled, Reason::CanceledByMerchant),
             Ending::CancelByCustomer => (PaymentEvent::Canceled, Reason::CanceledByCustomer),
-            Ending::Fail => (PaymentEvent::Failed, Reason::Declined),
+            Ending::Fail => (PaymentEvent::Failed, Reason::ChannelRefused),
         }
     }
 }
@@ -391,12 +393,16 @@ pub struct Route {
 pub enum RouteReason {
     /// No other one takes this method and amount.
     Only,
-    /// By lot, out of so many by their weights.
+    /// By lot, out of so many that have a share.
     Share { of: u16 },
     /// So many others rest, because they kept failing.
     OthersRest { resting: u16 },
     /// All keep failing, so this one is tried all the same.
     AllRest,
+    /// The provider refused the account before, whatever the order: its keys or its contract.
+    OtherBarred,
+    /// The code of the attempt before was lost with an answer, and the provider tells a code once.
+    CodeLost,
 }
 
 impl From<AccountId> for Route {

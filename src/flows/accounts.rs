@@ -5,6 +5,7 @@
 use super::FlowError;
 use super::effect::{Effect, Lane, schedule, unschedule};
 use super::gateway::Gateway;
+use crate::channels::hurry::NamedBy;
 use crate::channels::registry::{CREDENTIALS_FIELD, credentials_row};
 use crate::channels::{ChannelError, Sealing};
 use crate::crypto::{Place, Sealed, Secret, Vault};
@@ -20,7 +21,7 @@ use crate::store::{Read, StoreError, WriteTx};
 
 /// How often renewed keys are looked for. Source: WeChat Pay asks for at least every 12 hours.
 pub const UPKEEP_EVERY: Duration = Duration::from_hours(12);
-/// After a failure or a change, and at most this often because of a message that was signed with an unknown key.
+/// After a failure or a change, and when an unknown key was named more often than `channels::hurry` allows.
 pub const UPKEEP_AGAIN: Duration = Duration::from_minutes(10);
 /// Characters of an account's name.
 pub const LABEL_CHARS_MAX: usize = 40;
@@ -133,12 +134,19 @@ pub fn plan_upkeep(gateway: &Gateway) -> Result<(), StoreError> {
     gateway.reload_channels()
 }
 
-/// A message was signed with a key that is not known here, so the provider may have a new one: fetches soon, but anybody can
-/// send such messages, so not often. Accounts that fetch nothing are left alone.
-pub fn hurry_upkeep(tx: &mut WriteTx<'_>, scope: Scope, id: AccountId, now: Timestamp) -> Result<(), StoreError> {
+/// A message was signed with a key that is not known here, so the provider may have a new one: fetched at `granted`, or some
+/// while after the last time where that was granted too often. Accounts that fetch nothing are left alone.
+pub fn hurry_upkeep(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    id: AccountId,
+    granted: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let Some(mut account) = tx.get(&ACCOUNTS, &(scope, id))? else { return Ok(()) };
     let Some(planned) = account.upkeep_at else { return Ok(()) };
-    let soonest = account.upkept_at.map_or(now, |last| last.plus(UPKEEP_AGAIN).max(now));
+    let later = || account.upkept_at.map_or(now, |last| last.plus(UPKEEP_AGAIN).max(now));
+    let soonest = granted.unwrap_or_else(later);
     if soonest < planned { plan(tx, &mut account, Some(soonest)) } else { Ok(()) }
 }
 
@@ -169,7 +177,10 @@ pub(super) async fn upkeep(gateway: &Gateway, scope: Scope, id: AccountId, at: T
     let (next, done, renewed) = match fetched {
         None => (None, false, None),
         // What is new may show that there is more: Alipay names its new certificate before it can be asked for.
-        Some(Ok(Some(renewed))) => (Some(now.plus(UPKEEP_AGAIN)), true, Some(renewed)),
+        Some(Ok(Some(renewed))) => {
+            let soon = gateway.channels.hurry(id, NamedBy::Answer, now);
+            (Some(soon.unwrap_or_else(|| now.plus(UPKEEP_AGAIN))), true, Some(renewed))
+        }
         Some(Ok(None)) => (Some(now.plus(UPKEEP_EVERY)), true, None),
         Some(Err(why)) => {
             tracing::warn!(account = %id, "the provider's keys could not be fetched: {why}");
@@ -207,11 +218,12 @@ pub(super) async fn upkeep(gateway: &Gateway, scope: Scope, id: AccountId, at: T
 
 impl Gateway {
     /// Does what a message asks for that could not be read, beside not believing it.
-    pub async fn note_unread(&self, account: &ChannelAccount, error: &ChannelError) {
+    pub async fn note_unread(&self, account: &ChannelAccount, error: &ChannelError, by: NamedBy) {
         match error {
             ChannelError::UnknownKey { .. } => {
                 let (scope, id, now) = (account.scope, account.id, self.env.now());
-                if let Err(error) = self.store.write(move |tx| hurry_upkeep(tx, scope, id, now)).await {
+                let granted = self.channels.hurry(id, by, now);
+                if let Err(error) = self.store.write(move |tx| hurry_upkeep(tx, scope, id, granted, now)).await {
                     tracing::error!(account = %id, "fetching the provider's keys could not be planned: {error}");
                 }
             }
@@ -264,23 +276,20 @@ mod tests {
         store
     }
 
-    fn hurried(store: &Store, now: Timestamp) -> Vec<Timestamp> {
-        store.write_blocking(move |tx| hurry_upkeep(tx, SCOPE, ID, now)).unwrap();
+    fn hurried(store: &Store, granted: Option<Timestamp>, now: Timestamp) -> Vec<Timestamp> {
+        store.write_blocking(move |tx| hurry_upkeep(tx, SCOPE, ID, granted, now)).unwrap();
         let due = store.read_blocking(|tx| tx.scan(&DUE, &Span::all(), Order::Ascending, 9)).unwrap();
         due.into_iter().map(|((_, at, _), ())| at).collect()
     }
 
     #[test]
-    fn an_unknown_key_is_fetched_soon_and_never_more_often_than_after_a_failure() {
+    fn an_unknown_key_is_fetched_when_that_is_granted_and_otherwise_as_after_a_failure() {
         let store = kept();
-        let soon = NOW.plus(UPKEEP_AGAIN);
-        assert_eq!(hurried(&store, NOW.plus(Duration::from_seconds(1))), [soon]);
-        assert_eq!(
-            hurried(&store, NOW.plus(Duration::from_seconds(2))),
-            [soon],
-            "a flood of forgeries plans nothing more"
-        );
+        let [second, soon] = [NOW.plus(Duration::from_seconds(1)), NOW.plus(UPKEEP_AGAIN)];
+        assert_eq!(hurried(&store, None, second), [soon]);
+        assert_eq!(hurried(&store, None, second.plus(Duration::from_seconds(1))), [soon], "a flood plans nothing more");
+        assert_eq!(hurried(&store, Some(second), second), [second], "at once, although keys were fetched just now");
         let late = NOW.plus(Duration::from_hours(3));
-        assert_eq!(hurried(&kept(), late), [late], "at once when the last time is long ago");
+        assert_eq!(hurried(&kept(), None, late), [late], "the last time is long ago");
     }
 }

@@ -110,6 +110,35 @@ pub(super) fn open(
     Ok(case)
 }
 
+/// The channel says the right thing after another: that is kept beside what opened the case, which stays for a person.
+pub(super) fn note_right(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    attempt: &Attempt,
+    facts: &PaidFacts,
+    detail: &str,
+    moment: &mut Moment,
+) -> Result<(), FlowError> {
+    for kind in HOLDING {
+        let cause = (scope, attempt.id.to_bytes(), case_kind_key(kind));
+        if let Some(id) = tx.get(&CASE_BY_CAUSE, &cause)?
+            && case(tx, scope, id)?.state.is_open()
+        {
+            open(
+                tx,
+                scope,
+                &About::attempt(attempt),
+                { Difference::of_payment(kind, attempt.amount, facts, false, detail.to_owned()) },
+                moment,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Kinds that keep an attempt from being followed as usual.
+const HOLDING: [CaseKind; 2] = [CaseKind::WrongAmount, CaseKind::WrongIdentity];
+
 /// What the channel said, in the order it was heard. Empty for cases of before lines were kept.
 pub fn lines(tx: &impl Read, scope: Scope, id: CaseId) -> Result<Vec<CaseLine>, StoreError> {
     let rows = tx.scan(&CASE_LINES, &Span::prefix(&(scope, id)), Order::Ascending, LINES_PER_CASE_MAX)?;
@@ -127,7 +156,7 @@ pub(super) fn case(tx: &impl Read, scope: Scope, id: CaseId) -> Result<Case, Flo
 
 /// Whether a case still keeps the attempt from being followed.
 pub(super) fn holds(tx: &impl Read, scope: Scope, attempt: AttemptId) -> Result<bool, FlowError> {
-    for kind in [CaseKind::WrongAmount, CaseKind::WrongIdentity] {
+    for kind in HOLDING {
         let cause = (scope, attempt.to_bytes(), case_kind_key(kind));
         if let Some(id) = tx.get(&CASE_BY_CAUSE, &cause)?
             && case(tx, scope, id)?.state.is_open()

@@ -5,7 +5,7 @@
 
 use super::cases::{self, About, Difference};
 use super::effect::{Effect, Lane, unschedule};
-use super::payments::{close_live_attempts, conclude, finish, reschedule};
+use super::payments::{self, close_live_attempts, conclude, finish, reschedule};
 use super::record::{self, count, day_of, emit_payment, save_payment, sum_minor};
 use super::timeline::tell;
 use super::{FlowError, Moment, books, refunds};
@@ -17,7 +17,8 @@ use crate::domain::ids::{AttemptId, CaseId, Scope};
 use crate::domain::merchant::{ChannelKind, DuplicatePolicy, LatePolicy, Merchant};
 use crate::domain::method::Flow;
 use crate::domain::payment::{
-    Attempt, AttemptEvent, AttemptState, NextAction, PaidBy, Payment, PaymentEvent, PaymentState, Reason,
+    Attempt, AttemptEvent, AttemptState, Ending, NextAction, PaidBy, Payment, PaymentEvent, PaymentState, Reason,
+    Route, RouteReason,
 };
 use crate::ledger::rules::{self, Collected};
 use crate::store::tables::{PAYMENT_BY_TRANSACTION, SHOWN_CODES};
@@ -41,7 +42,8 @@ fn heard(observation: &Observation) -> Heard {
         Observation::Closed => Heard::Closed,
         Observation::Declined { .. } => Heard::Declined,
         Observation::NotFound => Heard::NotFound,
-        Observation::Refused { .. } => Heard::Refused,
+        Observation::Refused { .. } | Observation::Barred { .. } => Heard::Refused,
+        Observation::CodeLost { .. } => Heard::CodeLost,
         Observation::RefundProcessing { .. }
         | Observation::RefundSucceeded { .. }
         | Observation::RefundFailed { .. }
@@ -60,7 +62,8 @@ fn word(observation: &Observation) -> String {
         Observation::Closed => "closed".to_owned(),
         Observation::Declined { .. } => "declined".to_owned(),
         Observation::NotFound => "not_found".to_owned(),
-        Observation::Refused { code, .. } => code.clone(),
+        Observation::Refused { code, .. } | Observation::Barred { code, .. } => code.clone(),
+        Observation::CodeLost { .. } => "code_lost".to_owned(),
         Observation::RefundProcessing { .. } => "refund_processing".to_owned(),
         Observation::RefundSucceeded { .. } => "refund_succeeded".to_owned(),
         Observation::RefundFailed { .. } => "refund_failed".to_owned(),
@@ -78,6 +81,21 @@ pub fn observe(
     channel: ChannelKind,
     observation: &Observation,
     source: Source,
+    moment: &mut Moment,
+) -> Result<(), FlowError> {
+    observe_or_move(tx, scope, id, channel, observation, source, None, moment)
+}
+
+/// The same with another account that takes the payment if this one is barred: `elsewhere`.
+#[expect(clippy::too_many_arguments, reason = "one call, and every argument is another thing")]
+pub fn observe_or_move(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    id: AttemptId,
+    channel: ChannelKind,
+    observation: &Observation,
+    source: Source,
+    elsewhere: Option<Route>,
     moment: &mut Moment,
 ) -> Result<(), FlowError> {
     let mut attempt = record::attempt(tx, scope, id)?;
@@ -104,17 +122,24 @@ pub fn observe(
                 AttemptState::Paid => reschedule(tx, scope, &mut attempt, Step::AskLate, None),
                 // A person has looked at this very word already: late money is asked for as if it had not been said.
                 _ if decided => ask_late(tx, scope, &mut attempt, moment),
-                _ => reschedule(tx, scope, &mut attempt, Step::Hold, None),
+                _ => hold(tx, scope, &mut attempt, moment),
             };
         }
         if attempt.state == AttemptState::Paid {
             // The second sighting of the same money; its follow-up, if any, is over.
             return reschedule(tx, scope, &mut attempt, Step::AskLate, None);
         }
+        let detail = match source {
+            Source::FollowUp(_) => "asked again, the channel says the right amount",
+            Source::Notification => "the channel now says the right amount",
+        };
+        cases::note_right(tx, scope, &attempt, facts, detail, moment)?;
         return paid(tx, scope, &mut payment, &mut attempt, channel, facts, source, moment);
     }
 
     let before = attempt.state;
+    let brought = tx.get(&SHOWN_CODES, &(scope, id))?;
+    let code_is_lost = source == Source::FollowUp(Step::AskLost) && attempt.step == Step::AskLost;
     let (event, plan) = match source {
         Source::FollowUp(asked) => {
             let (event, step, when) = match heard(observation) {
@@ -131,9 +156,13 @@ pub fn observe(
         Source::Notification => match heard(observation) {
             Heard::Declined => (AttemptEvent::Declined, None),
             Heard::Closed => (AttemptEvent::Closed, None),
-            Heard::Accepted | Heard::NotPaid | Heard::NotFound | Heard::Refused | Heard::Unknown | Heard::Paid => {
-                (AttemptEvent::OutcomeUnknown, None)
-            }
+            Heard::Accepted
+            | Heard::NotPaid
+            | Heard::NotFound
+            | Heard::Refused
+            | Heard::CodeLost
+            | Heard::Unknown
+            | Heard::Paid => (AttemptEvent::OutcomeUnknown, None),
         },
     };
     if let Some(state) = before.next(event) {
@@ -157,9 +186,9 @@ pub fn observe(
         attempt.ended_at = Some(moment.now);
     }
     if let Some((step, when)) = plan {
-        let over = moment.now >= attempt.expires_at && matches!(step, Step::Create | Step::Ask);
+        let over = moment.now >= attempt.expires_at && step.goes_on();
         let step = if over { Step::AskBeforeClose } else { step };
-        if step == Step::AskBeforeClose && matches!(attempt.step, Step::Create | Step::Ask) {
+        if step == Step::AskBeforeClose && attempt.step.goes_on() {
             attempt.queries = 0;
         }
         let due = follow::due(&attempt, step, when, moment.now);
@@ -169,6 +198,14 @@ pub fn observe(
     }
     match attempt.state {
         AttemptState::Failed | AttemptState::Closed if before.is_live() => {
+            let route = elsewhere.filter(|_| matches!(observation, Observation::Barred { .. }));
+            if let Some(route) = route
+                && payments::may_start_by_itself(tx, scope, &payment, &attempt, moment.now)?
+            {
+                let reason = Reason::ChannelRefused;
+                tell(tx, scope, payment.id, moment.now, Happening::AttemptEnded { attempt: attempt.id, reason })?;
+                return payments::start_again(tx, scope, &mut payment, &attempt, route, brought, moment);
+            }
             ended(tx, scope, &mut payment, &attempt, observation, moment)
         }
         AttemptState::Pending if before == AttemptState::Created => {
@@ -176,12 +213,44 @@ pub fn observe(
             save_payment(tx, scope, Some(payment.state), &payment)?;
             Ok(tell(tx, scope, payment.id, moment.now, Happening::CodeShown { attempt: attempt.id })?)
         }
+        AttemptState::Created if code_is_lost && attempt.step == Step::AskBeforeClose => {
+            replace(tx, scope, &mut payment, &attempt, moment)
+        }
         AttemptState::Created
         | AttemptState::Pending
         | AttemptState::Paid
         | AttemptState::Failed
         | AttemptState::Closed => Ok(()),
     }
+}
+
+/// Nobody has the code of this attempt, which is being closed: another one with a number of its own takes its place. Both
+/// are asked about until the first one's end; were both paid, the second would be a case, as with any two.
+fn replace(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    payment: &mut Payment,
+    attempt: &Attempt,
+    moment: &mut Moment,
+) -> Result<(), FlowError> {
+    if payments::may_start_by_itself(tx, scope, payment, attempt, moment.now)? {
+        let route = Route { account: attempt.account, why: RouteReason::CodeLost };
+        return payments::start_again(tx, scope, payment, attempt, route, None, moment);
+    }
+    // The customer may choose again, unless the shop has chosen.
+    if payment.method.is_some() && payment.current == Some(attempt.id) && !payment.state.is_final() {
+        payments::end(tx, scope, payment.id, Ending::Fail, Actor::System, moment)?;
+    }
+    Ok(())
+}
+
+/// The channel's word disagrees: a person has to look at it. Meanwhile the channel itself is asked what is true.
+fn hold(tx: &mut WriteTx<'_>, scope: Scope, attempt: &mut Attempt, moment: &Moment) -> Result<(), FlowError> {
+    if attempt.step != Step::Hold {
+        attempt.queries = 0;
+    }
+    let due = follow::due(attempt, Step::Hold, When::Ladder, moment.now);
+    reschedule(tx, scope, attempt, Step::Hold, due)
 }
 
 /// The charge of a shown code is being reversed, or its attempt has ended.
@@ -213,9 +282,11 @@ fn narrate(
 ) -> Result<(), FlowError> {
     let (id, at) = (attempt.id, moment.now);
     attempt.trouble = match observation {
-        Observation::Unknown { detail } | Observation::Refused { detail, .. } | Observation::Declined { detail } => {
-            Some(detail.clone())
-        }
+        Observation::Unknown { detail }
+        | Observation::Refused { detail, .. }
+        | Observation::Barred { detail, .. }
+        | Observation::CodeLost { detail }
+        | Observation::Declined { detail } => Some(detail.clone()),
         Observation::Accepted { .. }
         | Observation::NotPaid
         | Observation::Paid(_)
@@ -438,11 +509,12 @@ fn ended(
 ) -> Result<(), FlowError> {
     let reason = match observation {
         Observation::Declined { .. } => Reason::Declined,
-        Observation::Refused { .. } => Reason::ChannelRefused,
+        Observation::Refused { .. } | Observation::Barred { .. } => Reason::ChannelRefused,
         Observation::Closed | Observation::NotFound => Reason::Expired,
         Observation::Accepted { .. }
         | Observation::NotPaid
         | Observation::Paid(_)
+        | Observation::CodeLost { .. }
         | Observation::RefundProcessing { .. }
         | Observation::RefundSucceeded { .. }
         | Observation::RefundFailed { .. }

@@ -13,8 +13,8 @@ use crate::domain::ids::{AttemptId, PaymentId, Scope};
 use crate::domain::method::{Flow, Method};
 use crate::domain::money::Money;
 use crate::domain::payment::{
-    ATTEMPTS_PER_PAYMENT_MAX, Attempt, AttemptState, Customer, EXPIRES_IN_MAX, Ending, Payment, PaymentEvent,
-    PaymentState, Reason, Route, RouteReason,
+    ATTEMPTS_BY_ITSELF_MAX, ATTEMPTS_PER_PAYMENT_MAX, Attempt, AttemptState, Customer, EXPIRES_IN_MAX, Ending, Payment,
+    PaymentEvent, PaymentState, Reason, Route, RouteReason,
 };
 use crate::domain::time::{Duration, Timestamp};
 use crate::store::tables::{PAYMENT_BY_ORDER, PAYMENTS, SHOWN_CODES};
@@ -166,7 +166,7 @@ pub fn choose_method_as(
         let attempt = record::attempt(tx, scope, current)?;
         let opens = method.opens_for().is_none_or(|life| moment.now < attempt.created_at.plus(life));
         let same = attempt.method == method && chooser.openid.is_none() && opens;
-        if same && attempt.state.is_live() && matches!(attempt.step, Step::Create | Step::Ask) {
+        if same && attempt.state.is_live() && attempt.step.goes_on() {
             return Ok(attempt);
         }
     }
@@ -224,8 +224,13 @@ fn start_attempt(
     save_payment(tx, scope, Some(before), payment)?;
     tell(tx, scope, payment.id, moment.now, Happening::AttemptStarted { attempt: attempt.id, method })?;
     match route.why {
+        // The attempt itself says where it went.
         RouteReason::Only => {}
-        RouteReason::Share { .. } | RouteReason::OthersRest { .. } | RouteReason::AllRest => {
+        RouteReason::Share { .. }
+        | RouteReason::OthersRest { .. }
+        | RouteReason::AllRest
+        | RouteReason::OtherBarred
+        | RouteReason::CodeLost => {
             let routed = Happening::Routed { attempt: attempt.id, account: route.account, why: route.why };
             tell(tx, scope, payment.id, moment.now, routed)?;
         }
@@ -234,6 +239,42 @@ fn start_attempt(
         emit_payment(tx, scope, moment, EventType::PaymentProcessing, payment, Some(&attempt))?;
     }
     Ok(attempt)
+}
+
+/// Whether Coffer may start another attempt in the place of this one, without anybody's choice.
+pub(super) fn may_start_by_itself(
+    tx: &impl Read,
+    scope: Scope,
+    payment: &Payment,
+    attempt: &Attempt,
+    now: Timestamp,
+) -> Result<bool, FlowError> {
+    let over = payment.state.is_final() || payment.ending.is_some() || payment.expires_at <= now;
+    if over || payment.current != Some(attempt.id) || payment.attempts.len() >= ATTEMPTS_PER_PAYMENT_MAX {
+        return Ok(false);
+    }
+    let mut alike = 0;
+    for id in &payment.attempts {
+        alike += usize::from(record::attempt(tx, scope, *id)?.method == attempt.method);
+    }
+    Ok(alike < ATTEMPTS_BY_ITSELF_MAX)
+}
+
+/// Starts another attempt by the same method, with what the customer `brought` for the first.
+pub(super) fn start_again(
+    tx: &mut WriteTx<'_>,
+    scope: Scope,
+    payment: &mut Payment,
+    attempt: &Attempt,
+    route: Route,
+    brought: Option<String>,
+    moment: &mut Moment,
+) -> Result<(), FlowError> {
+    let again = start_attempt(tx, scope, payment, attempt.method, route, moment)?;
+    if let Some(brought) = brought {
+        tx.put(&SHOWN_CODES, &(scope, again.id), &brought)?;
+    }
+    Ok(())
 }
 
 /// Moves an attempt's one row in the queue, and saves the attempt.
@@ -273,7 +314,7 @@ pub(super) fn close_live_attempts(
             continue;
         }
         live += 1;
-        if matches!(attempt.step, Step::Create | Step::Ask) {
+        if attempt.step.goes_on() {
             attempt.queries = 0;
             reschedule(tx, scope, &mut attempt, Step::AskBeforeClose, Some(now))?;
         }
@@ -448,7 +489,7 @@ pub fn ask_now(
     let mut asked = Vec::new();
     for id in &payment.attempts {
         let mut attempt = record::attempt(tx, scope, *id)?;
-        if attempt.state == AttemptState::Paid || attempt.step == Step::Hold {
+        if attempt.state == AttemptState::Paid {
             continue;
         }
         let step = attempt.step;

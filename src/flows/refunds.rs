@@ -327,6 +327,8 @@ fn heard(refund: &Refund, observation: &Observation, answered: bool) -> RefundHe
         | Observation::Paid(_)
         | Observation::Closed
         | Observation::Declined { .. }
+        | Observation::Barred { .. }
+        | Observation::CodeLost { .. }
         | Observation::Unknown { .. } => RefundHeard::Unknown,
     }
 }
@@ -361,6 +363,8 @@ fn difference(refund: &Refund, observation: &Observation) -> Option<Difference> 
         | Observation::Declined { .. }
         | Observation::NotFound
         | Observation::Refused { .. }
+        | Observation::Barred { .. }
+        | Observation::CodeLost { .. }
         | Observation::Unknown { .. } => return None,
     };
     Some(Difference { kind, expected: refund.amount, seen, suspense: false, detail, transaction: None })
@@ -490,6 +494,8 @@ fn note(refund: &mut Refund, observation: &Observation) {
         }
         Observation::RefundFailed { detail }
         | Observation::Refused { detail, .. }
+        | Observation::Barred { detail, .. }
+        | Observation::CodeLost { detail }
         | Observation::Unknown { detail }
         | Observation::Declined { detail } => refund.failure = Some(detail.clone()),
         Observation::Accepted { .. }

@@ -15,16 +15,17 @@ use super::effect::{Effect, Lane, unschedule};
 use super::gateway::Gateway;
 use super::{FlowError, Moment, accounts, deliveries, observe, payments, record, redirects, refunds, sweep};
 use crate::callbacks::Trigger;
+use crate::channels::hurry::NamedBy;
 use crate::channels::registry::OpenAccount;
 use crate::channels::{
-    ChannelError, CreateOrder, Observation, Order as ChannelOrder, OrderRef, Prepared, RefundOrder, RefundRedirect,
-    RefundRef, RefundTarget, Sealing, Subject, VerifiedNotification,
+    Bar, ChannelError, CreateOrder, Observation, Order as ChannelOrder, OrderRef, Prepared, RefundOrder,
+    RefundRedirect, RefundRef, RefundTarget, Sealing, Subject, VerifiedNotification,
 };
 use crate::domain::follow::{RefundStep, Step};
 use crate::domain::ids::{AttemptId, Mode, RefundId, Scope};
 use crate::domain::merchant::ChannelKind;
 use crate::domain::method::Flow;
-use crate::domain::payment::{Attempt, Payment};
+use crate::domain::payment::{Attempt, Payment, Route, RouteReason};
 use crate::domain::refund::Refund;
 use crate::domain::time::{Duration, Timestamp};
 use crate::env::transport::Limits;
@@ -483,17 +484,45 @@ async fn follow_attempt(gateway: &Gateway, scope: Scope, id: AttemptId, at: Time
         return Ok(gateway.store.write(move |tx| unschedule(tx, lane, at, effect)).await?);
     }
     let account = gateway.channels.get(attempt.account);
+    let from_wallet = brought.is_some() && attempt.method.flow() == Flow::JsApi;
     let observation = match &account {
         Some(open) => call(gateway, open, &attempt_order(gateway, scope, &attempt, &payment, brought)).await,
         None => Observation::Unknown { detail: "the channel account cannot be used".to_owned() },
     };
     let kind = account.map_or(ChannelKind::TestWallet, |open| open.account.kind);
+    let barred = matches!(observation, Observation::Barred { .. });
+    let elsewhere = if barred { elsewhere(gateway, scope, &attempt, &payment, from_wallet)? } else { None };
     let moment = Moment::new(&gateway.env);
     let source = observe::Source::FollowUp(attempt.step);
     gateway
         .store
-        .write(move |tx| observe::observe(tx, scope, id, kind, &observation, source, &mut moment.clone()))
+        .write(move |tx| {
+            let moment = &mut moment.clone();
+            observe::observe_or_move(tx, scope, id, kind, &observation, source, elsewhere, moment)
+        })
         .await
+}
+
+/// Another account for a payment whose provider refuses this one: none that was tried for it. A name that a wallet gave the
+/// customer is good with the account that asked for it alone.
+fn elsewhere(
+    gateway: &Gateway,
+    scope: Scope,
+    attempt: &Attempt,
+    payment: &Payment,
+    from_wallet: bool,
+) -> Result<Option<Route>, FlowError> {
+    if from_wallet {
+        return Ok(None);
+    }
+    let attempts = gateway.store.read_blocking(|tx| {
+        payment.attempts.iter().map(|id| record::attempt(tx, scope, *id)).collect::<Result<Vec<_>, FlowError>>()
+    })?;
+    let untried = |open: &OpenAccount| attempts.iter().all(|tried| tried.account != open.account.id);
+    let lot = u32::from_le_bytes(gateway.env.random());
+    let now = gateway.env.now();
+    let route = gateway.channels.choose_where(scope, attempt.method, attempt.amount, now, lot, untried);
+    Ok(route.map(|route| Route { why: RouteReason::OtherBarred, ..route }))
 }
 
 fn order_ref(attempt: &Attempt) -> OrderRef {
@@ -542,7 +571,7 @@ fn attempt_order(
             openid,
             auth_code,
         }),
-        Step::Ask | Step::AskBeforeClose | Step::AskAfterClose | Step::AskLate | Step::Hold => {
+        Step::Ask | Step::AskBeforeClose | Step::AskAfterClose | Step::AskLate | Step::Hold | Step::AskLost => {
             ChannelOrder::Query(order_ref(attempt))
         }
         Step::Close => ChannelOrder::Close(order_ref(attempt)),
@@ -568,6 +597,10 @@ async fn follow_refund(gateway: &Gateway, scope: Scope, id: RefundId, at: Timest
     let target = redirect.and_then(|redirect| redirects::target(&redirect, &gateway.envelopes, gateway.env.now()));
     let order = refund_order(gateway, &refund, &attempt, target.as_ref());
     let observation = match (gateway.channels.get(refund.account), order) {
+        (Some(_), Some(_)) if is_too_late(gateway, &refund, &attempt) => Observation::Refused {
+            code: "refund_window_over".to_owned(),
+            detail: "the channel takes no refunds of this payment any more".to_owned(),
+        },
         (Some(open), Some(order)) => call(gateway, &open, &order).await,
         (Some(_), None) => {
             Observation::Unknown { detail: "the card is not known any more, so it was not sent".to_owned() }
@@ -577,6 +610,14 @@ async fn follow_refund(gateway: &Gateway, scope: Scope, id: RefundId, at: Timest
     let observation = redirects::without_card(observation, target.as_ref());
     let (moment, asked) = (Moment::new(&gateway.env), Some(refund.step));
     gateway.store.write(move |tx| refunds::observe(tx, scope, id, &observation, asked, &mut moment.clone())).await
+}
+
+/// A refund that the channel kept putting off, as for want of money, is not sent for ever. The first sending always goes out:
+/// whether that is too late, the channel says.
+fn is_too_late(gateway: &Gateway, refund: &Refund, attempt: &Attempt) -> bool {
+    let until = attempt.paid_at.zip(gateway.channels.refund_window(refund.account));
+    let over = until.is_some_and(|(paid, window)| paid.plus(window) < gateway.env.now());
+    over && refund.step == RefundStep::Send && refund.queries > 0
 }
 
 /// `None`: there is nothing to say any more.
@@ -622,7 +663,7 @@ async fn call(gateway: &Gateway, open: &OpenAccount, order: &ChannelOrder) -> Ob
         Ok(response) => match open.channel.read_response(order, &response, gateway.env.now()) {
             Ok(observation) => observation,
             Err(error) => {
-                gateway.note_unread(&open.account, &error).await;
+                gateway.note_unread(&open.account, &error, NamedBy::Answer).await;
                 Observation::Unknown { detail: error.to_string() }
             }
         },
@@ -631,7 +672,10 @@ async fn call(gateway: &Gateway, open: &OpenAccount, order: &ChannelOrder) -> Ob
     let took = Duration::from_millis(clock.monotonic_ms().saturating_sub(started_ms));
     let is_unknown = matches!(observation, Observation::Unknown { .. });
     let outcome = if is_unknown { ChannelOutcome::Unknown } else { ChannelOutcome::Answered };
-    gateway.channels.report(open.account.id, !is_unknown, gateway.env.now());
+    match &observation {
+        Observation::Barred { bar: Bar::Account, .. } => gateway.channels.bar(open.account.id, gateway.env.now()),
+        _ => gateway.channels.report(open.account.id, !is_unknown, gateway.env.now()),
+    }
     gateway.outgoing.channel(open.account.kind.code(), operation(order), outcome, took);
     observation
 }

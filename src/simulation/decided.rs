@@ -70,6 +70,16 @@ impl Payment {
         self.cases.len() - 1
     }
 
+    /// The right word after a wrong one is another line of what the wrong one opened.
+    pub(super) fn note_right(&mut self, a: usize, line: &Line) {
+        for kind in ["wrong_amount", "wrong_identity"] {
+            let newest = self.cases.iter().rposition(|case| case.about == About::Attempt(a) && case.kind == kind);
+            if newest.is_some_and(|newest| self.cases[newest].is_open()) {
+                self.open_case(About::Attempt(a), kind, line.clone(), 0);
+            }
+        }
+    }
+
     /// Whether a person can decide so, believing a line. Less than was asked for is never booked, and what is nobody's
     /// money is only closed.
     fn allows(&self, case: &Case, choice: Choice, line: &Line, used: bool) -> bool {

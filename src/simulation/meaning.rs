@@ -146,6 +146,9 @@ fn wechatpay(call: &Call, response: &OutgoingResponse) -> Option<News> {
         Op::Charge if response.status == 202 => order(Word::NotPaid),
         Op::Charge | Op::Query if done => order(wechat_state(&said)),
         Op::Create | Op::Charge => {
+            if code == "SIGN_ERROR" {
+                return order(Word::Barred);
+            }
             let for_good = ["PARAM_ERROR", "INVALID_REQUEST", "AUTH_CODE_INVALID", "NOT_ENOUGH"].contains(&code);
             order(if for_good && !repeated { Word::Refused } else { Word::Unknown })
         }
@@ -186,10 +189,12 @@ fn fen(yuan: &str) -> u64 {
 fn alipay(call: &Call, response: &OutgoingResponse) -> Option<News> {
     let envelope: Value = serde_json::from_slice(&response.body).unwrap_or_default();
     let (name, said) = envelope.as_object()?.iter().find(|(name, _)| name.ends_with("_response"))?;
-    if name == "error_response" {
-        return None;
-    }
     let order = |word| order(&call.number, word, call.op);
+    if name == "error_response" {
+        // A wrong clock: refused before the order is looked at.
+        let barred = matches!(call.op, Op::Create | Op::Charge) && text(said, "sub_code") == "isv.invalid-timestamp";
+        return if barred { order(Word::Barred) } else { None };
+    }
     let refund = |word| refund(&call.number, word, call.op);
     let paid = || Word::Paid { minor: fen(text(said, "total_amount")), transaction: text(said, "trade_no").to_owned() };
     let why = text(said, "sub_code");
@@ -237,6 +242,7 @@ fn unionpay(call: &Call, response: &OutgoingResponse) -> Option<News> {
         (Op::Create, "00") => order(Word::Accepted),
         (Op::Charge, "00" | "05") => order(Word::NotPaid),
         (Op::Create | Op::Charge, "64") => order(Word::Declined),
+        (Op::Create, "12") => order(Word::CodeLost),
         (Op::Create | Op::Charge, "01" | "10" | "13") => order(Word::Refused),
         (Op::Create | Op::Charge, _) => order(Word::Unknown),
         (Op::Query, "34") => order(Word::NotFound),

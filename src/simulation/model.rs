@@ -16,11 +16,18 @@ use crate::domain::time::{Duration, Timestamp};
 pub(super) enum Word {
     Accepted,
     NotPaid,
-    Paid { minor: u64, transaction: String },
+    Paid {
+        minor: u64,
+        transaction: String,
+    },
     Closed,
     Declined,
     NotFound,
     Refused,
+    /// The account may order nothing, whatever the order.
+    Barred,
+    /// There is an order, and its code is not told again.
+    CodeLost,
     Unknown,
 }
 
@@ -143,6 +150,10 @@ pub(super) struct Attempt {
     pub(super) disputed: bool,
     /// The customer has its code.
     shown: bool,
+    /// Nobody will ever have its code: another attempt may take its place.
+    code_lost: bool,
+    /// Its account was refused: it has failed, and another one may take its place.
+    barred: bool,
     /// The charge of a shown code may be seen to wait for the customer.
     may_wait: bool,
     /// A message said that a shown code was charged, while the charge was perhaps being taken back.
@@ -311,6 +322,8 @@ impl Payment {
             left_open: 0,
             disputed: false,
             shown: false,
+            code_lost: false,
+            barred: false,
             may_wait: false,
             perhaps_paid: None,
             paid_by: None,
@@ -354,6 +367,7 @@ impl Payment {
         attempt.paid_minor = minor;
         attempt.disputed = false;
         attempt.state = "paid";
+        self.note_right(a, &line);
         if self.payer.is_some() {
             let case = self.open_case(About::Attempt(a), "second_payment", line, minor);
             if policy.second_refunded {
@@ -427,6 +441,29 @@ impl Payment {
                 paid.money(a, minor, &transaction, policy);
                 next.push(paid);
             }
+            if attempt.barred && attempt.is_live() {
+                let mut failed = self.clone();
+                failed.attempts[a].barred = false;
+                failed.attempt_ended(a, "failed");
+                next.push(failed);
+                if !self.has_ended() && a + 1 == self.attempts.len() {
+                    let mut moved = self.clone();
+                    moved.attempts[a].barred = false;
+                    moved.start(attempt.how, attempt.started_at);
+                    moved.attempts[a].state = "failed";
+                    next.push(moved);
+                }
+            }
+            if attempt.code_lost && attempt.is_live() && !self.has_ended() && a + 1 == self.attempts.len() {
+                let alike = self.attempts.iter().filter(|other| other.how.code == attempt.how.code).count();
+                let mut other = self.clone();
+                other.attempts[a].code_lost = false;
+                match self.fixed {
+                    Some(_) if alike >= ATTEMPTS_BY_ITSELF_MAX => other.want("failed"),
+                    Some(_) | None => other.start(attempt.how, attempt.started_at),
+                }
+                next.push(other);
+            }
             if attempt.is_live() && attempt.may_close {
                 let mut closed = self.clone();
                 closed.attempt_ended(a, "closed");
@@ -449,6 +486,9 @@ const LATE_AT_MOST: Duration = Duration::from_hours(20);
 
 /// Questions that may be answered "not paid" before a close is tried: some were under way, some are asked again after a crash.
 const LEFT_OPEN_MAX: u32 = 4;
+
+/// Attempts by one method until no further one takes the place of a lost one.
+const ATTEMPTS_BY_ITSELF_MAX: usize = 4;
 
 /// Permissions that may have been used at once between two looks.
 const PERMISSIONS_MAX: usize = 5;
@@ -595,7 +635,9 @@ impl Model {
         if payment.has_ended() || payment.expires_at <= now || fixed_otherwise {
             return Some(Choice::Refused);
         }
-        if payment.time_over || payment.attempts.last().is_some_and(|last| last.time_over) {
+        if payment.time_over
+            || payment.attempts.last().is_some_and(|last| last.time_over || last.code_lost || last.barred)
+        {
             return None;
         }
         if payment.wanted.is_some() {
@@ -679,7 +721,7 @@ impl Model {
             Word::NotFound if asked == Asked::Close => attempt.close_sent = true,
             Word::NotFound => {
                 let over = attempt.how.manner == Manner::EndsByItself && now >= attempt.expires_at.plus(OVER_AFTER);
-                attempt.may_close |= attempt.close_sent || (!attempt.shown && closing) || over;
+                attempt.may_close |= attempt.close_sent || (!attempt.shown && (closing || attempt.code_lost)) || over;
             }
             Word::NotPaid if attempt.how.manner == Manner::ShownCode && attempt.state == "created" => {
                 if closing {
@@ -689,7 +731,12 @@ impl Model {
                     attempt.shown = true;
                 }
             }
-            Word::NotPaid if asked == Asked::Query && attempt.closing && attempt.is_live() => attempt.left_open += 1,
+            // What waits for a person is asked about and not closed.
+            Word::NotPaid if asked == Asked::Query && attempt.closing && attempt.is_live() && !attempt.disputed => {
+                attempt.left_open += 1;
+            }
+            Word::Barred => attempt.barred |= asked == Asked::Create && attempt.is_live(),
+            Word::CodeLost => attempt.code_lost |= attempt.state == "created",
             Word::Accepted | Word::Declined | Word::Refused | Word::Closed | Word::NotPaid | Word::Unknown => {}
         }
     }

@@ -26,3 +26,7 @@ pub fn fixed() -> KeyMaker {
 pub fn second() -> &'static str {
     KEYS[1]
 }
+
+pub fn third() -> &'static str {
+    KEYS[2]
+}

@@ -12,6 +12,7 @@ mod flows;
 mod fuzzing;
 mod keys;
 mod outgoing;
+mod recovery;
 mod shop;
 mod simulation;
 mod still;

@@ -78,9 +78,11 @@ impl Answer {
 #[derive(Debug)]
 pub enum Heard {
     Genuine(Box<Answer>),
-    /// Nobody signed it, or it is none: it says nothing about the order.
+    /// Nobody signed it, or it is none: it says nothing about the order. `code` is what the gateway gives as the reason, if
+    /// it speaks at all.
     Unproven {
         detail: String,
+        code: Option<String>,
     },
 }
 
@@ -88,7 +90,8 @@ pub enum Heard {
 pub fn hear(alipay: &Alipay, method: &str, response: &OutgoingResponse, now: Timestamp) -> Result<Heard, ChannelError> {
     // Alipay answers everything with 200. A cut body cannot verify, and other statuses come from something in between.
     if response.truncated || response.status != 200 {
-        return Ok(Heard::Unproven { detail: format!("HTTP {} without a usable answer", response.status) });
+        let detail = format!("HTTP {} without a usable answer", response.status);
+        return Ok(Heard::Unproven { detail, code: None });
     }
     let envelope = node::cut(&response.body, method)?;
     let Some(sign) = &envelope.sign else {
@@ -98,8 +101,8 @@ pub fn hear(alipay: &Alipay, method: &str, response: &OutgoingResponse, now: Tim
             Ok(answer) if answer.code == SUCCESS || answer.code == WAITING => {
                 Err(ChannelError::NotGenuine { detail: "a success without a signature".to_owned() })
             }
-            Ok(answer) => Ok(Heard::Unproven { detail: answer.detail() }),
-            Err(_) => Ok(Heard::Unproven { detail: "an answer without a signature".to_owned() }),
+            Ok(answer) => Ok(Heard::Unproven { detail: answer.detail(), code: Some(answer.reason().to_owned()) }),
+            Err(_) => Ok(Heard::Unproven { detail: "an answer without a signature".to_owned(), code: None }),
         };
     };
     verify(alipay, envelope.node, sign, envelope.cert_sn.as_deref(), now)?;

@@ -51,7 +51,7 @@ pub(super) fn read_answer(
 ) -> Result<StatementAnswer, ChannelError> {
     let answer = match hear(alipay, METHOD, response, sealing.now)? {
         Heard::Genuine(answer) => answer,
-        Heard::Unproven { detail } => return Ok(StatementAnswer::Unknown { detail }),
+        Heard::Unproven { detail, .. } => return Ok(StatementAnswer::Unknown { detail }),
     };
     if answer.code == SUCCESS {
         return download(&answer);

@@ -5,8 +5,8 @@
 
 use crate::channels::errors::Advice::{Ask, Repeat, Stop};
 use crate::channels::errors::Concerns::{Customer, Merchant, Provider, Request};
-use crate::channels::errors::ErrorMeaning;
 use crate::channels::errors::sentences::{AGAIN_SOON, BEING_CHECKED, NEW_ORDER, OTHER_WAY};
+use crate::channels::errors::{ErrorMeaning, find};
 use crate::lang::Text;
 
 /// A trade that nobody scanned or signed in for does not exist yet: no error while the customer may still come.
@@ -269,6 +269,12 @@ pub const TABLE: &[ErrorMeaning] = meanings! {
         "请求时间不被接受。请检查服务器时间。",
         "The time of the request was not accepted. Check the server's clock.";
 };
+
+/// Whether the gateway refuses with this code whoever signed as the account did, before it looks at the order.
+pub fn bars_the_caller(code: &str) -> bool {
+    let by_gateway = code.starts_with("isv.") || code.starts_with("aop.");
+    by_gateway && find(TABLE, code).is_some_and(|meaning| meaning.advice == Stop && meaning.concerns == Merchant)
+}
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::answer::{Answer, BUSINESS, Heard, SUCCESS, WAITING, hear};
 use super::{Alipay, errors, request, wire};
 use crate::channels::errors::{Advice, Concerns, find};
-use crate::channels::{ChannelError, CreateOrder, Observation, Order, OrderRef, PaidFacts, RefundOrder, RefundRef};
+use crate::channels::{
+    Bar, ChannelError, CreateOrder, Observation, Order, OrderRef, PaidFacts, RefundOrder, RefundRef,
+};
 use crate::domain::method::{Flow, Method};
 use crate::domain::money::Currency;
 use crate::domain::payment::NextAction;
@@ -16,6 +18,8 @@ use crate::env::transport::OutgoingResponse;
 const REFUND_SETTLES: Duration = Duration::from_seconds(10);
 /// Characters of a code's content that are passed on; real ones have about forty.
 const QR_MAX: usize = 1024;
+/// The application may not use this product. Source: Alipay, 网关返回码.
+const NOT_PERMITTED: &str = "40006";
 /// Characters of a trade's number.
 const TRADE_NO_MAX: usize = 64;
 
@@ -27,7 +31,14 @@ pub(super) fn read(
 ) -> Result<Observation, ChannelError> {
     let answer = match hear(alipay, request::method_of(order)?, response, now)? {
         Heard::Genuine(answer) => answer,
-        Heard::Unproven { detail } => return Ok(Observation::Unknown { detail }),
+        Heard::Unproven { detail, code } => {
+            // The gateway cannot sign when it does not know whose key to use, and then it has done nothing.
+            let barred = code.filter(|code| matches!(order, Order::Create(_)) && errors::bars_the_caller(code));
+            return Ok(match barred {
+                Some(code) => Observation::Barred { code: wire::shortened(&code), detail, bar: Bar::Account },
+                None => Observation::Unknown { detail },
+            });
+        }
     };
     match answer.code.as_str() {
         SUCCESS => succeeded(order, &answer, now),
@@ -179,9 +190,16 @@ fn refused(order: &Order, answer: &Answer) -> Result<Observation, ChannelError> 
     let refused = || Observation::Refused { code: wire::shortened(code), detail: answer.detail() };
     let meaning = find(errors::TABLE, code);
     // Faults of keys, certificates and permissions are told outside of the business codes, and no repetition mends them.
-    let by_class = || ["20001", "40006"].contains(&answer.code.as_str());
+    let by_class = || ["20001", NOT_PERMITTED].contains(&answer.code.as_str());
+    let barred = |bar| Observation::Barred { code: wire::shortened(code), detail: answer.detail(), bar };
     if answer.code != BUSINESS && meaning.map_or_else(by_class, |meaning| meaning.concerns == Concerns::Merchant) {
-        return Err(ChannelError::Credentials { detail: answer.detail() });
+        return match order {
+            Order::Create(_) if answer.code == NOT_PERMITTED => Ok(barred(Bar::Product)),
+            Order::Create(_) => Ok(barred(Bar::Account)),
+            Order::Query(_) | Order::Close(_) | Order::Refund(_) | Order::QueryRefund(_) | Order::RedirectRefund(_) => {
+                Err(ChannelError::Credentials { detail: answer.detail() })
+            }
+        };
     }
     // What nobody described is asked about before anything is concluded.
     let advice = meaning.map_or(Advice::Ask, |meaning| meaning.advice);
@@ -200,6 +218,9 @@ fn refused(order: &Order, answer: &Answer) -> Result<Observation, ChannelError> 
             Advice::Ask | Advice::Repeat => unknown(),
             Advice::Stop if meaning.is_some_and(|meaning| meaning.concerns == Concerns::Customer) => {
                 Observation::Declined { detail: answer.detail() }
+            }
+            Advice::Stop if meaning.is_some_and(|meaning| meaning.concerns == Concerns::Merchant) => {
+                barred(Bar::Product)
             }
             Advice::Stop => refused(),
         },

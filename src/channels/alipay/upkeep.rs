@@ -61,7 +61,7 @@ pub(super) fn read(
 fn genuine(alipay: &Alipay, response: &OutgoingResponse, now: Timestamp) -> Result<Answer, ChannelError> {
     match hear(alipay, DOWNLOAD, response, now)? {
         Heard::Genuine(answer) => Ok(*answer),
-        Heard::Unproven { detail } => Err(ChannelError::NotGenuine { detail }),
+        Heard::Unproven { detail, .. } => Err(ChannelError::NotGenuine { detail }),
     }
 }
 

@@ -9,7 +9,7 @@ use super::time::{beijing, read_beijing, read_without_year};
 use super::{PRODUCTION, UnionPay};
 use crate::channels::errors::{Advice, Concerns, ErrorMeaning, find};
 use crate::channels::text::shortened;
-use crate::channels::{ChannelError, CreateOrder, Observation, Order, OrderRef, PaidFacts};
+use crate::channels::{Bar, ChannelError, CreateOrder, Observation, Order, OrderRef, PaidFacts};
 use crate::domain::method::Method;
 use crate::domain::money::{Currency, Money};
 use crate::domain::payment::NextAction;
@@ -18,6 +18,11 @@ use crate::env::transport::OutgoingResponse;
 
 /// How long after its payTimeout an order counts as closed: two clocks differ, and a payment under way ends.
 const CLOSED_AFTER: Duration = Duration::from_seconds(60);
+
+/// UnionPay did not accept our signature, or does not know the merchant who signed.
+const SIGNATURE_REFUSED: &str = "11";
+/// The number was sent before.
+const REPEATED: &str = "12";
 
 /// ISO 4217 numbers of the currencies we know.
 const CURRENCIES: [(&str, Currency); 5] = [
@@ -39,7 +44,13 @@ pub(super) fn read(
         return Ok(Observation::Unknown { detail: format!("HTTP {} without a usable answer", response.status) });
     }
     let fields = genuine(account, &response.body, now)?;
-    let code = answer_code(&fields)?;
+    let code = match (answer_code(&fields), order) {
+        (Err(ChannelError::Credentials { detail }), Order::Create(create)) => {
+            about(&fields, &create.attempt.bare(), create.created_at, &["01"])?;
+            return Ok(Observation::Barred { code: SIGNATURE_REFUSED.to_owned(), detail, bar: Bar::Account });
+        }
+        (code, _) => code?,
+    };
     match order {
         Order::Create(create) => {
             about(&fields, &create.attempt.bare(), create.created_at, &["01"])?;
@@ -85,7 +96,7 @@ pub(super) fn genuine(account: &UnionPay, body: &[u8], now: Timestamp) -> Result
 /// The code of the call; one that says that our own signature was refused is an error of the account.
 pub(super) fn answer_code(fields: &Fields) -> Result<&str, ChannelError> {
     match fields.get("respCode") {
-        Some("11") => Err(ChannelError::Credentials { detail: detail(fields, "11") }),
+        Some(SIGNATURE_REFUSED) => Err(ChannelError::Credentials { detail: detail(fields, SIGNATURE_REFUSED) }),
         Some(code) => Ok(code),
         None => Err(malformed("an answer without respCode")),
     }
@@ -137,8 +148,15 @@ fn created(account: &UnionPay, create: &CreateOrder, fields: &Fields, code: &str
             _ => return Err(ChannelError::Unsupported),
         },
         Some(Verdict::Open) if code == "05" && create.method == Method::UnionpayBarcode => Observation::NotPaid,
+        // Source: §4. The code (qrCode) and the App's number (tn) are in the first answer alone.
+        Some(Verdict::Open) if code == REPEATED && create.method != Method::UnionpayBarcode => {
+            Observation::CodeLost { detail: detail(fields, code) }
+        }
+        Some(Verdict::Final(Concerns::Merchant)) => {
+            Observation::Barred { code: code.to_owned(), detail: detail(fields, code), bar: Bar::Product }
+        }
         Some(Verdict::Final(Concerns::Customer)) => Observation::Declined { detail: detail(fields, code) },
-        Some(Verdict::Final(Concerns::Merchant | Concerns::Provider | Concerns::Request)) => {
+        Some(Verdict::Final(Concerns::Provider | Concerns::Request)) => {
             Observation::Refused { code: code.to_owned(), detail: detail(fields, code) }
         }
         Some(Verdict::Open | Verdict::Later) | None => unknown(),

@@ -4,6 +4,9 @@ use crate::channels::errors::sentences::{AGAIN_SOON, BEING_CHECKED, NEW_ORDER, O
 use crate::channels::errors::{Advice, Concerns, ErrorMeaning};
 use crate::lang::Text;
 
+/// The customer's balance, or for a refund the merchant's, is too small.
+pub const NOT_ENOUGH: &str = "NOT_ENOUGH";
+
 const EXPIRED: Text = Text::new(
     "付款码一分钟内有效且只能用一次，请让顾客刷新后再扫。",
     "Payment codes live for a minute and work once. Ask for a fresh one.",
@@ -152,12 +155,12 @@ pub const TABLE: &[ErrorMeaning] = &[
         merchant: EXPIRED,
     },
     entry(
-        "NOT_ENOUGH",
+        NOT_ENOUGH,
         Advice::Stop,
         Concerns::Merchant,
         NO_MONEY,
-        "余额不足。退款时请先给商户号充值或等新的收款到账，再重新退款。",
-        "Not enough balance. For a refund, top up the merchant account or wait for new income, then refund again.",
+        "余额不足。退款时请给商户号充值或等新的收款到账，系统会用原单号自动重试。",
+        "Not enough balance. For a refund, top up the merchant account or wait for new income; the same refund is repeated automatically.",
     ),
     entry(
         "ACCOUNT_ERROR",

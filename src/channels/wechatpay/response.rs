@@ -10,9 +10,9 @@ use serde::Deserialize;
 use super::credentials::Way;
 use super::errors;
 use super::{WechatPay, sign};
-use crate::channels::errors::{Advice, find};
+use crate::channels::errors::{Advice, Concerns, find};
 use crate::channels::text::{encoded, shortened, shortened_to};
-use crate::channels::{ChannelError, CreateOrder, Observation, Order, OrderRef, PaidFacts, RefundRef};
+use crate::channels::{Bar, ChannelError, CreateOrder, Observation, Order, OrderRef, PaidFacts, RefundRef};
 use crate::domain::ids::AttemptId;
 use crate::domain::method::Flow;
 use crate::domain::money::{Currency, Money};
@@ -288,9 +288,11 @@ fn refused(order: &Order, response: &OutgoingResponse) -> Result<Observation, Ch
     let sentence = refusal.sentence(response);
     let unknown = || Observation::Unknown { detail: format!("HTTP {status} {code}: {sentence}") };
     let no = || Observation::Refused { code: code.to_owned(), detail: sentence.clone() };
+    let barred = |bar| Observation::Barred { code: code.to_owned(), detail: format!("{code}: {sentence}"), bar };
     // The provider has spelled this one in three ways.
     let code_without_mark: String = code.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
     match code_without_mark.as_str() {
+        "SIGNERROR" | "MCHNOTEXISTS" if matches!(order, Order::Create(_)) => return Ok(barred(Bar::Account)),
         "SIGNERROR" => return Err(ChannelError::Credentials { detail: format!("{code}: {sentence}") }),
         "ORDERNOTEXIST" | "ORDERNOTEXISTS" => {
             return Ok(match order {
@@ -317,10 +319,18 @@ fn refused(order: &Order, response: &OutgoingResponse) -> Result<Observation, Ch
         Order::Create(_) if there_is_one => unknown(),
         Order::Close(_) if code == "ORDER_CLOSED" => Observation::Closed,
         Order::Close(_) if there_is_one => no(),
+        // The merchant tops up, and the same number is sent again. Source: WeChat Pay API v3, "申请退款", NOT_ENOUGH.
+        Order::Refund(_) if code == errors::NOT_ENOUGH => unknown(),
         Order::Create(_) | Order::Close(_) | Order::Refund(_) | Order::RedirectRefund(_) => {
-            match find(errors::TABLE, code).map(|meaning| meaning.advice) {
-                Some(Advice::Stop) => no(),
-                Some(Advice::Ask | Advice::Repeat) | None => unknown(),
+            match find(errors::TABLE, code).map(|meaning| (meaning.advice, meaning.concerns)) {
+                // Of a create it is the customer who has not enough.
+                Some((Advice::Stop, Concerns::Merchant))
+                    if matches!(order, Order::Create(_)) && code != errors::NOT_ENOUGH =>
+                {
+                    barred(Bar::Product)
+                }
+                Some((Advice::Stop, _)) => no(),
+                Some((Advice::Ask | Advice::Repeat, _)) | None => unknown(),
             }
         }
     })

@@ -28,6 +28,8 @@ const PAYER_CODE_LIFE: Duration = Duration::from_minutes(1);
 const LETTERS_LOOKED_AT_MAX: usize = 1000;
 /// Merchants among which an order is looked for that is named by its number alone.
 const MEMBERS_LOOKED_AT_MAX: usize = 16;
+/// Counters that are looked at when old ones are forgotten.
+const FORGOTTEN_AT_ONCE: usize = 8;
 /// How far behind an overtaken letter comes.
 const OVERTAKEN_BY: Duration = Duration::from_seconds(2);
 
@@ -73,6 +75,18 @@ impl<'d, 'a> Desk<'d, 'a> {
             self.tx.put(&SIM_TROUBLES, &place, &troubled.saturating_add(1))?;
         }
         Ok((how, left))
+    }
+
+    /// Forgets troubled answers that were counted under names which sort before `name`, some at a time: a provider whose
+    /// names begin with a moment keeps none of the past.
+    pub fn forget_troubles(&mut self, merchant: &str, name: &str) -> Result<(), StoreError> {
+        let span = Span::prefix(&(self.dialect.name().to_owned(), merchant.to_owned()));
+        for (place, _) in self.tx.scan(&SIM_TROUBLES, &span, Sorted::Ascending, FORGOTTEN_AT_ONCE)? {
+            if place.2.as_str() < name {
+                self.tx.delete(&SIM_TROUBLES, &place)?;
+            }
+        }
+        Ok(())
     }
 
     /// The faults on the provider's board.

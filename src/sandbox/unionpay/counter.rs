@@ -51,6 +51,39 @@ impl Around {
     }
 }
 
+/// What the troubled answers to a call are counted under. A shop whose code was lost with an answer orders under another
+/// number, so what is ordered counts, by its end and amount: else each number would begin with troubles of its own, and no
+/// code would ever arrive. A file is asked for at a time of its own each time, so its day counts.
+pub fn counted_under(
+    desk: &mut Desk<'_, '_>,
+    call: &Call,
+    around: &Around,
+    wire_now: Timestamp,
+) -> Result<String, StoreError> {
+    let number = around.number();
+    let ordered = match call {
+        Call::File { day } => return Ok(day.to_string()),
+        Call::Consume { .. } => ordered(&around.fields),
+        Call::Query(_) => {
+            let order = desk.order(&around.mer_id, &number)?;
+            order.and_then(|order| serde_json::from_str::<Fields>(&order.asked.details).ok()).and_then(|f| ordered(&f))
+        }
+        Call::EncryptionKey | Call::Reverse | Call::GiveBack { .. } => None,
+    };
+    desk.forget_troubles(&around.mer_id, &format!("{ORDERED}{}", beijing(wire_now)))?;
+    Ok(ordered.unwrap_or(number))
+}
+
+/// Begins what is ordered, and no number.
+const ORDERED: &str = "!";
+
+/// `None` for a code that the payer showed, which is charged once.
+fn ordered(fields: &Fields) -> Option<String> {
+    let text = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
+    let until = Some(text("payTimeout")).filter(|until| !until.is_empty() && text("txnSubType") != "06")?;
+    Some(format!("{ORDERED}{until} {}", text("txnAmt")))
+}
+
 /// Fields of an answer beside those that it echoes.
 pub type Said = Result<Vec<(&'static str, String)>, Trouble>;
 

@@ -242,14 +242,11 @@ impl UnionPay {
         };
         let dialect = self.dialect();
         let work = self.0.world.at(&dialect, move |desk| {
-            // A file is asked for at a time of its own each time, so its troubles are counted by the day.
-            let (order, counted) = match &call {
-                Call::File { day } => (String::new(), day.to_string()),
-                Call::EncryptionKey => (String::new(), around.number()),
-                Call::Consume { .. } | Call::Query(_) | Call::Reverse | Call::GiveBack { .. } => {
-                    (around.number(), around.number())
-                }
+            let order = match &call {
+                Call::File { .. } | Call::EncryptionKey => String::new(),
+                Call::Consume { .. } | Call::Query(_) | Call::Reverse | Call::GiveBack { .. } => around.number(),
             };
+            let counted = counter::counted_under(desk, &call, &around, now)?;
             let (how, faults) = desk.answering(&around.mer_id, &order, &counted)?;
             let said =
                 if how.does_it() { counter::carry_out(desk, &call, &around, faults)? } else { Err(refusal(how)) };

@@ -123,6 +123,19 @@ async fn a_method_inside_a_wallet_needs_to_know_its_customer() {
 }
 
 #[tokio::test]
+async fn a_page_for_browsers_needs_the_browsers_address() {
+    let site = Site::new();
+    let shop = site.shop();
+    let mut order: Value = serde_json::from_str(&order("A1", "1.00")).unwrap();
+    order["method"] = json!("wechat_h5");
+    let answer = shop.post("/v1/payments", &order.to_string()).await;
+    assert_eq!((answer.status, answer.faults()), (400, vec!["#/customer/ip required".to_owned()]));
+    order["customer"] = json!({ "ip": "203.0.113.7" });
+    // The order number is still free.
+    refused(&shop.post("/v1/payments", &order.to_string()).await, 422, "method_unavailable");
+}
+
+#[tokio::test]
 async fn what_only_the_server_may_say_is_refused_and_so_is_what_is_said_twice() {
     let site = Site::new();
     let shop = site.shop();

@@ -69,7 +69,7 @@ fn a_held_attempt_ends_when_a_person_finds_no_money_and_the_order_goes_on() {
         choose p1 wechat -> processing p1/1
         answer p1/1 accepted -> nothing
         notify p1/1 paid 1.00 as t1 -> case wrong_amount
-        next p1/1 hold
+        next p1/1 hold in 3s
         decide p1.c1 close -> closed
         shows p1 open
         books nothing
@@ -107,7 +107,7 @@ fn every_open_case_keeps_the_attempt() {
         notify p1 paid 100.00 as t1 by stranger -> case wrong_identity
         decide p1.c1 close -> closed
         shows p1 processing
-        next p1 hold
+        next p1 hold in 3s
         may p1.c2 close
         decide p1.c2 give_back -> refused impossible
         decide p1.c2 close -> closed

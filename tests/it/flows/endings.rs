@@ -179,7 +179,9 @@ fn an_attempt_that_is_held_keeps_its_payment_from_ending() {
         wait 10m
         shows p1 processing
         cancel p1 -> processing
-        next p1 hold
+        next p1 hold now
+        answer p1 not_paid -> nothing
+        next p1 hold in 1m
         notify p1 closed -> expired
         ",
     );

@@ -74,7 +74,7 @@ fn an_answer_to_the_close_is_a_promise_even_when_a_person_holds_the_attempt_mean
         begin p1
         notify p1 paid 1.00 -> case wrong_amount
         answer p1 closed -> nothing
-        next p1 hold
+        next p1 hold in 3s
         shows p1 processing
         ",
     );
@@ -327,6 +327,132 @@ fn a_code_that_the_customer_showed_is_not_charged_again_when_the_answer_was_lost
         answer p1 not_paid -> nothing
         next p1 ask in 4s
         notify p1 paid 100.00 -> paid
+        ",
+    );
+}
+
+#[test]
+fn a_code_that_is_told_once_and_was_lost_gives_way_to_another_number() {
+    check(
+        "
+        pay p1 100.00 by wechat -> processing
+        answer p1 unknown -> nothing
+        answer p1 not_found -> nothing
+        answer p1 code_lost -> nothing
+        next p1 ask_lost now
+        answer p1 unknown -> nothing
+        answer p1 not_found -> nothing
+        next p1/2 create now
+        answer p1/2 accepted -> nothing
+        next p1/1 ask_before_close now
+        answer p1/1 not_found -> nothing
+        next p1/1 ask_late in 1m
+        shows p1 processing
+        events p1 created, processing
+        told p1 /1 wechat_native, /1 trouble, /1 asked not_found, /1 asked code_lost, /1 trouble, /1 asked not_found, /2 wechat_native, /2 routed, /2 shown, /1 asked not_found, /1 ended expired
+        notify p1/2 paid 100.00 as t2 -> paid
+        notify p1/1 paid 100.00 as t1 -> case second_payment, refund
+        ",
+    );
+}
+
+#[test]
+fn a_code_that_was_lost_and_paid_all_the_same_is_paid() {
+    check(
+        "
+        pay p1 100.00 by wechat -> processing
+        answer p1 unknown -> nothing
+        answer p1 not_paid -> nothing
+        answer p1 code_lost -> nothing
+        answer p1 paid 100.00 -> paid
+        told p1 /1 wechat_native, /1 trouble, /1 asked not_paid, /1 asked code_lost, /1 asked paid, /1 paid by query
+        ",
+    );
+}
+
+#[test]
+fn codes_that_are_lost_again_and_again_are_given_up() {
+    let lost = "
+        answer p1 unknown -> nothing
+        answer p1 not_found -> nothing
+        answer p1 code_lost -> nothing
+        answer p1 not_found -> nothing
+        ";
+    let four = lost.repeat(4);
+    check(&format!(
+        "
+        pay p1 100.00 by wechat -> processing
+        {four}
+        next p1/4 ask_before_close now
+        answer p1/1 not_found -> nothing
+        answer p1/2 not_found -> nothing
+        answer p1/3 not_found -> nothing
+        answer p1/4 not_found -> failed
+        shows p1 failed channel_refused
+        "
+    ));
+    check(&format!(
+        "
+        pay p1 100.00 -> open
+        choose p1 wechat -> processing p1/1
+        {four}
+        answer p1/1 not_found -> nothing
+        answer p1/2 not_found -> nothing
+        answer p1/3 not_found -> nothing
+        answer p1/4 not_found -> open
+        choose p1 alipay -> processing p1/5
+        "
+    ));
+}
+
+#[test]
+fn nobody_waits_for_a_lost_code_of_an_order_that_was_given_up() {
+    check(
+        "
+        pay p1 100.00 by wechat -> processing
+        answer p1 unknown -> nothing
+        answer p1 not_found -> nothing
+        begin p1
+        cancel p1 -> processing
+        answer p1 code_lost -> nothing
+        next p1 ask_before_close now
+        answer p1 not_found -> canceled
+        ",
+    );
+}
+
+#[test]
+fn an_account_that_the_channel_refuses_hands_its_payment_to_another() {
+    check(
+        "
+        pay p1 100.00 by wechat -> processing
+        answer p1 barred elsewhere -> nothing
+        shows p1 processing
+        next p1/1 ask_late in 1m
+        next p1/2 create now
+        answer p1/2 accepted -> nothing
+        events p1 created, processing
+        told p1 /1 wechat_native, /1 asked NO, /1 ended channel_refused, /2 wechat_native, /2 routed, /2 shown
+        notify p1/2 paid 100.00 -> paid
+        ",
+    );
+}
+
+#[test]
+fn without_another_account_a_refused_one_ends_the_attempt() {
+    check(
+        "
+        pay p1 100.00 by wechat -> processing
+        answer p1 barred -> failed
+        shows p1 failed channel_refused
+        pay p2 100.00 -> open
+        choose p2 wechat -> processing p2/1
+        answer p2 barred -> open
+        choose p2 alipay -> processing p2/2
+        pay p3 100.00 by wechat -> processing
+        begin p3
+        cancel p3 -> processing
+        answer p3 barred elsewhere -> canceled
         ",
     );
 }

@@ -26,6 +26,7 @@ use world::World;
 /// wait 30m                          own work that falls due is done on the way
 /// expire p1                         as a runner that had taken the row before it was moved
 /// answer p1 accepted                what the channel answers to what was due  -> what changed
+/// answer p1 barred [elsewhere]      it refuses the account; another one takes the payment  -> what changed
 /// begin p1                          an exchange goes out; the next `answer` belongs to it
 /// notify p1 paid 100.00 [as t7] [by stranger]                         -> what changed
 /// refund r1 p1 60.00 [no=n1] [text=x]     without an amount: the rest -> state

@@ -388,6 +388,13 @@ impl Model {
         attempt.live = false;
         attempt.disputed = false;
         self.transactions.insert(transaction, (p, a));
+        // The right word after a wrong one is another line of what the wrong one opened.
+        for kind in ["wrong_amount", "wrong_identity"] {
+            let newest = payment.cases.iter().rfind(|case| (case.subject, case.kind) == (Ok(a), kind));
+            if newest.is_some_and(|case| case.stage != Stage::Settled) {
+                payment.sight(Ok(a), kind, said);
+            }
+        }
         if payment.payer.is_some() {
             payment.sight(Ok(a), "second_payment", said);
             let case = payment.suspend(said.amount);

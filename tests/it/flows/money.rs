@@ -1,6 +1,7 @@
 //! Money arrives: once, twice, in another amount, for somebody else, after the end.
 
 use super::check;
+use super::world::World;
 
 #[test]
 fn a_repeated_notification_posts_once() {
@@ -88,7 +89,9 @@ fn a_wrong_amount_books_nothing_and_opens_one_case() {
         answer p1 accepted -> nothing
         notify p1 paid 0.01 -> case wrong_amount
         notify p1 paid 0.01 -> nothing
-        next p1 hold
+        next p1 hold in 3s
+        answer p1 paid 0.01 -> nothing
+        next p1 hold in 5s
         shows p1 processing
         books nothing
         cases p1 wrong_amount open
@@ -145,6 +148,30 @@ fn the_right_amount_after_a_wrong_one_is_booked_and_the_case_stays() {
         books 1001 100.00, 2001 100.00
         ",
     );
+}
+
+#[test]
+fn a_wrong_amount_is_asked_about_and_the_answer_is_booked_beside_the_case() {
+    let mut world = World::new();
+    for line in [
+        "pay p1 100.00 by wechat",
+        "answer p1 accepted",
+        "notify p1 paid 99.99 as t1",
+        "answer p1 unknown",
+        "sync p1",
+        "next p1 hold now",
+        "answer p1 paid 100.00 as t1",
+        "shows p1 paid",
+        "cases p1 wrong_amount open",
+        "books 1001 100.00, 2001 100.00",
+        "next p1 nothing",
+        "may p1.c1 close line 2",
+    ] {
+        world.step(line);
+        world.assert_sound(line);
+    }
+    let said: Vec<_> = world.open_case("p1.c1").lines.iter().map(|line| line.seen.to_decimal()).collect();
+    assert_eq!(said, ["99.99", "100.00"], "what the question brought stands beside what opened the case");
 }
 
 #[test]

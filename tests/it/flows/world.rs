@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coffer::channels::{Observation, PaidFacts};
+use coffer::channels::{Bar, Observation, PaidFacts};
 use coffer::crypto::{MasterKey, Place, Vault};
 use coffer::domain::case::{Case, Choices};
 use coffer::domain::event::{Actor, Event, EventObject, EventType, Happening, PaidSource};
@@ -12,7 +12,7 @@ use coffer::domain::ids::{AccountId, AttemptId, EventId, KeyId, MerchantId, Mode
 use coffer::domain::merchant::{ChannelAccount, ChannelKind, DuplicatePolicy, LatePolicy, Merchant, Share};
 use coffer::domain::method::{Brand, Method};
 use coffer::domain::money::{Currency, Money, decimal};
-use coffer::domain::payment::{Attempt, Customer, Ending, NextAction, Payment, PaymentState};
+use coffer::domain::payment::{Attempt, Customer, Ending, NextAction, Payment, PaymentState, Route, RouteReason};
 use coffer::domain::redirect::Destination;
 use coffer::domain::refund::Refund;
 use coffer::domain::time::{Duration, Timestamp};
@@ -435,7 +435,10 @@ impl World {
         let observation = observation(&attempt, words);
         let before = self.snapshot(attempt.payment);
         let heard = observation.clone();
-        self.act(move |tx, moment| observe::observe(tx, SCOPE, id, KIND, &heard, source, moment)).unwrap();
+        let elsewhere =
+            words.contains(&"elsewhere").then_some(Route { account: ALIPAY, why: RouteReason::OtherBarred });
+        self.act(move |tx, moment| observe::observe_or_move(tx, SCOPE, id, KIND, &heard, source, elsewhere, moment))
+            .unwrap();
         self.changes(attempt.payment, before)
     }
 
@@ -816,6 +819,11 @@ fn observation(attempt: &Attempt, words: &[&str]) -> Observation {
         "declined" => Observation::Declined { detail: "the bank said no".to_owned() },
         "not_found" => Observation::NotFound,
         "refused" => Observation::Refused { code: "NO".to_owned(), detail: "the channel said no".to_owned() },
+        "barred" => {
+            let (code, detail) = ("NO".to_owned(), "the channel does not know the account".to_owned());
+            Observation::Barred { code, detail, bar: Bar::Account }
+        }
+        "code_lost" => Observation::CodeLost { detail: "sent before".to_owned() },
         "unknown" => Observation::Unknown { detail: "no answer".to_owned() },
         other => panic!("a channel does not say {other:?}"),
     }

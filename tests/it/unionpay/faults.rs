@@ -61,7 +61,7 @@ async fn an_answer_that_is_lost_or_spoilt_says_nothing_and_the_next_proper_one_t
         let first = town.ask(&create).await;
         assert!(is_unknown(&first), "{fault:?}: {first:?}");
         let second = persist_rest(&town, &create).await;
-        let made_before = matches!(second, Ok(Observation::Unknown { .. }));
+        let made_before = matches!(second, Ok(Observation::CodeLost { .. }));
         let made_now = matches!(second, Ok(Observation::Accepted { .. }));
         let nothing_was_done = matches!(fault, Fault::Throttle | Fault::AnswerError);
         assert_eq!((made_before, made_now), (!nothing_was_done, nothing_was_done), "{fault:?}: {second:?}");

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::credentials::{Credentials, Trust};
 use super::*;
-use crate::channels::{CreateOrder, OrderRef, PaidFacts, RefundOrder, RefundRef, Subject};
+use crate::channels::{Bar, CreateOrder, OrderRef, PaidFacts, RefundOrder, RefundRef, Subject};
 use crate::crypto::rsa::RsaSigner;
 use crate::domain::ids::{AttemptId, RefundId};
 use crate::domain::money::Money;

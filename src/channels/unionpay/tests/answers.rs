@@ -121,11 +121,12 @@ fn every_refusal_of_a_create_has_its_meaning() {
     let order = Order::Create(create(Method::UnionpayQr));
     for meaning in errors::TABLE {
         let seen = hear(&order, said(&[("respCode", meaning.code)]));
-        if meaning.code == "11" {
-            assert!(matches!(seen, Err(ChannelError::Credentials { .. })), "{seen:?}");
-            continue;
-        }
         let fits = match (meaning.advice, meaning.concerns) {
+            (Advice::Stop, Concerns::Merchant) => {
+                let expected = if meaning.code == "11" { Bar::Account } else { Bar::Product };
+                matches!(&seen, Ok(Observation::Barred { code, bar, .. }) if code == meaning.code && *bar == expected)
+            }
+            (Advice::Ask, _) if meaning.code == "12" => matches!(seen, Ok(Observation::CodeLost { .. })),
             (Advice::Stop, Concerns::Customer) => matches!(seen, Ok(Observation::Declined { .. })),
             (Advice::Stop, _) => matches!(seen, Ok(Observation::Refused { .. })),
             (Advice::Ask | Advice::Repeat, _) => matches!(seen, Ok(Observation::Unknown { .. })),
@@ -133,6 +134,13 @@ fn every_refusal_of_a_create_has_its_meaning() {
         assert!(fits, "{}: {seen:?}", meaning.code);
     }
     assert!(matches!(hear(&order, said(&[("respCode", "ZZ")])), Ok(Observation::Unknown { .. })));
+    // A shown code may have been charged, and nobody waits for another one.
+    let charge = Order::Create(create(Method::UnionpayBarcode));
+    assert!(matches!(hear(&charge, said(&[("respCode", "12")])), Ok(Observation::Unknown { .. })));
+    // Asked about, our signature is refused for nothing that moved; and what is about another order refuses nothing here.
+    let asked = hear(&query(Method::UnionpayQr), said(&[("respCode", "11")]));
+    assert!(matches!(asked, Err(ChannelError::Credentials { .. })), "{asked:?}");
+    assert_not_genuine(hear(&order, said(&[("respCode", "11"), ("orderId", "T20260101001")])));
 }
 
 #[test]

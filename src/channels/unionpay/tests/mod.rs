@@ -15,7 +15,7 @@ use super::credentials::{ByCertificate, ByKey, Contract, Credentials};
 use super::keyed::{KeyedMethod, SharedKey};
 use super::message::{Empty, Fields};
 use super::*;
-use crate::channels::{CreateOrder, OrderRef, RefundOrder, RefundRef};
+use crate::channels::{Bar, CreateOrder, OrderRef, RefundOrder, RefundRef};
 use crate::crypto::Certificate;
 use crate::crypto::rsa::RsaSigner;
 use crate::domain::ids::{AttemptId, RefundId};

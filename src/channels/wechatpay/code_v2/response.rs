@@ -3,11 +3,12 @@
 //! Three levels: whether the call was understood (`return_code`, unsigned where it was not), whether it was carried out
 //! (`result_code`), and how the payment stands (`trade_state`). Each other word than the known ones means unknown.
 
+use super::super::errors::NOT_ENOUGH;
 use super::super::response::{Transaction, malformed, observe_transaction, same};
 use super::{Call, CodeV2, Fields, WechatPay, errors, sign, xml};
-use crate::channels::errors::Advice;
+use crate::channels::errors::{Advice, Concerns};
 use crate::channels::text::{shortened, shortened_to};
-use crate::channels::{ChannelError, Observation};
+use crate::channels::{Bar, ChannelError, Observation};
 use crate::env::transport::OutgoingResponse;
 
 /// How the answer of the provider's front begins to say that it wants a client certificate, or another one.
@@ -34,11 +35,16 @@ pub(super) fn read(
     let fields = xml::read(&response.body).map_err(|why| malformed(&format!("XML: {why}")))?;
     match text(&fields, "return_code") {
         "SUCCESS" => {}
-        // Not signed, so it is believed for nothing; that our own signature is refused is for somebody to look at.
+        // Not signed, so it is believed for what it refuses only.
         code => {
             let said = format!("{}: {}", shortened(code), shortened_to(text(&fields, "return_msg"), 256));
             return if said.contains("签名") {
-                Err(ChannelError::Credentials { detail: said })
+                match call {
+                    Call::Charge(_) => {
+                        Ok(Observation::Barred { code: "SIGNERROR".to_owned(), detail: said, bar: Bar::Account })
+                    }
+                    Call::Query(_) | Call::Reverse(_) => Err(ChannelError::Credentials { detail: said }),
+                }
             } else {
                 unknown(said)
             };
@@ -127,7 +133,15 @@ fn refused(wechat: &WechatPay, call: Call<'_>, fields: &Fields) -> Result<Observ
     let sentence = shortened_to(text(fields, "err_code_des"), 256);
     let unknown = || Observation::Unknown { detail: format!("{code}: {sentence}") };
     let no = || Observation::Refused { code: code.clone(), detail: sentence.clone() };
-    let advice = errors::meaning(&code).map(|meaning| meaning.advice);
+    let meaning = errors::meaning(&code);
+    let advice = meaning.map(|meaning| meaning.advice);
+    // What is not enough is the customer's.
+    let is_merchants =
+        meaning.is_some_and(|meaning| meaning.concerns == Concerns::Merchant && meaning.code != NOT_ENOUGH);
+    let barred = |bar| Ok(Observation::Barred { code: code.clone(), detail: format!("{code}: {sentence}"), bar });
+    if matches!((call, code.as_str()), (Call::Charge(_), "SIGNERROR" | "SIGN_ERROR" | "MCHID_NOT_EXIST")) {
+        return barred(Bar::Account);
+    }
     if matches!(code.as_str(), "SIGNERROR" | "SIGN_ERROR") {
         return Err(ChannelError::Credentials { detail: format!("{code}: {sentence}") });
     }
@@ -137,6 +151,7 @@ fn refused(wechat: &WechatPay, call: Call<'_>, fields: &Fields) -> Result<Observ
     Ok(match call {
         Call::Charge(_) if code == "USERPAYING" => Observation::NotPaid,
         Call::Charge(_) => match advice {
+            Some(Advice::Stop) if !there_is_one && is_merchants => return barred(Bar::Product),
             Some(Advice::Stop) if !there_is_one => no(),
             Some(Advice::Stop | Advice::Ask | Advice::Repeat) | None => unknown(),
         },

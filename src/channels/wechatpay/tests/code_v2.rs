@@ -169,7 +169,7 @@ fn everything_else_goes_on_over_v3() {
 fn a_charge_is_paid_waits_is_refused_or_unknown() {
     assert_eq!(tell(&charge(), &[]), paid());
     assert_eq!(refusal(&charge(), "USERPAYING", "需要用户输入支付密码"), Ok(Observation::NotPaid));
-    for code in ["AUTHCODEEXPIRE", "AUTH_CODE_INVALID", "AUTH_CODE_ERROR", "NOTENOUGH", "NOTSUPORTCARD", "NOAUTH"] {
+    for code in ["AUTHCODEEXPIRE", "AUTH_CODE_INVALID", "AUTH_CODE_ERROR", "NOTENOUGH", "NOTSUPORTCARD"] {
         let refused = refusal(&charge(), code, "不行");
         assert_eq!(refused, Ok(Observation::Refused { code: code.to_owned(), detail: "不行".to_owned() }));
     }
@@ -179,7 +179,11 @@ fn a_charge_is_paid_waits_is_refused_or_unknown() {
         assert!(is_unknown(&refusal(&charge(), code, "")), "{code}");
     }
     assert!(is_unknown(&refusal(&charge(), "INVALID_REQUEST", "201 商户订单号重复")), "there is one");
-    assert!(matches!(refusal(&charge(), "SIGNERROR", ""), Err(ChannelError::Credentials { .. })));
+    for (code, expected) in [("NOAUTH", Bar::Product), ("SIGNERROR", Bar::Account), ("MCHID_NOT_EXIST", Bar::Account)] {
+        let refused = refusal(&charge(), code, "不行");
+        assert!(matches!(&refused, Ok(Observation::Barred { bar, .. }) if *bar == expected), "{refused:?}");
+    }
+    assert!(matches!(refusal(&query(), "SIGNERROR", ""), Err(ChannelError::Credentials { .. })));
 }
 
 #[test]
@@ -289,7 +293,7 @@ fn what_is_not_an_answer_is_unknown() {
     assert!(is_unknown(&told(200, "<xml></xml>")));
     assert!(is_unknown(&hear(&charge(), &[("result_code", "MAYBE")])));
     let sign = told(200, "<xml><return_code>FAIL</return_code><return_msg>签名错误</return_msg></xml>");
-    assert!(matches!(sign, Err(ChannelError::Credentials { .. })), "{sign:?}");
+    assert!(matches!(sign, Ok(Observation::Barred { bar: Bar::Account, .. })), "{sign:?}");
     assert_malformed(told(200, "{\"code\":\"SUCCESS\"}"));
     assert_malformed(told(200, "<!DOCTYPE x><xml></xml>"));
     let cut = OutgoingResponse { truncated: true, ..signed_with(SignType::HmacSha256, &[("result_code", "SUCCESS")]) };

@@ -16,7 +16,7 @@ use ring::aead;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::channels::{CreateOrder, OrderRef, RefundOrder, RefundRef, Subject};
+use crate::channels::{Bar, CreateOrder, OrderRef, RefundOrder, RefundRef, Subject};
 use crate::crypto::rsa::RsaSigner;
 use crate::domain::ids::{AttemptId, RefundId};
 use crate::domain::money::Money;

@@ -35,6 +35,7 @@ pub fn run(data: &[u8]) -> Verdict {
         Ok(
             observation @ (Observation::Paid(_)
             | Observation::Accepted { .. }
+            | Observation::CodeLost { .. }
             | Observation::Declined { .. }
             | Observation::RefundProcessing { .. }
             | Observation::RefundSucceeded { .. }
@@ -44,7 +45,9 @@ pub fn run(data: &[u8]) -> Verdict {
         ) => panic!("{observation:?} was believed without a signature"),
         // What an unsigned error may say: that nothing is there, or that nothing was done.
         Ok(Observation::NotPaid | Observation::Closed | Observation::NotFound) => return Verdict::Accepted,
-        Ok(Observation::Refused { code, detail }) => format!("{code}{detail}"),
+        Ok(Observation::Refused { code, detail } | Observation::Barred { code, detail, .. }) => {
+            format!("{code}{detail}")
+        }
         Ok(Observation::Unknown { detail }) => detail,
         Err(error) => error.to_string(),
     };
