@@ -317,7 +317,9 @@ impl Story {
                 outside.note(paid_by(attempt.method));
             }
             if right.is_some() {
+                let by_v2 = outside.towns.iter().any(|town| town.code_v2);
                 outside.note(match (attempt.method.flow(), self.ground.contract_of(attempt.account)) {
+                    (Flow::BarCode, _) if by_v2 => "a charge at the counter was paid through WeChat Pay's V2",
                     (Flow::BarCode, _) => "a charge at the counter was paid",
                     (_, None) => "the test wallet took money",
                     (_, Some(Contract::WechatPublicKey)) => "WeChat Pay took money, in public-key mode",

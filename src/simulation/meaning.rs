@@ -57,6 +57,13 @@ pub(super) fn call(kind: ChannelKind, request: &OutgoingRequest) -> Call {
         ChannelKind::WechatPay => {
             let path = path_of(&request.url);
             let path = path.split('?').next().unwrap_or_default();
+            let number = || xml_text(&request.body, "out_trade_no");
+            match path.trim_start_matches("/sim/wechatpay") {
+                "/pay/micropay" => return call(Op::Charge, &number()),
+                "/pay/orderquery" => return call(Op::Query, &number()),
+                "/secapi/pay/reverse" => return call(Op::Reverse, &number()),
+                _ => {}
+            }
             let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
             let parts: Vec<&str> = path.trim_start_matches("/sim/wechatpay/v3/").split('/').collect();
             match parts.as_slice() {
@@ -108,9 +115,23 @@ pub(super) fn call(kind: ChannelKind, request: &OutgoingRequest) -> Call {
     }
 }
 
+/// Whether a path is of WeChat Pay's older interface.
+pub(super) fn is_code_v2(path: &str) -> bool {
+    ["/pay/micropay", "/pay/orderquery", "/secapi/pay/reverse"].iter().any(|end| path.ends_with(end))
+}
+
+/// The text of a field in WeChat Pay's flat XML; empty where there is none.
+fn xml_text(xml: &[u8], name: &str) -> String {
+    let xml = String::from_utf8_lossy(xml);
+    let inner = xml.split_once(&format!("<{name}>")).and_then(|(_, rest)| rest.split_once(&format!("</{name}>")));
+    let inner = inner.map_or("", |(inner, _)| inner);
+    inner.trim_start_matches("<![CDATA[").trim_end_matches("]]>").to_owned()
+}
+
 /// What a genuine answer says; `None` when it says nothing about an order or refund.
 pub(super) fn answer(kind: ChannelKind, call: &Call, response: &OutgoingResponse) -> Option<News> {
     match kind {
+        ChannelKind::WechatPay if response.body.starts_with(b"<xml>") => code_v2(call, &response.body),
         ChannelKind::WechatPay => wechatpay(call, response),
         ChannelKind::Alipay => alipay(call, response),
         ChannelKind::Unionpay => unionpay(call, response),
@@ -166,6 +187,29 @@ fn wechatpay(call: &Call, response: &OutgoingResponse) -> Option<News> {
         Op::QueryRefund if code == "RESOURCE_NOT_EXISTS" => refund(RefundWord::NotFound),
         Op::Refund | Op::QueryRefund | Op::Other => None,
     }
+}
+
+fn code_v2(call: &Call, body: &[u8]) -> Option<News> {
+    let text = |name| xml_text(body, name);
+    let number = if call.number.is_empty() { text("out_trade_no") } else { call.number.clone() };
+    let paid = || Word::Paid { minor: text("total_fee").parse().unwrap_or(0), transaction: text("transaction_id") };
+    let done = text("result_code") == "SUCCESS";
+    let word = match (call.op, text("err_code").as_str()) {
+        (Op::Charge, _) if done => paid(),
+        (Op::Charge, "USERPAYING") => Word::NotPaid,
+        (Op::Charge, "AUTHCODEEXPIRE" | "AUTH_CODE_INVALID" | "NOTENOUGH" | "PARAM_ERROR") => Word::Refused,
+        (Op::Query, _) if done => match text("trade_state").as_str() {
+            "SUCCESS" | "REFUND" => paid(),
+            "NOTPAY" | "USERPAYING" => Word::NotPaid,
+            "CLOSED" | "REVOKED" => Word::Closed,
+            "PAYERROR" => Word::Declined,
+            _ => Word::Unknown,
+        },
+        (Op::Reverse, _) if done && text("recall") == "N" => Word::Closed,
+        (Op::Query | Op::Reverse, "ORDERNOTEXIST") => Word::NotFound,
+        _ => Word::Unknown,
+    };
+    order(&number, word, call.op)
 }
 
 fn wechat_state(said: &Value) -> Word {

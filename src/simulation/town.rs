@@ -17,8 +17,8 @@ use crate::channels::alipay::credentials as alipay;
 use crate::channels::unionpay::credentials as unionpay;
 use crate::channels::wechatpay;
 use crate::channels::wechatpay::AnswersBy;
-use crate::crypto::Secret;
 use crate::crypto::rsa::{Digest, RsaVerifier, der_in};
+use crate::crypto::{Certificate, Secret};
 use crate::domain::merchant::ChannelKind;
 use crate::domain::method::Method;
 use crate::domain::payment::NextAction;
@@ -33,6 +33,7 @@ use crate::sandbox::provider::records::{Letter, Mood};
 use crate::sandbox::provider::{Desk, Dialect, Reach, World};
 use crate::sandbox::unionpay as sim_unionpay;
 use crate::sandbox::wechatpay as sim_wechatpay;
+use crate::server::tls::ClientCertificate;
 use crate::store::tables::SIM_LETTERS;
 use crate::store::{Order, Read, Span, Store, StoreError, StoreOptions};
 
@@ -147,6 +148,10 @@ pub(super) struct Town {
     clock: Arc<SimulatedClock>,
     /// The merchant's number there.
     merchant: String,
+    /// Shown codes go through WeChat Pay's older interface.
+    pub(super) code_v2: bool,
+    /// The merchant's own, which it shows there; DER.
+    certificate: Vec<u8>,
     pub(super) credentials: Secret,
     /// Ids of the provider's keys that the merchant knows from the beginning.
     known_keys: Vec<String>,
@@ -189,6 +194,9 @@ impl Town {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
         let (mut alipay_key, mut known_keys) = (None, Vec::new());
+        // By the seed and not by the dice: the rest of a story is the same either way.
+        let mut certificate = Vec::new();
+        let code_v2 = contract.kind() == ChannelKind::WechatPay && seed & 1 == 1;
         let (counter, merchant, credentials) = match contract {
             Contract::WechatPublicKey | Contract::WechatCertificate => {
                 let provider = sim_wechatpay::WechatPay::open(&world);
@@ -197,7 +205,10 @@ impl Town {
                     _ => sim_wechatpay::Mode::Certificate,
                 };
                 let side = runtime.block_on(provider.merchant(mode)).map_err(broken)?;
-                let credentials = wechat_credentials(&side, mode).to_secret();
+                certificate = Certificate::read(&side.certificate).map(|own| own.to_der().to_vec()).unwrap_or_default();
+                let mut credentials = wechat_credentials(&side, mode);
+                credentials.code_v2_key = code_v2.then_some(side.api_v2_key);
+                let credentials = credentials.to_secret();
                 known_keys.push(side.public_key_id);
                 known_keys.extend(side.platform_certificate.map(|(serial, _)| serial));
                 (Counter::WechatPay(provider), side.mchid, credentials)
@@ -228,6 +239,8 @@ impl Town {
             dialect,
             clock,
             merchant,
+            code_v2,
+            certificate,
             credentials,
             known_keys,
             alipay_key,
@@ -282,6 +295,18 @@ impl Town {
         };
         let path = path_of(&request.url);
         let (response, delay, cut) = match &self.counter {
+            Counter::WechatPay(provider) if meaning::is_code_v2(path) => {
+                let shown = ClientCertificate(request.identity.as_ref().map(|_| self.certificate.clone()));
+                let incoming = sim_wechatpay::IncomingV2 {
+                    method: request.method.as_str(),
+                    path: path.strip_prefix(sim_wechatpay::PREFIX).unwrap_or(path),
+                    body: &request.body,
+                    certificate: Some(&shown),
+                };
+                let told = wait_for(provider.serve_code_v2(incoming));
+                let headers = told.headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
+                (response(told.status, headers.collect(), told.body), told.delay, told.cut)
+            }
             Counter::WechatPay(provider) => {
                 let incoming = sim_wechatpay::Incoming {
                     method: request.method.as_str(),
@@ -375,6 +400,11 @@ impl Town {
     fn belief(&self, response: &OutgoingResponse) -> Belief {
         let body = response.body.as_slice();
         match self.kind() {
+            ChannelKind::WechatPay if body.starts_with(b"<xml>") => {
+                let said = String::from_utf8_lossy(body);
+                let whole = said.contains("<sign>") && !said.contains("tampered");
+                if whole { Belief::Sure } else { Belief::No }
+            }
             ChannelKind::WechatPay if !(200..300).contains(&response.status) => {
                 // Errors are not signed; what is no error of the provider's says nothing.
                 if serde_json::from_slice::<serde_json::Value>(body).is_ok() { Belief::Sure } else { Belief::No }
