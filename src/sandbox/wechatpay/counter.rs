@@ -147,46 +147,34 @@ fn pay_by_code(desk: &mut Desk<'_, '_>, new: &NewOrder, digits: &str, around: &A
         Err(why) => return Ok(Err(WireError::of_order(why))),
     };
     Ok(match charged {
-        Charged::By(Mood::Pays, order) => Ok(Reply::Json(200, view::transaction(&order, None))),
-        Charged::By(Mood::AskedForPassword, _) => {
+        Some((Mood::Pays, order)) => Ok(Reply::Json(200, view::transaction(&order, None))),
+        Some((Mood::AskedForPassword, _)) => {
             Ok(Reply::Json(202, json!({ "code": "USERPAYING", "message": "需要用户输入支付密码" })))
         }
-        Charged::By(Mood::BalanceShort, _) => {
-            Err(WireError::new(403, "NOT_ENOUGH", "用户的账户余额不足，请换其他方式支付"))
-        }
-        Charged::By(Mood::Refuses, _) => Err(WireError::new(403, "TRADE_ERROR", "用户取消了支付")),
-        Charged::BadCode => Err(WireError::new(400, "AUTH_CODE_INVALID", "付款码已失效，请用户刷新后重新扫码")),
+        Some((Mood::BalanceShort, _)) => Err(WireError::new(403, "NOT_ENOUGH", "用户的账户余额不足，请换其他方式支付")),
+        Some((Mood::Refuses, _)) => Err(WireError::new(403, "TRADE_ERROR", "用户取消了支付")),
+        None => Err(WireError::new(400, "AUTH_CODE_INVALID", "付款码已失效，请用户刷新后重新扫码")),
     })
 }
 
-/// What comes of a code that a payer showed.
-pub enum Charged {
-    /// Unknown, too old or used.
-    BadCode,
-    By(Mood, Order),
-}
-
-/// Makes the order, or finds it, and charges the code. An unusable code makes no order.
+/// Makes the order, or finds it, and charges the code. `None`: the code is unknown, too old or used, and made no order.
 pub fn charge_code(
     desk: &mut Desk<'_, '_>,
     new: &NewOrder,
     digits: &str,
     code: [u8; 16],
-) -> Result<Result<Charged, Refusal>, StoreError> {
+) -> Result<Result<Option<(Mood, Order)>, Refusal>, StoreError> {
     if desk.order(&new.merchant, &new.number)?.is_none() && !desk.code_is_good(digits)? {
-        return Ok(Ok(Charged::BadCode));
+        return Ok(Ok(None));
     }
     let order = match desk.create(new, code, CODE_LIFE, false)? {
         Ok(order) => order,
         Err(why) => return Ok(Err(why)),
     };
     if order.state == TradeState::Paying {
-        return Ok(Ok(Charged::By(Mood::AskedForPassword, order)));
+        return Ok(Ok(Some((Mood::AskedForPassword, order))));
     }
-    Ok(Ok(match desk.pay_by_code(&order, digits)? {
-        Some((mood, order)) => Charged::By(mood, order),
-        None => Charged::BadCode,
-    }))
+    Ok(Ok(desk.pay_by_code(&order, digits)?))
 }
 
 /// Absolute, http or https, without query and fragment. Source: §8.

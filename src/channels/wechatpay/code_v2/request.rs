@@ -85,6 +85,7 @@ fn own_number(number: String) -> Fields {
 
 /// Cut between characters.
 fn within(mut text: String, max_bytes: usize) -> String {
-    text.truncate(text.floor_char_boundary(max_bytes));
+    let end = (0..=max_bytes.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    text.truncate(end.unwrap_or(0));
     text
 }

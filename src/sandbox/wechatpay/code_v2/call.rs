@@ -72,9 +72,9 @@ pub fn required(path: Path, fields: &Fields) -> Result<(), No> {
     let there = |name: &&str| fields.get(*name).is_some_and(|value| !value.is_empty());
     let charged = ["body", "out_trade_no", "total_fee", "spbill_create_ip", "auth_code"];
     let common = ["appid", "mch_id", "nonce_str", "sign"];
-    let all = common.iter().all(|name| there(name))
+    let all = common.iter().all(&there)
         && match path {
-            Path::Charge => charged.iter().all(|name| there(name)),
+            Path::Charge => charged.iter().all(&there),
             Path::Query | Path::Reverse => there(&"out_trade_no") || there(&"transaction_id"),
         };
     if all { Ok(()) } else { Err(No::Unheard("缺少参数")) }

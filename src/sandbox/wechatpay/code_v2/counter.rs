@@ -10,7 +10,7 @@ use crate::sandbox::provider::Desk;
 use crate::sandbox::provider::model::{NewOrder, Order, Refusal, TradeState};
 use crate::sandbox::provider::records::Mood;
 use crate::sandbox::wechatpay::call::{TradeType, text};
-use crate::sandbox::wechatpay::counter::{Charged, ORDER_LIFE, TIME_TO_PAY_MIN, charge_code};
+use crate::sandbox::wechatpay::counter::{ORDER_LIFE, TIME_TO_PAY_MIN, charge_code};
 use crate::sandbox::wechatpay::view;
 use crate::store::StoreError;
 
@@ -67,11 +67,11 @@ fn charge(desk: &mut Desk<'_, '_>, asked: &Charge, mch_id: &str, code: [u8; 16])
         }
     };
     Ok(match charged {
-        Charged::BadCode => no("AUTHCODEEXPIRE", "二维码已过期，请用户在微信上刷新后再试"),
-        Charged::By(Mood::Pays, order) => Ok(told(&order)),
-        Charged::By(Mood::AskedForPassword, _) => no("USERPAYING", "需要用户输入支付密码"),
-        Charged::By(Mood::BalanceShort, _) => no("NOTENOUGH", "用户帐号余额不足，请用户充值或更换支付卡后再支付"),
-        Charged::By(Mood::Refuses, _) => no("TRADE_ERROR", "用户取消了支付"),
+        None => no("AUTHCODEEXPIRE", "二维码已过期，请用户在微信上刷新后再试"),
+        Some((Mood::Pays, order)) => Ok(told(&order)),
+        Some((Mood::AskedForPassword, _)) => no("USERPAYING", "需要用户输入支付密码"),
+        Some((Mood::BalanceShort, _)) => no("NOTENOUGH", "用户帐号余额不足，请用户充值或更换支付卡后再支付"),
+        Some((Mood::Refuses, _)) => no("TRADE_ERROR", "用户取消了支付"),
     })
 }
 
