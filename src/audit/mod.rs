@@ -121,6 +121,7 @@ actions! {
     ChannelAdded = "channel.added",
     ChannelChanged = "channel.changed",
     ChannelKeysReplaced = "channel.keys_replaced",
+    ChannelTested = "channel.tested",
 }
 
 /// What is said about an action: names and values, cut to size, secrets and personal data masked.

@@ -20,6 +20,7 @@ pub mod alipay;
 pub mod errors;
 pub mod form;
 pub mod hurry;
+pub mod probe;
 pub mod registry;
 pub mod statement;
 pub mod test_wallet;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use super::form::{self, EXPIRY_WARNING};
 use super::hurry::{Allowance, NamedBy};
 use super::{Channel, ChannelError, MethodTerms, alipay, test_wallet, unionpay, wechatpay};
-use crate::crypto::{Place, Vault};
+use crate::crypto::{Place, Secret, Vault};
 use crate::domain::ids::{AccountId, Mode, Scope};
 use crate::domain::merchant::{ChannelAccount, ChannelKind};
 use crate::domain::method::Method;
@@ -19,16 +19,16 @@ use crate::store::{Key, Read, Span, Store, StoreError};
 
 /// The registry's only list: which adapter speaks for which kind.
 ///
-/// `base_url` is the account's own address of the provider, if it has one; `own_url` is this server, which simulates the
-/// providers in test mode.
-fn open(
-    kind: ChannelKind,
-    mode: Mode,
-    credentials: &[u8],
-    base_url: Option<&str>,
+/// `credentials` are opened; `own_url` is where this server itself can be reached, `public_url` where customers reach it,
+/// both for accounts of simulated providers.
+pub fn open(
+    account: &ChannelAccount,
+    credentials: &Secret,
     own_url: &str,
     public_url: &str,
 ) -> Result<Arc<dyn Channel>, ChannelError> {
+    let (kind, mode, base_url) = (account.kind, account.scope.mode, account.base_url.as_deref());
+    let credentials = credentials.expose();
     match (kind, mode) {
         (ChannelKind::TestWallet, Mode::Test) => test_wallet::open(credentials, base_url.unwrap_or(own_url)),
         (ChannelKind::Unionpay, Mode::Test) => {
@@ -160,15 +160,8 @@ impl Registry {
                     .open(&place, &account.credentials)
                     .map_err(|why| ChannelError::Credentials { detail: why.to_string() })
                     .and_then(|secret| {
-                        open(
-                            account.kind,
-                            scope.mode,
-                            secret.expose(),
-                            account.base_url.as_deref(),
-                            own_url,
-                            public_url,
-                        )
-                        .map(|channel| (channel, form::end(&form::facts(account.kind, &secret))))
+                        open(&account, &secret, own_url, public_url)
+                            .map(|channel| (channel, form::end(&form::facts(account.kind, &secret))))
                     });
                 match opened {
                     Ok((channel, end)) => {
@@ -261,6 +254,11 @@ impl Registry {
         });
         let account = drawn.or(pool.first())?.id;
         Some(Route { account, why })
+    }
+
+    /// Forgets how an account answered: its keys are other ones now.
+    pub fn forget(&self, id: AccountId) {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
     /// Notes whether an account answered, for [`Self::choose`].

@@ -6,11 +6,12 @@ use askama::Template;
 use super::channels;
 use super::visit::{Member, Problem, Reply};
 use crate::audit::{Action, Detail};
-use crate::channels::form::{self, Field, Shape, Typed, Wrong};
+use crate::channels::form::{self, Field, Replaced, Shape, Step, Typed, Wrong, YES};
 use crate::crypto::Secret;
 use crate::domain::ids::{AccountId, Mode};
 use crate::domain::merchant::{ChannelAccount, ChannelKind, Share};
 use crate::flows::accounts::{self, ACCOUNTS_MAX, Terms};
+use crate::flows::connection;
 use crate::store::tables::ACCOUNTS;
 use crate::store::{Order, Read, Span, StoreError};
 use crate::web::{Frame, Page, Room};
@@ -24,6 +25,8 @@ struct ChannelForm {
     /// The account that gets new keys; none for a new one.
     account: Option<ChannelAccount>,
     typed: Typed,
+    /// Secrets that are there and stay when nothing is typed.
+    kept: Vec<&'static str>,
     wrong: Vec<Wrong>,
     whole_error: &'static str,
     /// In test mode the provider is played by this server.
@@ -37,7 +40,8 @@ impl ChannelForm {
             frame: member.frame(Room::Settings),
             kind,
             account,
-            typed: Typed::new(),
+            typed: form::blank(kind),
+            kept: Vec::new(),
             wrong: Vec::new(),
             whole_error: "",
             test: member.scope().mode == Mode::Test,
@@ -48,14 +52,36 @@ impl ChannelForm {
         self.page.t(self.kind.name_zh(), self.kind.name_en())
     }
 
-    fn fields(&self) -> &'static [Field] {
-        form::fields(self.kind)
+    /// The form of an account that is there, with what is no secret.
+    fn filled(member: &Member, account: ChannelAccount) -> Self {
+        let old = channels::credentials(member, &account);
+        let form::Present { typed, secrets } = old.map(|old| form::present(account.kind, &old)).unwrap_or_default();
+        Self { typed, kept: secrets, ..Self::new(member, account.kind, Some(account)) }
+    }
+
+    fn steps(&self) -> &'static [Step] {
+        form::steps(self.kind)
+    }
+
+    fn is_kept(&self, field: &Field) -> bool {
+        self.kept.contains(&field.name)
+    }
+
+    /// What browsers insist on; what is kept need not be typed again.
+    fn is_required(&self, field: &Field) -> bool {
+        field.required && !self.is_kept(field)
+    }
+
+    fn is_ticked(&self, field: &Field) -> bool {
+        self.value(field) == YES
     }
 
     /// Secrets are typed again: a page that came back with them could be kept by a browser.
     fn value(&self, field: &Field) -> &str {
         match field.shape {
-            Shape::Line | Shape::OpenText | Shape::Choice(_) => self.typed.get(field.name).map_or("", String::as_str),
+            Shape::Line | Shape::OpenText | Shape::Check | Shape::Choice(_) => {
+                self.typed.get(field.name).map_or("", String::as_str)
+            }
             Shape::Secret | Shape::SecretText | Shape::SecretFile => "",
         }
     }
@@ -63,7 +89,7 @@ impl ChannelForm {
     /// Providers hand these out as files.
     fn is_file(&self, field: &Field) -> bool {
         match field.shape {
-            Shape::Line | Shape::Secret | Shape::Choice(_) => false,
+            Shape::Line | Shape::Secret | Shape::Check | Shape::Choice(_) => false,
             Shape::SecretText | Shape::SecretFile | Shape::OpenText => true,
         }
     }
@@ -75,15 +101,19 @@ impl ChannelForm {
 
     /// Faults of fields that the form does not have.
     fn other_errors(&self) -> Vec<&'static str> {
-        let known = |wrong: &&Wrong| !self.fields().iter().any(|field| field.name == wrong.field);
+        let known = |wrong: &&Wrong| !form::fields(self.kind).any(|field| field.name == wrong.field);
         self.wrong.iter().filter(known).map(|wrong| wrong.text.get(self.page.lang)).collect()
     }
 
     /// Reads what was typed; `None` when something is wrong, which is noted.
     fn read(&mut self, member: &Member) -> Option<Secret> {
         let old = self.account.as_ref().and_then(|account| channels::credentials(member, account));
-        self.typed = self.fields().iter().map(|f| (f.name, member.form.text(f.name).replace("\r\n", "\n"))).collect();
-        match form::check(self.kind, &self.typed, old.as_ref(), member.scope().mode, member.now) {
+        let text = |field: &'static Field| (field.name, member.form.text(field.name).replace("\r\n", "\n"));
+        self.typed = form::fields(self.kind).map(text).collect();
+        let removes = |field: &&Field| field.removable && member.form.has(&format!("remove_{}", field.name));
+        let removed: Vec<&'static str> = form::fields(self.kind).filter(removes).map(|field| field.name).collect();
+        let old = old.as_ref().map(|credentials| Replaced { credentials, removed: &removed });
+        match form::check(self.kind, &self.typed, old, member.scope().mode, member.now) {
             Ok(secret) => Some(secret),
             Err(wrong) => {
                 self.wrong = wrong;
@@ -113,7 +143,8 @@ pub(super) async fn create(member: Member) -> Reply {
     let (scope, stamp, now) = (member.scope(), member.stamp(), member.now);
     let id = AccountId::new(now, member.console.env().random());
     let sealed = accounts::seal(gateway, scope, id, &secret);
-    let terms = Terms { label: form.kind_word().to_owned(), active: true, share: Share::WHOLE };
+    // The first good test of the connection switches it on.
+    let terms = Terms { label: form.kind_word().to_owned(), active: false, share: Share::WHOLE };
     let added = member
         .console
         .store()
@@ -123,6 +154,7 @@ pub(super) async fn create(member: Member) -> Reply {
                 return Ok(false);
             }
             accounts::add(tx, (scope, id), kind, &terms, sealed.clone(), now)?;
+            connection::expect(tx, scope, id)?;
             stamp.record(tx, scope.merchant, Action::ChannelAdded, id, Detail::new().with("kind", kind.code()))?;
             Ok::<_, StoreError>(true)
         })
@@ -137,12 +169,10 @@ pub(super) async fn create(member: Member) -> Reply {
 
 pub(super) async fn keys_page(member: Member) -> Reply {
     let account = channels::load(&member).await?;
-    if form::fields(account.kind).is_empty() {
+    if form::steps(account.kind).is_empty() {
         return Err(Problem::NotFound);
     }
-    let old = channels::credentials(&member, &account);
-    let typed = old.map_or_else(Typed::new, |old| form::chosen(account.kind, &old));
-    let form = ChannelForm { typed, ..ChannelForm::new(&member, account.kind, Some(account)) };
+    let form = ChannelForm::filled(&member, account);
     Ok(member.render(StatusCode::OK, &form))
 }
 
@@ -150,7 +180,7 @@ pub(super) async fn replace(member: Member) -> Reply {
     let account = channels::load(&member).await?;
     let (scope, id, stamp) = (member.scope(), account.id, member.stamp());
     let terms = Terms { label: account.label.clone(), active: account.active, share: account.share };
-    let mut form = ChannelForm::new(&member, account.kind, Some(account));
+    let mut form = ChannelForm::filled(&member, account);
     let Some(secret) = form.read(&member) else {
         return Ok(member.render(StatusCode::UNPROCESSABLE_ENTITY, &form));
     };
@@ -160,10 +190,12 @@ pub(super) async fn replace(member: Member) -> Reply {
         .store()
         .write(move |tx| {
             accounts::change(tx, scope, id, &terms, Some(&sealed))?;
+            connection::forget(tx, scope, id)?;
             stamp.record(tx, scope.merchant, Action::ChannelKeysReplaced, id, Detail::new())?;
             Ok::<_, StoreError>(())
         })
         .await?;
+    member.console.gateway().channels.forget(id);
     in_use(&member).await?;
     Ok(member.go(&format!("/console/settings/channels/{id}?done=channel_keys")))
 }

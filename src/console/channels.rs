@@ -16,7 +16,9 @@ use crate::domain::method::Method;
 use crate::domain::money::{Currency, Money};
 use crate::domain::time::Timestamp;
 use crate::flows::accounts::{self, LABEL_CHARS_MAX, Terms};
-use crate::store::tables::ACCOUNTS;
+use crate::flows::connection::{self, ConnectionTest};
+use crate::lang::Text;
+use crate::store::tables::{ACCOUNTS, CONNECTION_TESTS};
 use crate::store::{Order, Read, Span, StoreError};
 use crate::web::{Frame, Page, Room};
 
@@ -24,6 +26,10 @@ use crate::web::{Frame, Page, Room};
 pub(super) struct Seen {
     pub account: ChannelAccount,
     pub facts: Vec<Fact>,
+    /// What of its keys deserves a second look.
+    pub warnings: Vec<Text>,
+    /// What the connection test found; nothing for accounts that nobody typed in.
+    pub tested: Option<ConnectionTest>,
     pub methods: Vec<Method>,
     pub health: Health,
     /// Why it cannot be used at all.
@@ -33,13 +39,18 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    fn of(member: &Member, account: ChannelAccount) -> Self {
+    fn of(member: &Member, account: ChannelAccount, tested: Option<ConnectionTest>) -> Self {
         let channels = &member.console.gateway().channels;
         let open = channels.get(account.id);
         let methods = open.as_ref().map(|open| open.channel.terms().methods.iter().map(|terms| terms.method).collect());
-        let facts = credentials(member, &account).map(|opened| form::facts(account.kind, &opened)).unwrap_or_default();
+        let opened = credentials(member, &account);
+        let of_opened =
+            |opened: &Secret| (form::facts(account.kind, opened), form::warnings(account.kind, opened, member.now));
+        let (facts, warnings) = opened.as_ref().map(of_opened).unwrap_or_default();
         Self {
             facts,
+            warnings,
+            tested,
             methods: methods.unwrap_or_default(),
             health: channels.health(account.id),
             broken: open.is_none(),
@@ -47,6 +58,27 @@ impl Seen {
             now: member.now,
             account,
         }
+    }
+
+    /// Keys that were typed in and never answered: neither a test nor a payment.
+    pub fn is_untested(&self) -> bool {
+        let found = self.tested.as_ref().is_some_and(|tested| tested.found.is_none());
+        found && self.health.last_answer.is_none()
+    }
+
+    /// Takes no payments before its first good test.
+    pub fn waits_for_test(&self) -> bool {
+        !self.account.active && self.tested.as_ref().is_some_and(|tested| tested.starts)
+    }
+
+    /// The last test: whether it was good, what it means, and the provider's own words.
+    pub fn verdict(&self, page: &Page) -> Option<(bool, &'static str, &str)> {
+        let found = self.tested.as_ref()?.found.as_ref()?;
+        Some((found.works(), found.sentence(self.account.kind).get(page.lang), found.said()))
+    }
+
+    pub fn tested_at(&self) -> Option<Timestamp> {
+        self.tested.as_ref()?.asked_at
     }
 
     pub fn rests(&self) -> bool {
@@ -91,7 +123,7 @@ struct ChannelsPage {
 
 /// Providers that a merchant can connect.
 pub(super) fn kinds() -> Vec<ChannelKind> {
-    ChannelKind::ALL.into_iter().filter(|kind| !form::fields(*kind).is_empty()).collect()
+    ChannelKind::ALL.into_iter().filter(|kind| !form::steps(*kind).is_empty()).collect()
 }
 
 pub(super) async fn page(member: Member) -> Reply {
@@ -99,13 +131,17 @@ pub(super) async fn page(member: Member) -> Reply {
     let rows = member
         .console
         .store()
-        .read(move |tx| tx.scan(&ACCOUNTS, &Span::prefix(&scope), Order::Ascending, accounts::ACCOUNTS_MAX))
+        .read(move |tx| {
+            let rows = tx.scan(&ACCOUNTS, &Span::prefix(&scope), Order::Ascending, accounts::ACCOUNTS_MAX)?;
+            let with_test = |(key, account)| Ok((account, tx.get(&CONNECTION_TESTS, &key)?));
+            rows.into_iter().map(with_test).collect::<Result<Vec<_>, StoreError>>()
+        })
         .await?;
     let page = ChannelsPage {
         page: member.page.clone(),
         frame: member.frame(Room::Settings),
         tabs: Tabs::of(&member, Tab::Channels),
-        accounts: rows.into_iter().map(|(_, account)| Seen::of(&member, account)).collect(),
+        accounts: rows.into_iter().map(|(account, tested)| Seen::of(&member, account, tested)).collect(),
         kinds: kinds(),
         may_manage: member.may(Permission::ManageSettings),
         done: member.done(),
@@ -141,9 +177,10 @@ fn limit(minor: u64) -> String {
     if minor == 0 || minor == u64::MAX { String::new() } else { Money::new(minor, Currency::CNY).to_decimal() }
 }
 
-fn detail(member: &Member, account: ChannelAccount) -> ChannelPage {
-    let share = account.share;
-    ChannelPage {
+async fn detail(member: &Member, account: ChannelAccount) -> Result<ChannelPage, StoreError> {
+    let (share, row) = (account.share, (account.scope, account.id));
+    let tested = member.console.store().read(move |tx| tx.get(&CONNECTION_TESTS, &row)).await?;
+    Ok(ChannelPage {
         page: member.page.clone(),
         frame: member.frame(Room::Settings),
         label: account.label.clone(),
@@ -152,15 +189,16 @@ fn detail(member: &Member, account: ChannelAccount) -> ChannelPage {
         max: limit(share.max_minor),
         error: "",
         may_manage: member.may(Permission::ManageSettings),
-        may_replace: !form::fields(account.kind).is_empty(),
+        may_replace: !form::steps(account.kind).is_empty(),
         done: member.done(),
-        seen: Seen::of(member, account),
-    }
+        seen: Seen::of(member, account, tested),
+    })
 }
 
 pub(super) async fn account_page(member: Member) -> Reply {
     let account = load(&member).await?;
-    Ok(member.render(StatusCode::OK, &detail(&member, account)))
+    let page = detail(&member, account).await?;
+    Ok(member.render(StatusCode::OK, &page))
 }
 
 /// What was typed about name, share and amounts; `Err` says what is wrong.
@@ -202,7 +240,7 @@ pub(super) async fn save(member: Member) -> Reply {
                 min: text("min"),
                 max: text("max"),
                 error,
-                ..detail(&member, account)
+                ..detail(&member, account).await?
             };
             return Ok(member.render(StatusCode::UNPROCESSABLE_ENTITY, &typed));
         }
@@ -213,6 +251,7 @@ pub(super) async fn save(member: Member) -> Reply {
         .store()
         .write(move |tx| {
             accounts::change(tx, scope, id, &terms, None)?;
+            connection::decided(tx, scope, id)?;
             let said = Detail::new().with("active", terms.active).with("weight", terms.share.weight);
             stamp.record(tx, scope.merchant, Action::ChannelChanged, id, said)?;
             Ok::<_, StoreError>(())
@@ -220,4 +259,14 @@ pub(super) async fn save(member: Member) -> Reply {
         .await?;
     member.console.gateway().reload_channels()?;
     Ok(member.go(&format!("/console/settings/channels/{id}?done=saved")))
+}
+
+/// Asks the provider one harmless question; the account's page tells what came of it.
+pub(super) async fn test(member: Member) -> Reply {
+    let account = load(&member).await?;
+    let place = format!("/console/settings/channels/{}", account.id);
+    match connection::test(member.console.gateway(), &account, member.stamp()).await? {
+        Some(_) => Ok(member.go(&format!("{place}#test"))),
+        None => Ok(member.go(&format!("{place}?done=tested_just_now#test"))),
+    }
 }

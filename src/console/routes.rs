@@ -139,6 +139,7 @@ pub static ROUTES: &[Route] = &[
     post("/console/settings/channels/new/{kind}", verified(P::ManageSettings, page!(channel_form::create))),
     get("/console/settings/channels/{account}", may(P::ViewSettings, page!(channels::account_page))),
     post("/console/settings/channels/{account}", verified(P::ManageSettings, page!(channels::save))),
+    post("/console/settings/channels/{account}/test", verified(P::ManageSettings, page!(channels::test))),
     get("/console/settings/channels/{account}/keys", verified(P::ManageSettings, page!(channel_form::keys_page))),
     post("/console/settings/channels/{account}/keys", verified(P::ManageSettings, page!(channel_form::replace))),
     get("/console/settings/people", may(P::ViewSettings, page!(people::page))),

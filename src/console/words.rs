@@ -339,7 +339,7 @@ pub fn refusal_text(refusal: &Refusal, page: &Page) -> String {
 
 /// What was just done, told once after the redirect: `?done=` carries the code, and only these codes say anything.
 pub fn done_text(code: &str, lang: Lang) -> Option<&'static str> {
-    const DONE: [(&str, Text); 30] = [
+    const DONE: [(&str, Text); 31] = [
         ("proposed", Text::new("已提交，等另一位有退款权限的人复核", "Waiting for another person who may refund")),
         ("refused", Text::new("没有退款，申请已结束", "Nothing was refunded; the request is over")),
         (
@@ -349,8 +349,15 @@ pub fn done_text(code: &str, lang: Lang) -> Option<&'static str> {
                 "10,000 are being sent again, and there are more: press it once more",
             ),
         ),
-        ("channel_added", Text::new("渠道已接入", "Channel connected")),
-        ("channel_keys", Text::new("密钥已更换", "The new keys are in use")),
+        ("channel_added", Text::new("已保存，还差一步：测试连接", "Saved. One step is left: test the connection")),
+        (
+            "channel_keys",
+            Text::new("密钥已更换，请测试一下连接", "The new keys are in use; please test the connection"),
+        ),
+        (
+            "tested_just_now",
+            Text::new("刚刚测过，请等十秒再测", "It was tested just now; wait ten seconds before the next test"),
+        ),
         ("decided", Text::new("已按您的决定处理", "Done as you decided")),
         ("redirected", Text::new("已告诉渠道，等待结果", "The channel was told; waiting for the outcome")),
         (
@@ -424,6 +431,7 @@ pub fn action_word(action: impl Borrow<Action>, lang: impl Borrow<Lang>) -> &'st
         Action::ChannelAdded => lang.t("接入渠道", "Connected a channel"),
         Action::ChannelChanged => lang.t("更改渠道账户", "Changed a channel account"),
         Action::ChannelKeysReplaced => lang.t("更换渠道密钥", "Replaced the keys of a channel account"),
+        Action::ChannelTested => lang.t("测试渠道连接", "Tested a channel's connection"),
         Action::SettingsChanged => lang.t("更改店铺设置", "Changed the settings"),
         Action::FeesChanged => lang.t("更改费率", "Changed the fees"),
         Action::Refused => lang.t("越权被拒", "Was refused for lack of rights"),

@@ -26,6 +26,8 @@ pub mod approvals;
 pub mod books;
 /// Differences that need an explanation.
 pub mod cases;
+/// Whether a channel account is answered.
+pub mod connection;
 /// What a person decides about a difference.
 pub mod decisions;
 /// Callbacks to the shop: fan-out, sending, resending.

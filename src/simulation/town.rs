@@ -672,6 +672,7 @@ fn alipay_credentials(side: &sim_alipay::MerchantSide, mode: sim_alipay::Mode) -
             },
         },
         content_key: None,
+        earlier: Vec::new(),
     }
 }
 
@@ -683,7 +684,7 @@ fn unionpay_credentials(side: &sim_unionpay::MerchantSide) -> unionpay::Credenti
         accept_sha1: false,
         accept_test_name: false,
     });
-    unionpay::Credentials { mer_id: side.mer_id.clone(), term_id: None, contract }
+    unionpay::Credentials { mer_id: side.mer_id.clone(), term_id: None, earlier: Vec::new(), contract }
 }
 
 /// The world's time, which is right.

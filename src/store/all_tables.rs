@@ -9,6 +9,7 @@ pub const ALL_TABLES: &[TableCheck] = &[
     CALLBACK_DEFAULTS.check(),
     ACCOUNTS.check(),
     ACCOUNT_SCOPES.check(),
+    CONNECTION_TESTS.check(),
     PAYMENTS.check(),
     PAYMENT_BY_ORDER.check(),
     PAYMENTS_BY_STATE.check(),

@@ -23,6 +23,7 @@ use crate::domain::payment::{Attempt, Payment};
 use crate::domain::redirect::Redirect;
 use crate::domain::refund::Refund;
 use crate::domain::time::Timestamp;
+use crate::flows::connection::ConnectionTest;
 use crate::flows::effect::{Effect, Lane};
 use crate::flows::events::StoredEvent;
 use crate::flows::timeline::Lines;
@@ -44,6 +45,8 @@ pub const CALLBACK_DEFAULTS: Table<Scope, CallbackDefaults> = Table::new("callba
 pub const ACCOUNTS: Table<(Scope, AccountId), ChannelAccount> = Table::new("accounts", 2);
 /// Whose account an id is: notifications name nothing but the account.
 pub const ACCOUNT_SCOPES: Table<AccountId, Scope> = Table::new("account_scopes", 1);
+/// Whether accounts whose keys were typed in have been answered.
+pub const CONNECTION_TESTS: Table<(Scope, AccountId), ConnectionTest> = Table::new("connection_tests", 1);
 
 pub const PAYMENTS: Table<(Scope, PaymentId), Payment> = Table::new("payments", 1);
 pub const PAYMENT_BY_ORDER: Table<(Scope, String), PaymentId> = Table::new("payment_by_order", 1);

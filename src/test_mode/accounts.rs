@@ -221,7 +221,7 @@ fn of_alipay(side: simulated_alipay::MerchantSide) -> Secret {
         wanted_sn: None,
     };
     let (app_id, seller_id, private_key) = (side.app_id, side.seller_id, side.private_key);
-    alipay::Credentials { app_id, seller_id, private_key, trust, content_key: None }.to_secret()
+    alipay::Credentials { app_id, seller_id, private_key, trust, content_key: None, earlier: Vec::new() }.to_secret()
 }
 
 fn of_unionpay(side: simulated_unionpay::MerchantSide) -> Secret {
@@ -232,5 +232,5 @@ fn of_unionpay(side: simulated_unionpay::MerchantSide) -> Secret {
         accept_sha1: false,
         accept_test_name: true,
     });
-    unionpay::Credentials { mer_id: side.mer_id, term_id: None, contract }.to_secret()
+    unionpay::Credentials { mer_id: side.mer_id, term_id: None, earlier: Vec::new(), contract }.to_secret()
 }

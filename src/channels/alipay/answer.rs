@@ -130,10 +130,11 @@ fn opened(alipay: &Alipay, node: &[u8]) -> Result<Option<Vec<u8>>, ChannelError>
         return Ok(None);
     }
     let bad = |detail: &str| ChannelError::Credentials { detail: detail.to_owned() };
-    let key =
-        alipay.keys.content.as_ref().ok_or_else(|| bad("Alipay encrypts its answers, and no content key is here"))?;
     let closed: String =
         serde_json::from_slice(node).map_err(|error| ChannelError::Malformed { detail: error.to_string() })?;
-    let plain = key.open(&closed).ok_or_else(|| bad("Alipay's answer does not open with the content key"))?;
-    Ok(Some(plain))
+    match alipay.keys.open_content(&closed) {
+        Some(plain) => Ok(Some(plain)),
+        None if alipay.keys.content.is_some() => Err(bad("Alipay's answer does not open with the content key")),
+        None => Err(bad("Alipay encrypts its answers, and no content key is here")),
+    }
 }

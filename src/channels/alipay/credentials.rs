@@ -27,10 +27,27 @@ pub struct Credentials {
     /// Base64 of 16 bytes; the content of requests and answers is encrypted when it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_key: Option<String>,
+    /// What replaced keys verified and opened, the newest first: messages from before a replacement still arrive.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Earlier>,
 }
 
+/// Replaced keys of [`Credentials`] as far as they verify and open; what signed is gone.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Earlier {
+    pub trust: Trust,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_key: Option<String>,
+}
+
+/// Replacements that are remembered. Alipay tells no time after which old messages stop, so it is a number and not a time.
+pub const EARLIER_MAX: usize = 2;
+/// Certificates of Alipay that are kept: the one in use, its successor, and old ones for orders under way.
+pub const ALIPAY_CERTIFICATES_MAX: usize = 4;
+
 /// How each side knows the other's key.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "mode", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Trust {
     Key {
@@ -58,6 +75,37 @@ impl Credentials {
     /// Reads what [`Credentials::to_secret`] wrote.
     pub fn read(record: &[u8]) -> Option<Self> {
         serde_json::from_slice(record).ok()
+    }
+
+    /// These in the place of `old` ones of the same application: what the old ones could verify and open, the new ones can.
+    /// The merchant's old private key is not kept.
+    #[must_use]
+    pub fn replacing(mut self, old: &Credentials) -> Credentials {
+        if self.app_id != old.app_id {
+            return self;
+        }
+        let verifies_the_same = match (&mut self.trust, &old.trust) {
+            (Trust::Key { alipay_public_key }, Trust::Key { alipay_public_key: before }) => alipay_public_key == before,
+            (
+                Trust::Certificate { alipay_certificates, root_certificates, .. },
+                Trust::Certificate { alipay_certificates: before, root_certificates: roots, .. },
+            ) if root_certificates == roots => {
+                // Those that Alipay changed to by itself stay beside the one that was entered.
+                for file in before {
+                    if alipay_certificates.len() < ALIPAY_CERTIFICATES_MAX && !alipay_certificates.contains(file) {
+                        alipay_certificates.push(file.clone());
+                    }
+                }
+                true
+            }
+            (Trust::Key { .. } | Trust::Certificate { .. }, Trust::Key { .. } | Trust::Certificate { .. }) => false,
+        };
+        self.earlier.clone_from(&old.earlier);
+        if !verifies_the_same || (old.content_key.is_some() && old.content_key != self.content_key) {
+            self.earlier.insert(0, Earlier { trust: old.trust.clone(), content_key: old.content_key.clone() });
+            self.earlier.truncate(EARLIER_MAX);
+        }
+        self
     }
 
     /// Names the private key to people, by its public half.
@@ -143,31 +191,26 @@ pub struct Complaint {
     pub sentence: Text,
 }
 
-/// Input that can be stored, with what deserves a second look.
-#[derive(Clone, Debug)]
-pub struct Checked {
-    pub credentials: Credentials,
-    pub warnings: Vec<Complaint>,
-}
-
 /// How long before its end a certificate is warned about.
 pub const EXPIRY_WARNING: Duration = Duration::from_days(30);
 
 /// Checks what a merchant typed in, as far as that is possible without calling Alipay: every value alone, and whether keys
-/// and certificates belong to each other. Names the first field that is wrong.
-pub fn check(typed: &Typed<'_>, now: Timestamp) -> Result<Checked, Complaint> {
-    let mut warnings = Vec::new();
-    let app_id = app_id(typed.app_id)?;
-    let seller_id = seller_id(typed.seller_id)?;
-    let signer = private_key(typed.private_key)?;
+/// and certificates belong to each other. Names every field that is wrong.
+pub fn check(typed: &Typed<'_>, now: Timestamp) -> Result<Credentials, Vec<Complaint>> {
+    let mut complaints = Vec::new();
+    let mut note = |result: Result<(), Complaint>| complaints.extend(result.err());
+    let app_id = app_id(typed.app_id).map_err(|wrong| note(Err(wrong))).ok();
+    let seller_id = seller_id(typed.seller_id).map_err(|wrong| note(Err(wrong))).ok();
+    let signer = private_key(typed.private_key).map_err(|wrong| note(Err(wrong))).ok();
+    let own = signer.as_ref().map(RsaSigner::public);
     let certificates = [typed.app_certificate, typed.alipay_certificate, typed.root_certificates];
     let trust = if certificates.iter().all(|file| file.trim().is_empty()) {
-        let alipay_public_key = alipay_public_key(typed.alipay_public_key, signer.public())?;
-        Trust::Key { alipay_public_key }
+        note(alipay_public_key(typed.alipay_public_key, own));
+        Trust::Key { alipay_public_key: typed.alipay_public_key.trim().to_owned() }
     } else {
-        app_certificate(typed.app_certificate, app_id, seller_id, signer.public(), now, &mut warnings)?;
-        let roots = root_certificates(typed.root_certificates)?;
-        alipay_certificate(typed.alipay_certificate, signer.public(), &roots, now, &mut warnings)?;
+        note(app_certificate(typed.app_certificate, app_id, own, now));
+        let roots = root_certificates(typed.root_certificates).map_err(|wrong| note(Err(wrong))).ok();
+        note(alipay_certificate(typed.alipay_certificate, own, roots.as_deref(), now));
         Trust::Certificate {
             app_certificate: typed.app_certificate.trim().to_owned(),
             alipay_certificates: vec![typed.alipay_certificate.trim().to_owned()],
@@ -180,16 +223,51 @@ pub fn check(typed: &Typed<'_>, now: Timestamp) -> Result<Checked, Complaint> {
         let zh = "接口内容加密的 AES 密钥应是开放平台生成的 24 个字符（以 == 结尾）。没有开启内容加密就留空。";
         let en = "The content encryption key is the 24 characters that the open platform made, ending in ==. Leave it empty \
                   if you did not switch content encryption on.";
-        return Err(wrong(Field::ContentKey, zh, en));
+        note(Err(wrong(Field::ContentKey, zh, en)));
     }
-    let credentials = Credentials {
-        app_id: app_id.to_owned(),
-        seller_id: seller_id.to_owned(),
-        private_key: typed.private_key.trim().to_owned(),
-        trust,
-        content_key: Some(content_key.to_owned()).filter(|key| !key.is_empty()),
-    };
-    Ok(Checked { credentials, warnings })
+    match (app_id, seller_id) {
+        (Some(app_id), Some(seller_id)) if complaints.is_empty() => Ok(Credentials {
+            app_id: app_id.to_owned(),
+            seller_id: seller_id.to_owned(),
+            private_key: typed.private_key.trim().to_owned(),
+            trust,
+            content_key: Some(content_key.to_owned()).filter(|key| !key.is_empty()),
+            earlier: Vec::new(),
+        }),
+        (Some(_) | None, Some(_) | None) => Err(complaints),
+    }
+}
+
+impl Credentials {
+    /// What can be used and deserves a second look all the same.
+    pub fn warnings(&self, now: Timestamp) -> Vec<Complaint> {
+        let mut warnings = Vec::new();
+        let Trust::Certificate { app_certificate, .. } = &self.trust else { return warnings };
+        let name = Certificate::read(app_certificate).ok().and_then(|certificate| certificate.common_name());
+        if name.as_deref().and_then(numbers_of).is_some_and(|(payee, _)| payee != self.seller_id) {
+            let zh = "证书上的商家号与填写的 PID 不同。收款账号若不是应用所属账号，可以忽略；否则请核对。";
+            let en = "The certificate names another merchant than the PID. Check it, unless another account than the \
+                      application's own receives the money.";
+            warnings.push(wrong(Field::SellerId, zh, en));
+        }
+        for (field, end) in self.expiries() {
+            if end.since(now) < EXPIRY_WARNING {
+                let (zh, en) = if field == Field::AppCertificate {
+                    (
+                        "应用公钥证书 30 天内到期，请准备更换。",
+                        "The application's certificate expires within 30 days. Prepare its replacement.",
+                    )
+                } else {
+                    (
+                        "支付宝公钥证书 30 天内到期，新的会自动取来。",
+                        "Alipay's certificate expires within 30 days. Its successor is fetched by itself.",
+                    )
+                };
+                warnings.push(wrong(field, zh, en));
+            }
+        }
+        warnings
+    }
 }
 
 const fn wrong(field: Field, zh: &'static str, en: &'static str) -> Complaint {
@@ -239,14 +317,14 @@ fn private_key(text: &str) -> Result<RsaSigner, Complaint> {
     })
 }
 
-fn alipay_public_key(text: &str, own: &RsaVerifier) -> Result<String, Complaint> {
+fn alipay_public_key(text: &str, own: Option<&RsaVerifier>) -> Result<(), Complaint> {
     let (zh, en) = match RsaVerifier::read(text) {
-        Ok(key) if key == *own => (
+        Ok(key) if Some(&key) == own => (
             "这是您自己的应用公钥。请填支付宝公钥：在开放平台保存应用公钥之后，页面上另外显示的那一个。",
             "This is your own application's public key. Enter Alipay's public key, which the open platform shows beside it \
              once yours is saved.",
         ),
-        Ok(_) => return Ok(text.trim().to_owned()),
+        Ok(_) => return Ok(()),
         Err(BadKey::Weak) => {
             ("支付宝公钥应为 2048 位的 RSA2 公钥。", "Alipay's public key must be an RSA2 key of 2048 bits.")
         }
@@ -272,11 +350,9 @@ fn alipay_public_key(text: &str, own: &RsaVerifier) -> Result<String, Complaint>
 
 fn app_certificate(
     text: &str,
-    app_id: &str,
-    seller_id: &str,
-    own: &RsaVerifier,
+    app_id: Option<&str>,
+    own: Option<&RsaVerifier>,
     now: Timestamp,
-    warnings: &mut Vec<Complaint>,
 ) -> Result<(), Complaint> {
     let field = Field::AppCertificate;
     let Ok(certificate) = Certificate::read(text) else {
@@ -285,30 +361,28 @@ fn app_certificate(
                   appCertPublicKey_.";
         return Err(wrong(field, zh, en));
     };
-    if certificate.public_key().as_ref() != Ok(own) {
+    if own.is_some_and(|own| certificate.public_key().as_ref() != Ok(own)) {
         let zh =
             "应用公钥证书与应用私钥不是一对。请用生成证书申请（CSR）时的那把私钥，或确认没有和支付宝公钥证书填反。";
         let en = "The application's certificate does not belong to the private key. Use the key that the certificate request \
                   was made with, and make sure that the two certificates are not swapped.";
         return Err(wrong(field, zh, en));
     }
-    // `2088…-2021…`: payee and application.
     let name = certificate.common_name().unwrap_or_default();
-    if let Some((payee, application)) = name.split_once('-').filter(|(a, b)| is_number(a) && is_number(b)) {
-        if application != app_id {
-            let zh = "应用公钥证书属于另一个应用。请核对 APPID，或下载这个应用的证书。";
-            let en = "The certificate belongs to another application. Check the APPID, or download this application's \
-                      certificate.";
-            return Err(wrong(field, zh, en));
-        }
-        if payee != seller_id {
-            let zh = "证书上的商家号与填写的 PID 不同。收款账号若不是应用所属账号，可以忽略；否则请核对。";
-            let en = "The certificate names another merchant than the PID. Check it, unless another account than the \
-                      application's own receives the money.";
-            warnings.push(wrong(Field::SellerId, zh, en));
-        }
+    if let (Some((_, application)), Some(app_id)) = (numbers_of(&name), app_id)
+        && application != app_id
+    {
+        let zh = "应用公钥证书属于另一个应用。请核对 APPID，或下载这个应用的证书。";
+        let en = "The certificate belongs to another application. Check the APPID, or download this application's \
+                  certificate.";
+        return Err(wrong(field, zh, en));
     }
-    in_time(field, &certificate, now, warnings)
+    in_time(field, &certificate, now)
+}
+
+/// Payee and application in the name of an application's certificate, `2088…-2021…`.
+fn numbers_of(name: &str) -> Option<(&str, &str)> {
+    name.split_once('-').filter(|(payee, application)| is_number(payee) && is_number(application))
 }
 
 fn root_certificates(text: &str) -> Result<Vec<Certificate>, Complaint> {
@@ -323,10 +397,9 @@ fn root_certificates(text: &str) -> Result<Vec<Certificate>, Complaint> {
 
 fn alipay_certificate(
     text: &str,
-    own: &RsaVerifier,
-    roots: &[Certificate],
+    own: Option<&RsaVerifier>,
+    roots: Option<&[Certificate]>,
     now: Timestamp,
-    warnings: &mut Vec<Complaint>,
 ) -> Result<(), Complaint> {
     let field = Field::AlipayCertificate;
     let chain = Certificate::read_bundle(text);
@@ -335,39 +408,29 @@ fn alipay_certificate(
         let en = "Enter Alipay's certificate: the whole content of alipayCertPublicKey_RSA2.crt.";
         return Err(wrong(field, zh, en));
     };
-    if key == *own {
+    if Some(&key) == own {
         let zh = "这是您自己的应用公钥证书。请填支付宝公钥证书：alipayCertPublicKey_RSA2.crt。";
         let en = "This is your own application's certificate. Enter Alipay's: alipayCertPublicKey_RSA2.crt.";
         return Err(wrong(field, zh, en));
     }
     // Older downloads hold the leaf alone. The merchant fetched it from Alipay, so its missing issuer is no forgery; a
     // chain that is there has to hold.
-    if chain.len() > 1 && !is_rooted(&chain, &[], roots) {
+    if chain.len() > 1 && roots.is_some_and(|roots| !is_rooted(&chain, &[], roots)) {
         let zh = "支付宝公钥证书与根证书对不上。请在同一个环境（正式或沙箱）里重新下载三个证书。";
         let en = "Alipay's certificate does not descend from the root certificates. Download all three again from the same \
                   environment, production or sandbox.";
         return Err(wrong(Field::RootCertificates, zh, en));
     }
-    in_time(field, leaf, now, warnings)
+    in_time(field, leaf, now)
 }
 
-fn in_time(
-    field: Field,
-    certificate: &Certificate,
-    now: Timestamp,
-    warnings: &mut Vec<Complaint>,
-) -> Result<(), Complaint> {
-    if !certificate.is_valid_at(now) {
-        let zh = "这个证书已过期或尚未生效。请在开放平台下载新的证书。";
-        let en = "This certificate has expired or is not valid yet. Download the current one from the open platform.";
-        return Err(wrong(field, zh, en));
+fn in_time(field: Field, certificate: &Certificate, now: Timestamp) -> Result<(), Complaint> {
+    if certificate.is_valid_at(now) {
+        return Ok(());
     }
-    if certificate.not_after().since(now) < EXPIRY_WARNING {
-        let zh = "这个证书将在 30 天内到期，请准备更换。";
-        let en = "This certificate expires within 30 days. Prepare its replacement.";
-        warnings.push(wrong(field, zh, en));
-    }
-    Ok(())
+    let zh = "这个证书已过期或尚未生效。请在开放平台下载新的证书。";
+    let en = "This certificate has expired or is not valid yet. Download the current one from the open platform.";
+    Err(wrong(field, zh, en))
 }
 
 fn is_number(text: &str) -> bool {

@@ -1,6 +1,6 @@
 //! The keys of one contract, ready: what signs, what verifies, and how Alipay's certificates follow one another.
 
-use super::credentials::{self, Credentials, Trust};
+use super::credentials::{self, ALIPAY_CERTIFICATES_MAX, Credentials, Trust};
 use super::sign;
 use crate::channels::ChannelError;
 use crate::channels::text::shortened;
@@ -8,13 +8,14 @@ use crate::crypto::rsa::{Digest, RsaSigner, RsaVerifier};
 use crate::crypto::{Certificate, ContentKey};
 use crate::domain::time::Timestamp;
 
-/// Certificates of Alipay that are kept: the one in use, its successor, and old ones for orders under way.
-const ALIPAY_CERTIFICATES_MAX: usize = 4;
-
 pub struct Keys {
     pub signer: RsaSigner,
     pub content: Option<ContentKey>,
     trust: Trusted,
+    /// What replaced keys verified, the newest first.
+    earlier: Vec<Trusted>,
+    /// Keys that contents were encrypted with before.
+    earlier_content: Vec<ContentKey>,
 }
 
 enum Trusted {
@@ -34,24 +35,25 @@ impl Keys {
     /// used.
     pub fn open(record: &Credentials) -> Result<Self, ChannelError> {
         let bad = |what: &str| ChannelError::Credentials { detail: format!("{what} cannot be read") };
-        let content =
-            record.content_key.as_deref().map(|key| ContentKey::read(key).ok_or_else(|| bad("the content key")));
-        let trust = match &record.trust {
-            Trust::Key { alipay_public_key } => {
-                Trusted::Key(RsaVerifier::read(alipay_public_key).map_err(|_| bad("Alipay's public key"))?)
-            }
-            Trust::Certificate { app_certificate, alipay_certificates, root_certificates, wanted_sn: _ } => {
-                let app = Certificate::read(app_certificate).map_err(|_| bad("the app's certificate"))?;
-                let alipay: Option<Vec<Signatory>> = alipay_certificates.iter().map(|file| signatory(file)).collect();
-                Trusted::Certificates {
-                    app_sn: sign::certificate_sn(&app),
-                    root_sn: sign::root_sn(&Certificate::read_bundle(root_certificates)),
-                    alipay: alipay.filter(|all| !all.is_empty()).ok_or_else(|| bad("Alipay's certificate"))?,
-                }
-            }
-        };
-        let signer = RsaSigner::read(&record.private_key).map_err(|_| bad("the private key"))?;
-        Ok(Self { signer, content: content.transpose()?, trust })
+        let content = |key: &String| ContentKey::read(key).ok_or_else(|| bad("the content key"));
+        let earlier = record.earlier.iter();
+        Ok(Self {
+            content: record.content_key.as_ref().map(content).transpose()?,
+            trust: Trusted::open(&record.trust)?,
+            earlier: earlier.clone().map(|earlier| Trusted::open(&earlier.trust)).collect::<Result<_, _>>()?,
+            earlier_content: earlier
+                .filter_map(|one| one.content_key.as_ref())
+                .map(content)
+                .collect::<Result<_, _>>()?,
+            signer: RsaSigner::read(&record.private_key).map_err(|_| bad("the private key"))?,
+        })
+    }
+
+    /// Opens what Alipay encrypted: with the present key, or with one before it. A wrong key may open to rubbish, so what
+    /// comes out has to begin as JSON does.
+    pub fn open_content(&self, closed: &str) -> Option<Vec<u8>> {
+        let keys = self.content.iter().chain(&self.earlier_content);
+        keys.filter_map(|key| key.open(closed)).find(|plain| plain.first() == Some(&b'{'))
     }
 
     /// The numbers of the app's certificate and of the roots, which requests carry in certificate mode.
@@ -64,9 +66,51 @@ impl Keys {
 
     /// Whether Alipay signed `text`. `sn` is the certificate that it says it used, if it says so.
     pub fn verify(&self, text: &[u8], sign: &str, sn: Option<&str>, now: Timestamp) -> Result<(), ChannelError> {
+        let present = self.trust.verify(text, sign, sn, now);
+        // The complaint is about the present keys: these are what a person can put right.
+        present.or_else(|error| {
+            let before = self.earlier.iter().any(|earlier| earlier.verify(text, sign, sn, now).is_ok());
+            if before { Ok(()) } else { Err(error) }
+        })
+    }
+
+    pub fn knows(&self, sn: &str) -> bool {
+        std::iter::once(&self.trust).chain(&self.earlier).any(|trust| trust.knows(sn))
+    }
+
+    /// The certificate of Alipay to ask for in certificate mode: the one that is missing, else the newest.
+    pub fn certificate_to_fetch<'a>(&'a self, record: &'a Credentials) -> Option<&'a str> {
+        match (&self.trust, &record.trust) {
+            (Trusted::Certificates { .. }, Trust::Certificate { wanted_sn: Some(sn), .. }) => Some(sn),
+            (Trusted::Certificates { alipay, .. }, _) => alipay.first().map(|one| one.sn.as_str()),
+            (Trusted::Key(_), _) => None,
+        }
+    }
+}
+
+impl Trusted {
+    fn open(trust: &Trust) -> Result<Self, ChannelError> {
+        let bad = |what: &str| ChannelError::Credentials { detail: format!("{what} cannot be read") };
+        Ok(match trust {
+            Trust::Key { alipay_public_key } => {
+                Trusted::Key(RsaVerifier::read(alipay_public_key).map_err(|_| bad("Alipay's public key"))?)
+            }
+            Trust::Certificate { app_certificate, alipay_certificates, root_certificates, wanted_sn: _ } => {
+                let app = Certificate::read(app_certificate).map_err(|_| bad("the app's certificate"))?;
+                let alipay: Option<Vec<Signatory>> = alipay_certificates.iter().map(|file| signatory(file)).collect();
+                Trusted::Certificates {
+                    app_sn: sign::certificate_sn(&app),
+                    root_sn: sign::root_sn(&Certificate::read_bundle(root_certificates)),
+                    alipay: alipay.filter(|all| !all.is_empty()).ok_or_else(|| bad("Alipay's certificate"))?,
+                }
+            }
+        })
+    }
+
+    fn verify(&self, text: &[u8], sign: &str, sn: Option<&str>, now: Timestamp) -> Result<(), ChannelError> {
         let wrong = |detail: String| Err(ChannelError::NotGenuine { detail });
         let holds = |key: &RsaVerifier| key.verifies_base64(Digest::Sha256, text, sign);
-        match &self.trust {
+        match self {
             Trusted::Key(key) if holds(key) => Ok(()),
             Trusted::Key(_) => wrong("the signature is wrong".to_owned()),
             Trusted::Certificates { alipay, .. } => {
@@ -83,19 +127,10 @@ impl Keys {
         }
     }
 
-    pub fn knows(&self, sn: &str) -> bool {
-        match &self.trust {
+    fn knows(&self, sn: &str) -> bool {
+        match self {
             Trusted::Key(_) => false,
             Trusted::Certificates { alipay, .. } => alipay.iter().any(|one| one.sn == sn),
-        }
-    }
-
-    /// The certificate of Alipay to ask for in certificate mode: the one that is missing, else the newest.
-    pub fn certificate_to_fetch<'a>(&'a self, record: &'a Credentials) -> Option<&'a str> {
-        match (&self.trust, &record.trust) {
-            (Trusted::Certificates { .. }, Trust::Certificate { wanted_sn: Some(sn), .. }) => Some(sn),
-            (Trusted::Certificates { alipay, .. }, _) => alipay.first().map(|one| one.sn.as_str()),
-            (Trusted::Key(_), _) => None,
         }
     }
 }

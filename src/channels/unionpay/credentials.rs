@@ -1,8 +1,9 @@
 //! The record of one contract with UnionPay: its number and keys, and the check of what a merchant typed in.
 //!
 //! Most merchants get their key as a PFX file from CFCA. It is opened once, when it is entered, and kept as a plain key under
-//! the vault; its password is not kept. Others agreed on one key for both sides (密钥). A key that was replaced is believed
-//! no longer: a leak is the usual reason, and what was said under it is asked for again under the new one.
+//! the vault; its password is not kept. Others agreed on one key for both sides (密钥). A shared key that was replaced is
+//! believed no longer: a leak is the usual reason, and what was said under it is asked for again under the new one. Roots
+//! that were replaced stay believed, because they can sign nothing of ours and messages from before still arrive.
 
 use std::fmt;
 
@@ -31,9 +32,24 @@ pub struct Credentials {
     /// 8 letters and digits (终端号), where the contract names one; sent with bar-code payments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub term_id: Option<String>,
+    /// Whom replaced credentials believed, the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<EarlierTrust>,
     #[serde(flatten)]
     pub contract: Contract,
 }
+
+/// The part of a replaced [`ByCertificate`] that verifies.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EarlierTrust {
+    pub trusted_certificates: String,
+    pub accept_sha1: bool,
+    pub accept_test_name: bool,
+}
+
+/// Replacements that are remembered. UnionPay tells no time after which old messages stop, so it is a number and not a time.
+pub const EARLIER_MAX: usize = 2;
 
 /// How both sides agreed to sign.
 #[derive(Clone, Serialize, Deserialize)]
@@ -89,6 +105,33 @@ impl Credentials {
         serde_json::from_slice(record).ok()
     }
 
+    /// These in the place of `old` ones of the same merchant: whom the old ones believed by certificate, the new ones
+    /// believe as well. Neither an old private key nor an old shared key is kept.
+    #[must_use]
+    pub fn replacing(mut self, old: &Credentials) -> Credentials {
+        if self.mer_id != old.mer_id {
+            return self;
+        }
+        self.earlier.clone_from(&old.earlier);
+        if let Contract::Certificate(before) = &old.contract {
+            let left = EarlierTrust {
+                trusted_certificates: before.trusted_certificates.clone(),
+                accept_sha1: before.accept_sha1,
+                accept_test_name: before.accept_test_name,
+            };
+            self.earlier.insert(0, left);
+        }
+        if let Contract::Certificate(own) = &self.contract {
+            self.earlier.retain(|earlier| earlier.trusted_certificates != own.trusted_certificates);
+            // What is switched off is off for old roots too.
+            self.earlier.iter_mut().for_each(|earlier| earlier.accept_sha1 &= own.accept_sha1);
+            self.earlier.retain(|earlier| earlier.trust().is_some());
+        }
+        self.earlier.dedup_by(|later, kept| later.trusted_certificates == kept.trusted_certificates);
+        self.earlier.truncate(EARLIER_MAX);
+        self
+    }
+
     /// Names the key to people: a private key by its public half, a shared one by four bytes of a hash that signs nothing,
     /// which are too few to find it by.
     pub fn key_fingerprint(&self) -> Option<String> {
@@ -127,10 +170,21 @@ impl Credentials {
 impl ByCertificate {
     /// Whose messages are believed; `None` when the configured certificates lead to no root.
     pub fn trust(&self) -> Option<Trust> {
-        let configured = self.trusted_certificates.trim();
-        let text = if configured.is_empty() { PUBLISHED.concat() } else { configured.to_owned() };
-        Trust::new(Certificate::read_bundle(&text), self.accept_sha1, self.accept_test_name)
+        trust(&self.trusted_certificates, self.accept_sha1, self.accept_test_name)
     }
+}
+
+impl EarlierTrust {
+    /// As [`ByCertificate::trust`].
+    pub fn trust(&self) -> Option<Trust> {
+        trust(&self.trusted_certificates, self.accept_sha1, self.accept_test_name)
+    }
+}
+
+fn trust(configured: &str, accept_sha1: bool, accept_test_name: bool) -> Option<Trust> {
+    let configured = configured.trim();
+    let text = if configured.is_empty() { PUBLISHED.concat() } else { configured.to_owned() };
+    Trust::new(Certificate::read_bundle(&text), accept_sha1, accept_test_name)
 }
 
 impl fmt::Debug for Credentials {
@@ -167,6 +221,7 @@ pub enum Field {
     PrivateKey,
     Certificate,
     TrustedCertificates,
+    AcceptSha1,
     TermId,
 }
 
@@ -177,74 +232,96 @@ pub struct Complaint {
     pub sentence: Text,
 }
 
-/// What can be stored, and what is worth a look all the same.
-#[derive(Debug)]
-pub struct Checked {
-    pub credentials: Credentials,
-    pub warnings: Vec<Complaint>,
-}
-
-/// Reads what was typed in; the first thing that is wrong is named.
-pub fn check(typed: &Typed<'_>, now: Timestamp) -> Result<Checked, Complaint> {
+/// Reads what was typed in; every field that is wrong is named.
+pub fn check(typed: &Typed<'_>, now: Timestamp) -> Result<Credentials, Vec<Complaint>> {
+    let mut complaints = Vec::new();
     let mer_id = typed.mer_id.trim();
     if !is_mer_id(mer_id) {
         let zh = "商户号是收单机构给的 15 位数字或字母，请核对。";
         let en = "The merchant number has 15 letters and digits; your acquirer gave it to you.";
-        return Err(wrong(Field::MerId, zh, en));
+        complaints.push(wrong(Field::MerId, zh, en));
     }
     let term_id = Some(typed.term_id.trim()).filter(|id| !id.is_empty());
     if term_id.is_some_and(|id| !is_term_id(id)) {
         let zh = "终端号是 8 位数字或字母；合同里没有就留空。";
         let en = "The terminal number has 8 letters and digits; leave it empty if your contract names none.";
-        return Err(wrong(Field::TermId, zh, en));
+        complaints.push(wrong(Field::TermId, zh, en));
     }
-    let mut warnings = Vec::new();
     let contract = match typed.sign_method.trim() {
-        "" | SIGN_METHOD => Contract::Certificate(by_certificate(typed, now, &mut warnings)?),
-        code => Contract::Key(by_key(typed, code)?),
+        "" | SIGN_METHOD => by_certificate(typed, now).map(Contract::Certificate),
+        code => by_key(typed, code).map(Contract::Key).map_err(|wrong| vec![wrong]),
     };
-    let credentials = Credentials { mer_id: mer_id.to_owned(), term_id: term_id.map(str::to_owned), contract };
-    Ok(Checked { credentials, warnings })
+    match contract {
+        Ok(contract) if complaints.is_empty() => Ok(Credentials {
+            mer_id: mer_id.to_owned(),
+            term_id: term_id.map(str::to_owned),
+            earlier: Vec::new(),
+            contract,
+        }),
+        Ok(_) => Err(complaints),
+        Err(more) => {
+            complaints.extend(more);
+            Err(complaints)
+        }
+    }
 }
 
-fn by_certificate(
-    typed: &Typed<'_>,
-    now: Timestamp,
-    warnings: &mut Vec<Complaint>,
-) -> Result<ByCertificate, Complaint> {
+impl Credentials {
+    /// What can be used and deserves a second look all the same.
+    pub fn warnings(&self, now: Timestamp) -> Vec<Complaint> {
+        let soon = self.expiries().into_iter().filter(|(_, end)| *end < now.plus(ENDS_SOON));
+        soon.map(|(field, end)| {
+            let (zh, en) = match (field == Field::TrustedCertificates, end < now) {
+                (true, true) => (
+                    "填入的根证书或中级证书已过期，银联的消息将无法验证。",
+                    "A root or middle certificate has expired; UnionPay's messages cannot be verified.",
+                ),
+                (true, false) => ("填入的根证书或中级证书即将过期。", "A root or middle certificate ends soon."),
+                (false, _) => (
+                    "签名证书将在 30 天内过期，请尽快到 CFCA 更新。",
+                    "The signing certificate ends within 30 days. Renew it at CFCA soon.",
+                ),
+            };
+            wrong(field, zh, en)
+        })
+        .collect()
+    }
+}
+
+fn by_certificate(typed: &Typed<'_>, now: Timestamp) -> Result<ByCertificate, Vec<Complaint>> {
+    let mut complaints = Vec::new();
     if !typed.secure_key.trim().is_empty() {
         let zh = "您填了密钥，签名方式却是证书：请改选“密钥”，或清空密钥。";
         let en =
             "There is a shared key, but the way of signing is by certificate: choose the key there, or leave it out.";
-        return Err(wrong(Field::SignMethod, zh, en));
+        return Err(vec![wrong(Field::SignMethod, zh, en)]);
     }
-    let (key, certificate) = key_and_certificate(typed)?;
-    validity(&certificate, now, warnings)?;
-    let own = ByCertificate {
-        sign_key: key,
-        sign_certificate: pem("CERTIFICATE", certificate.to_der()),
-        trusted_certificates: typed.trusted_certificates.trim().to_owned(),
-        accept_sha1: typed.accept_sha1,
-        accept_test_name: typed.accept_test_name,
-    };
-    let Some(trust) = own.trust() else {
+    let pair = key_and_certificate(typed).map_err(|wrong| complaints.extend(wrong)).ok();
+    if let Some((_, certificate)) = &pair {
+        complaints.extend(validity(certificate, now).err());
+    }
+    let trusted = |accept_sha1| trust(typed.trusted_certificates, accept_sha1, typed.accept_test_name).is_some();
+    if !trusted(typed.accept_sha1) && trusted(true) {
+        let zh = "银联的根证书和中级证书本身就用 SHA-1 签名：请勾选，或填入收单机构给的 SHA-256 证书。";
+        let en = "These root and middle certificates are signed with SHA-1 themselves: tick this, or enter your acquirer's \
+                  certificates with SHA-256.";
+        complaints.push(wrong(Field::AcceptSha1, zh, en));
+    } else if !trusted(typed.accept_sha1) {
         let zh = "根证书和中级证书不完整：请把 acp_root.cer 和 acp_middle.cer 一起填入；正式环境可以留空。";
         let en = "Root and middle certificate are not complete: enter acp_root.cer and acp_middle.cer together, or leave the \
                   field empty for production.";
-        return Err(wrong(Field::TrustedCertificates, zh, en));
-    };
-    if let Some(end) = trust.not_after().filter(|end| *end < now.plus(ENDS_SOON)) {
-        let (zh, en) = if end < now {
-            (
-                "填入的根证书或中级证书已过期，银联的消息将无法验证。",
-                "A root or middle certificate has expired; UnionPay's messages cannot be verified.",
-            )
-        } else {
-            ("填入的根证书或中级证书即将过期。", "A root or middle certificate ends soon.")
-        };
-        warnings.push(wrong(Field::TrustedCertificates, zh, en));
+        complaints.push(wrong(Field::TrustedCertificates, zh, en));
     }
-    Ok(own)
+    match pair {
+        Some((key, certificate)) if complaints.is_empty() => Ok(ByCertificate {
+            sign_key: key,
+            sign_certificate: pem("CERTIFICATE", certificate.to_der()),
+            trusted_certificates: typed.trusted_certificates.trim().to_owned(),
+            accept_sha1: typed.accept_sha1,
+            accept_test_name: typed.accept_test_name,
+        }),
+        Some(_) | None => Err(complaints),
+    }
 }
 
 fn by_key(typed: &Typed<'_>, code: &str) -> Result<ByKey, Complaint> {
@@ -285,9 +362,9 @@ pub(super) fn is_term_id(text: &str) -> bool {
     text.len() == 8 && text.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
-fn key_and_certificate(typed: &Typed<'_>) -> Result<(String, Certificate), Complaint> {
+fn key_and_certificate(typed: &Typed<'_>) -> Result<(String, Certificate), Vec<Complaint>> {
     if !typed.pfx.is_empty() {
-        let pair = pfx::open(typed.pfx, typed.pfx_password).map_err(|bad| match bad {
+        let pair = pfx::open(typed.pfx, typed.pfx_password).map_err(|bad| vec![match bad {
             BadPfx::Unreadable => wrong(
                 Field::Pfx,
                 "这不是能读取的 PFX 文件，请上传从 CFCA 下载的 .pfx 原文件。",
@@ -304,29 +381,38 @@ fn key_and_certificate(typed: &Typed<'_>) -> Result<(String, Certificate), Compl
                 "PFX 文件里没有私钥和对应的证书，请重新导出并选择“包含私钥”。",
                 "The PFX file holds no private key with its certificate. Export it again, with the private key.",
             ),
-        })?;
+        }])?;
         return Ok((pem("PRIVATE KEY", pair.key.expose()), pair.certificate));
+    }
+    if typed.private_key.trim().is_empty() && typed.certificate.trim().is_empty() {
+        let zh = "请选择从 CFCA 下载的 .pfx 文件并填写密码；没有 PFX 时改填下面的私钥和证书。";
+        let en = "Choose the .pfx file from CFCA and enter its password, or enter key and certificate below.";
+        return Err(vec![wrong(Field::Pfx, zh, en)]);
     }
     let key = RsaSigner::read(typed.private_key).map_err(|_| {
         let zh = "私钥不能读取：请上传 PFX 文件，或粘贴 PEM 格式的 RSA 私钥（2048 位以上）。";
         let en =
             "The private key cannot be read: upload the PFX file, or paste an RSA key of at least 2048 bits as PEM.";
         wrong(Field::PrivateKey, zh, en)
-    })?;
+    });
     let certificate = Certificate::read(typed.certificate).map_err(|_| {
         let zh = "签名证书不能读取，请粘贴 PEM 格式的证书（以 -----BEGIN CERTIFICATE----- 开头）。";
         let en = "The signing certificate cannot be read. Paste it as PEM; it begins with -----BEGIN CERTIFICATE-----.";
         wrong(Field::Certificate, zh, en)
-    })?;
+    });
+    let (key, certificate) = match (key, certificate) {
+        (Ok(key), Ok(certificate)) => (key, certificate),
+        (key, certificate) => return Err(key.err().into_iter().chain(certificate.err()).collect()),
+    };
     if certificate.public_key().as_ref() != Ok(key.public()) {
         let zh = "证书和私钥不是一对，请核对是否来自同一个 PFX 文件。";
         let en = "Certificate and private key do not belong together. Check that both come from the same PFX file.";
-        return Err(wrong(Field::Certificate, zh, en));
+        return Err(vec![wrong(Field::Certificate, zh, en)]);
     }
     Ok((typed.private_key.trim().to_owned(), certificate))
 }
 
-fn validity(certificate: &Certificate, now: Timestamp, warnings: &mut Vec<Complaint>) -> Result<(), Complaint> {
+fn validity(certificate: &Certificate, now: Timestamp) -> Result<(), Complaint> {
     if certificate.not_after() < now {
         let zh = "签名证书已过期，请到 CFCA 下载新证书后再填入。";
         let en = "The signing certificate has expired. Get a new one from CFCA and enter that.";
@@ -336,11 +422,6 @@ fn validity(certificate: &Certificate, now: Timestamp, warnings: &mut Vec<Compla
         let zh = "签名证书还没有生效，请稍后再填入。";
         let en = "The signing certificate is not valid yet. Enter it again when it is.";
         return Err(wrong(Field::Certificate, zh, en));
-    }
-    if certificate.not_after() < now.plus(ENDS_SOON) {
-        let zh = "签名证书将在 30 天内过期，请尽快到 CFCA 更新。";
-        let en = "The signing certificate ends within 30 days. Renew it at CFCA soon.";
-        warnings.push(wrong(Field::Certificate, zh, en));
     }
     Ok(())
 }

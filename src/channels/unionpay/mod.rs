@@ -71,7 +71,7 @@ impl UnionPay {
         if !is_mer_id(&record.mer_id) || record.term_id.as_deref().is_some_and(|id| !is_term_id(id)) {
             return Err(bad("mer_id or term_id has another form"));
         }
-        let signing = Signing::open(&record.contract).map_err(|detail| bad(&detail))?;
+        let signing = Signing::open(&record).map_err(|detail| bad(&detail))?;
         Ok(Self {
             base_url: base_url.trim_end_matches('/').to_owned(),
             front_url: front_url.trim_end_matches('/').to_owned(),
@@ -85,9 +85,11 @@ impl UnionPay {
 
 /// The registry's entrance. In live mode only UnionPay's own signer is believed, whatever the record says.
 pub fn open(credentials: &[u8], base_url: &str, front_url: &str, mode: Mode) -> Result<Arc<dyn Channel>, ChannelError> {
-    let contract = Credentials::read(credentials).map(|record| record.contract);
-    let by_test_name = matches!(contract, Some(Contract::Certificate(own)) if own.accept_test_name);
-    if mode == Mode::Live && by_test_name {
+    let by_test_name = |record: Credentials| {
+        record.earlier.iter().any(|earlier| earlier.accept_test_name)
+            || matches!(record.contract, Contract::Certificate(own) if own.accept_test_name)
+    };
+    if mode == Mode::Live && Credentials::read(credentials).is_some_and(by_test_name) {
         return Err(ChannelError::Credentials { detail: "accept_test_name is not for real money".to_owned() });
     }
     Ok(Arc::new(UnionPay::open(credentials, base_url, front_url)?))

@@ -8,7 +8,7 @@ use std::fmt;
 use data_encoding::BASE64;
 
 use super::chain::{Distrust, Trust};
-use super::credentials::{Contract, is_secure_key};
+use super::credentials::{Contract, Credentials, is_secure_key};
 use super::keyed::SharedKey;
 use super::message::{Empty, Fields};
 use crate::crypto::rsa::{Digest, RsaSigner, RsaVerifier};
@@ -20,13 +20,19 @@ pub const VERSION: &str = "5.1.0";
 pub const SIGN_METHOD: &str = "01";
 
 /// How both sides of a contract sign, with what this account needs for it.
-pub enum Signing {
+pub struct Signing {
+    way: Way,
+    /// Whom replaced credentials believed.
+    earlier: Vec<Trust>,
+}
+
+enum Way {
     Certificate(Box<Certified>),
     Key(SharedKey),
 }
 
 /// What signing by certificate needs.
-pub struct Certified {
+struct Certified {
     key: RsaSigner,
     /// The decimal serial number of our certificate.
     cert_id: String,
@@ -35,7 +41,51 @@ pub struct Certified {
 
 impl Signing {
     /// The error names what is absent, unreadable, or of another pair.
-    pub fn open(contract: &Contract) -> Result<Self, String> {
+    pub fn open(record: &Credentials) -> Result<Self, String> {
+        let earlier =
+            record.earlier.iter().map(|earlier| earlier.trust().ok_or("earlier certificates lead to no root"));
+        Ok(Self { earlier: earlier.collect::<Result<_, _>>()?, way: Way::open(&record.contract)? })
+    }
+
+    /// `signMethod`.
+    pub fn method(&self) -> &'static str {
+        match &self.way {
+            Way::Certificate(_) => SIGN_METHOD,
+            Way::Key(key) => key.method().code(),
+        }
+    }
+
+    /// `certId`, which requests name; none where there is no certificate.
+    pub fn cert_id(&self) -> Option<&str> {
+        match &self.way {
+            Way::Certificate(own) => Some(&own.cert_id),
+            Way::Key(_) => None,
+        }
+    }
+
+    /// Adds our signature to a request.
+    pub fn sign(&self, fields: &mut Fields) {
+        match &self.way {
+            Way::Certificate(own) => sign(fields, &own.key),
+            Way::Key(key) => key.sign(fields),
+        }
+    }
+
+    /// Whether UnionPay signed the message, in the way of this contract or by a certificate that was believed before.
+    pub fn verify(&self, fields: &Fields, now: Timestamp) -> Result<(), BadSignature> {
+        let present = match &self.way {
+            Way::Certificate(own) => verify(fields, &own.trust, now),
+            Way::Key(key) => key.verify(fields),
+        };
+        present.or_else(|error| {
+            let before = self.earlier.iter().any(|trust| verify(fields, trust, now).is_ok());
+            if before { Ok(()) } else { Err(error) }
+        })
+    }
+}
+
+impl Way {
+    fn open(contract: &Contract) -> Result<Self, String> {
         match contract {
             Contract::Certificate(own) => {
                 let key = RsaSigner::read(&own.sign_key).map_err(|error| format!("sign_key: {error}"))?;
@@ -52,38 +102,6 @@ impl Signing {
                 Ok(Self::Key(SharedKey::new(own.sign_method, &own.secure_key)))
             }
             Contract::Key(_) => Err("secure_key has another form".to_owned()),
-        }
-    }
-
-    /// `signMethod`.
-    pub fn method(&self) -> &'static str {
-        match self {
-            Signing::Certificate(_) => SIGN_METHOD,
-            Signing::Key(key) => key.method().code(),
-        }
-    }
-
-    /// `certId`, which requests name; none where there is no certificate.
-    pub fn cert_id(&self) -> Option<&str> {
-        match self {
-            Signing::Certificate(own) => Some(&own.cert_id),
-            Signing::Key(_) => None,
-        }
-    }
-
-    /// Adds our signature to a request.
-    pub fn sign(&self, fields: &mut Fields) {
-        match self {
-            Signing::Certificate(own) => sign(fields, &own.key),
-            Signing::Key(key) => key.sign(fields),
-        }
-    }
-
-    /// Whether UnionPay signed the message, in the way of this contract.
-    pub fn verify(&self, fields: &Fields, now: Timestamp) -> Result<(), BadSignature> {
-        match self {
-            Signing::Certificate(own) => verify(fields, &own.trust, now),
-            Signing::Key(key) => key.verify(fields),
         }
     }
 }

@@ -9,14 +9,17 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::check::is_merchant_number;
 use super::code_v2::CodeV2;
 use super::sign::BadSignature;
 use crate::channels::ChannelError;
+use crate::channels::form::EXPIRY_WARNING;
 use crate::channels::text::shortened;
 use crate::crypto::rsa::{RsaSigner, RsaVerifier};
 use crate::crypto::{Certificate, Secret};
 use crate::domain::method::Method;
 use crate::domain::time::Timestamp;
+use crate::lang::Text;
 
 /// Bytes of an APIv3 key: used directly as an AES-256 key.
 pub const API_V3_KEY_BYTES: usize = 32;
@@ -159,18 +162,48 @@ impl Credentials {
         if self.mch_id != old.mch_id {
             return self;
         }
-        if self.previous_api_v3_key.is_none() && self.api_v3_key != old.api_v3_key {
-            self.previous_api_v3_key = Some(old.api_v3_key.clone());
+        if self.previous_api_v3_key.is_none() {
+            let is_same = self.api_v3_key == old.api_v3_key;
+            let previous = if is_same { old.previous_api_v3_key.as_ref() } else { Some(&old.api_v3_key) };
+            self.previous_api_v3_key = previous.cloned();
         }
-        for (id, key) in &old.public_keys {
-            self.public_keys.entry(id.clone()).or_insert_with(|| key.clone());
-        }
-        for pem in &old.platform_certificates {
-            if !self.platform_certificates.contains(pem) {
-                self.platform_certificates.push(pem.clone());
-            }
-        }
+        // Ids of public keys grow, so with too many the oldest are left out; an account has one or two.
+        let room = ANCHORS_MAX.saturating_sub(self.public_keys.len() + self.platform_certificates.len());
+        let certificates = old.platform_certificates.iter().filter(|pem| !self.platform_certificates.contains(pem));
+        let certificates: Vec<String> = certificates.take(room).cloned().collect();
+        let keys = old.public_keys.iter().rev().filter(|(id, _)| !self.public_keys.contains_key(*id));
+        let keys: Vec<(String, String)> =
+            keys.take(room - certificates.len()).map(|(id, key)| (id.clone(), key.clone())).collect();
+        self.platform_certificates.extend(certificates);
+        self.public_keys.extend(keys);
         self
+    }
+
+    /// What can be used and deserves a second look all the same. The name in a merchant's certificate is the merchant's
+    /// number as far as has been seen, but no document says so; hence no error.
+    pub fn warnings(&self, now: Timestamp) -> Vec<Text> {
+        let certificate = self.merchant_certificate.as_deref().and_then(|pem| Certificate::read(pem).ok());
+        let Some(certificate) = certificate else { return Vec::new() };
+        let name = certificate.common_name().unwrap_or_default();
+        let foreign = is_merchant_number(&name) && name != self.mch_id;
+        let soon = certificate.not_after() < now.plus(EXPIRY_WARNING);
+        let texts = [
+            (
+                foreign,
+                Text::new(
+                    "商户证书上写的是另一个商户号。请核对商户号，或换成这个商户号的证书和私钥。",
+                    "The merchant certificate names another merchant number. Check the number, or use its own certificate and key.",
+                ),
+            ),
+            (
+                soon,
+                Text::new(
+                    "商户证书 30 天内到期，请在商户平台申请新证书。",
+                    "The merchant certificate ends within 30 days. Request a new one on the merchant platform.",
+                ),
+            ),
+        ];
+        texts.into_iter().filter(|(holds, _)| *holds).map(|(_, text)| text).collect()
     }
 
     /// What a page may show of them.

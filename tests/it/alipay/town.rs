@@ -91,6 +91,7 @@ pub async fn town(contract: Contract) -> Town {
         private_key: side.private_key,
         trust,
         content_key: (contract == Contract::Encrypted).then_some(side.content_key),
+        earlier: Vec::new(),
     };
     let channel = coffer::channels::alipay::open(record.to_secret().expose(), ids::Mode::Test, None, &base).unwrap();
     Town {

@@ -79,7 +79,7 @@ fn certified(certificate: &str) -> Trust {
 
 fn record(trust: Trust) -> Secret {
     let (app_id, seller_id, private_key) = (APP.to_owned(), SELLER.to_owned(), APP_KEY.to_owned());
-    Credentials { app_id, seller_id, private_key, trust, content_key: None }.to_secret()
+    Credentials { app_id, seller_id, private_key, trust, content_key: None, earlier: Vec::new() }.to_secret()
 }
 
 fn expired(words: &Words, at: Timestamp) -> (Secret, Message) {

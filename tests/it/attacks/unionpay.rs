@@ -70,7 +70,7 @@ fn key_of(signer: Signer) -> String {
 }
 
 fn record(contract: Contract) -> Secret {
-    Credentials { mer_id: MERCHANT.to_owned(), term_id: None, contract }.to_secret()
+    Credentials { mer_id: MERCHANT.to_owned(), term_id: None, earlier: Vec::new(), contract }.to_secret()
 }
 
 fn credentials(signer: Signer) -> Secret {

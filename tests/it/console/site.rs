@@ -28,6 +28,7 @@ use coffer::domain::method::Method as PayMethod;
 use coffer::domain::money::{Currency, Money};
 use coffer::domain::time::{Duration, Timestamp};
 use coffer::env::target::TargetPolicy;
+use coffer::env::transport::{Limits, OutgoingRequest, OutgoingResponse, SendError, Sending, Transport};
 use coffer::env::{Clock, Env, SystemEntropy};
 use coffer::flows::Moment;
 use coffer::flows::gateway::{Gateway, Settings};
@@ -39,7 +40,7 @@ use coffer::store::tables::{ACCOUNT_SCOPES, ACCOUNTS, MERCHANTS};
 use coffer::store::{Store, StoreError, StoreOptions};
 use coffer::test_mode::players::Players;
 
-use crate::still::{HandClock, NoNetwork};
+use crate::still::HandClock;
 
 pub const PASSWORD: &str = "rainy mugs drift upstream";
 pub const ORIGIN: &str = "http://127.0.0.1:8080";
@@ -47,6 +48,7 @@ pub const ORIGIN: &str = "http://127.0.0.1:8080";
 pub struct Site {
     pub console: Console,
     clock: Arc<HandClock>,
+    pub provider: Arc<Provider>,
     users: Mutex<BTreeMap<&'static str, (UserId, TotpSecret)>>,
 }
 
@@ -60,6 +62,8 @@ impl Site {
         let start = Timestamp::parse_rfc3339("2026-11-23T06:00:00Z").unwrap();
         let clock = Arc::new(HandClock::at(start));
         let env = Env { clock: clock.clone(), entropy: Arc::new(SystemEntropy) };
+        let provider = Arc::new(Provider::default());
+        let network = provider.clone();
         let console = tokio::task::spawn_blocking(move || {
             let store = Store::open_memory(StoreOptions::default()).unwrap();
             let vault = Arc::new(Vault::new(&MasterKey::from_bytes([9; 32])));
@@ -84,7 +88,7 @@ impl Site {
                 per_endpoint_max: 2,
             };
             let render = Arc::new(|_: &Gateway, _, _: &_| b"{}".to_vec());
-            let gateway = Gateway::build(store, env, vault, Arc::new(NoNetwork), settings, render).unwrap();
+            let gateway = Gateway::build(store, env, vault, network, settings, render).unwrap();
             let simulators = Simulators::inside(&gateway, Arc::new(generate));
             let players = Players::new(&gateway, Wallet::open(&gateway).unwrap(), simulators);
             let cases = Cases::new(gateway.clone(), Arc::new(players));
@@ -92,7 +96,7 @@ impl Site {
         })
         .await
         .unwrap();
-        Site { console, clock, users: Mutex::default() }
+        Site { console, clock, provider, users: Mutex::default() }
     }
 
     /// A person for every role in the shop, named after the role, and `rival`, the owner of the other shop.
@@ -207,6 +211,44 @@ impl Site {
             Ok::<_, coffer::flows::FlowError>(created.payment().id)
         });
         write.await.unwrap()
+    }
+}
+
+type Script = Box<dyn Fn(&OutgoingRequest) -> Vec<u8> + Send>;
+
+/// The other side of the network: answers as it was told to, and is not there otherwise.
+#[derive(Default)]
+pub struct Provider {
+    script: Mutex<Option<Script>>,
+    asked: Mutex<Vec<OutgoingRequest>>,
+}
+
+impl Provider {
+    pub fn answers(&self, script: impl Fn(&OutgoingRequest) -> Vec<u8> + Send + 'static) {
+        *self.script.lock().unwrap() = Some(Box::new(script));
+    }
+
+    /// The requests since this was called last.
+    pub fn asked(&self) -> Vec<OutgoingRequest> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+impl Transport for Provider {
+    fn send<'a>(&'a self, request: OutgoingRequest, _: &'a TargetPolicy, _: Limits) -> Sending<'a> {
+        let body = self.script.lock().unwrap().as_ref().map(|script| script(&request));
+        self.asked.lock().unwrap().push(request);
+        let address = SocketAddr::from(([127, 0, 0, 1], 443));
+        let answer = body.ok_or(SendError::Dns).map(|body| OutgoingResponse {
+            status: 200,
+            headers: Vec::new(),
+            body,
+            truncated: false,
+            address,
+            connect_ms: 0,
+            total_ms: 0,
+        });
+        Box::pin(async { answer })
     }
 }
 

@@ -29,7 +29,8 @@ fn typed_certificates() -> Typed<'static> {
 
 #[track_caller]
 fn complains(typed: &Typed<'_>, field: Field, word: &str) {
-    let Complaint { field: named, sentence } = check(typed, NOW).expect_err(word);
+    let complaints = check(typed, NOW).expect_err(word);
+    let [Complaint { field: named, sentence }] = complaints[..] else { panic!("{complaints:?}") };
     assert_eq!(named, field, "{}", sentence.en);
     assert!(sentence.en.contains(word), "{}", sentence.en);
     assert!(!sentence.zh.is_empty());
@@ -132,27 +133,27 @@ fn every_published_file_is_the_listed_one_and_has_its_number() {
 #[test]
 fn what_fits_together_is_stored() {
     let public = alipay_public_key();
-    let checked = check(&typed_keys(&public), NOW).unwrap();
-    assert!(checked.warnings.is_empty() && checked.credentials.expiries().is_empty());
-    let alipay = opened(&checked.credentials);
+    let record = check(&typed_keys(&public), NOW).unwrap();
+    assert!(record.warnings(NOW).is_empty() && record.expiries().is_empty());
+    let alipay = opened(&record);
     assert!(alipay.keys.sns().is_none());
-    assert_eq!(checked.credentials.key_fingerprint().unwrap().len(), 32);
+    assert_eq!(record.key_fingerprint().unwrap().len(), 32);
 
-    let checked = check(&typed_certificates(), NOW).unwrap();
-    assert!(checked.warnings.is_empty(), "{:?}", checked.warnings);
-    let expiries = checked.credentials.expiries();
+    let record = check(&typed_certificates(), NOW).unwrap();
+    assert!(record.warnings(NOW).is_empty(), "{:?}", record.warnings(NOW));
+    let expiries = record.expiries();
     assert_eq!(
         expiries.iter().map(|(field, _)| *field).collect::<Vec<_>>(),
         [Field::AppCertificate, Field::AlipayCertificate]
     );
     let sns = vectors().sns;
-    assert_eq!(opened(&checked.credentials).keys.sns(), Some((sns.app.as_str(), sns.root.as_str())));
+    assert_eq!(opened(&record).keys.sns(), Some((sns.app.as_str(), sns.root.as_str())));
     // Pasted with blanks around, and with the content key.
     let key = format!(" {} ", vectors().content_key);
-    let checked =
+    let record =
         check(&Typed { app_id: " 2021000000000001\n", content_key: &key, ..typed_certificates() }, NOW).unwrap();
-    assert_eq!(checked.credentials.app_id, APP_ID);
-    assert!(opened(&checked.credentials).keys.content.is_some());
+    assert_eq!(record.app_id, APP_ID);
+    assert!(opened(&record).keys.content.is_some());
 }
 
 #[test]
@@ -188,6 +189,9 @@ fn the_field_that_is_wrong_is_named() {
     ] {
         complains(&Typed { alipay_public_key: key, ..good }, Field::AlipayPublicKey, word);
     }
+    let complaints = check(&Typed { app_id: "1", private_key: "x", content_key: "abc", ..good }, NOW).unwrap_err();
+    let fields: Vec<Field> = complaints.iter().map(|complaint| complaint.field).collect();
+    assert_eq!(fields, [Field::AppId, Field::PrivateKey, Field::ContentKey], "all at once");
     for content_key in ["abc", "MDEyMzQ1Njc4OWFiY2Rl", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="] {
         complains(&Typed { content_key, ..good }, Field::ContentKey, "24 characters");
     }
@@ -214,10 +218,10 @@ fn certificates_that_do_not_fit_are_named() {
     let leaf = ALIPAY_CERT.split_inclusive("-----END CERTIFICATE-----").next().unwrap();
     assert!(check(&Typed { alipay_certificate: leaf, ..good }, NOW).is_ok());
     // Another payee may be meant; an end that comes near is told in time.
-    let checked = check(&Typed { seller_id: "2088000000000002", ..good }, NOW).unwrap();
-    assert_eq!(checked.warnings.iter().map(|w| w.field).collect::<Vec<_>>(), [Field::SellerId]);
+    let record = check(&Typed { seller_id: "2088000000000002", ..good }, NOW).unwrap();
+    assert_eq!(record.warnings(NOW).iter().map(|w| w.field).collect::<Vec<_>>(), [Field::SellerId]);
     let near = Timestamp::parse_rfc3339("2030-12-15T00:00:00Z").unwrap();
-    let warned: Vec<Field> = check(&good, near).unwrap().warnings.iter().map(|w| w.field).collect();
+    let warned: Vec<Field> = check(&good, near).unwrap().warnings(near).iter().map(|w| w.field).collect();
     assert_eq!(warned, [Field::AppCertificate, Field::AlipayCertificate]);
 }
 

@@ -77,6 +77,7 @@ fn by_key() -> Credentials {
         private_key: APP_KEY.to_owned(),
         trust: Trust::Key { alipay_public_key: alipay_public_key() },
         content_key: None,
+        earlier: Vec::new(),
     }
 }
 

@@ -334,6 +334,55 @@ fn in_certificate_mode_any_certificate_in_time_may_have_signed() {
     assert_not_genuine(hear(&opened(&by_certificate()), &signed(&named(&sns.next), ALIPAY_NEXT_KEY), NOW));
 }
 
+/// Alipay's next public key, as its console would show it.
+fn next_public_key() -> String {
+    let certificate = crate::crypto::Certificate::read(ALIPAY_NEXT_CERT).unwrap();
+    data_encoding::BASE64.encode(&certificate.public_key().unwrap().to_spki())
+}
+
+#[test]
+fn what_replaced_keys_verified_is_believed_and_what_they_signed_with_is_gone() {
+    let old = by_key();
+    let told = signed(&fields(|_| {}), ALIPAY_KEY);
+    let changed = Credentials {
+        private_key: ALIPAY_NEXT_KEY.to_owned(),
+        trust: Trust::Key { alipay_public_key: next_public_key() },
+        ..by_key()
+    };
+    assert_not_genuine(hear(&opened(&changed), &told, NOW));
+    let kept = changed.clone().replacing(&old);
+    assert!(hear(&opened(&kept), &told, NOW).is_ok(), "made before the replacement, it arrives after it");
+    assert!(hear(&opened(&kept), &signed(&fields(|_| {}), ALIPAY_NEXT_KEY), NOW).is_ok());
+    assert_not_genuine(hear(&opened(&kept), &signed(&fields(|_| {}), APP_KEY), NOW));
+    let text = String::from_utf8(kept.to_secret().expose().to_vec()).unwrap();
+    assert!(!text.contains(&APP_KEY[100..140]) && text.contains(&ALIPAY_NEXT_KEY[100..140]));
+
+    // From keys to certificates and back: both are believed, and a new private key alone pushes nothing out.
+    let by_certificates = by_certificate().replacing(&changed);
+    assert!(hear(&opened(&by_certificates), &signed(&fields(|_| {}), ALIPAY_NEXT_KEY), NOW).is_ok());
+    let back = changed.clone().replacing(&by_certificates);
+    assert!(hear(&opened(&back), &told, NOW).is_ok());
+    assert_eq!(kept.clone().replacing(&kept).earlier.len(), 1);
+    // Only so many are remembered, and nothing of another application.
+    let mut many = old.clone();
+    for next in [&changed, &by_certificate(), &changed, &by_certificate(), &changed] {
+        many = next.clone().replacing(&many);
+        assert!(many.earlier.len() <= credentials::EARLIER_MAX);
+    }
+    let other = Credentials { app_id: "2021000000000002".to_owned(), ..by_key() };
+    assert_not_genuine(hear(&opened(&changed.replacing(&other)), &told, NOW));
+}
+
+#[test]
+fn certificates_that_were_fetched_stay_when_the_keys_are_entered_again() {
+    let mut old = by_certificate();
+    let Trust::Certificate { alipay_certificates, .. } = &mut old.trust else { panic!() };
+    alipay_certificates.insert(0, ALIPAY_NEXT_CERT.to_owned());
+    let kept = by_certificate().replacing(&old);
+    assert!(kept.earlier.is_empty(), "below the same roots they are certificates in use");
+    assert!(hear(&opened(&kept), &signed(&fields(|_| {}), ALIPAY_NEXT_KEY), NOW).is_ok());
+}
+
 #[test]
 fn alipay_hears_one_word() {
     let alipay = opened(&by_key());

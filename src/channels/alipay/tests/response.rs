@@ -323,6 +323,12 @@ fn an_encrypted_answer_is_verified_with_its_quotes_and_then_opened() {
     let closed = format!("\"{}\"", key.close(paid("TRADE_SUCCESS").as_bytes()));
     let response = answer(&node_of(&query()), &closed);
     assert_eq!(opened(&record).read_response(&query(), &response, NOW), Ok(Observation::Paid(facts())));
+    // An answer from before the key was changed.
+    let other = data_encoding::BASE64.encode(&[7; 16]);
+    let changed = Credentials { content_key: Some(other), ..by_key() };
+    assert!(opened(&changed).read_response(&query(), &response, NOW).is_err());
+    let kept = changed.replacing(&record);
+    assert_eq!(opened(&kept).read_response(&query(), &response, NOW), Ok(Observation::Paid(facts())));
     // Without the key, or with what does not open, nothing is concluded.
     let heard = opened(&by_key()).read_response(&query(), &response, NOW);
     assert!(matches!(heard, Err(ChannelError::Credentials { .. })));

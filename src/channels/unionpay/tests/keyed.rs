@@ -71,6 +71,35 @@ fn another_way_of_signing_is_refused_whoever_signed() {
 }
 
 #[test]
+fn roots_that_were_replaced_are_believed_and_shared_keys_are_not() {
+    let paid = sealed(said(&PAID));
+    let published = ByCertificate { trusted_certificates: String::new(), ..own() };
+    let renewed = Credentials { contract: Contract::Certificate(published), ..record() };
+    assert_not_genuine(notified(&opened(&renewed), &paid));
+    let kept = renewed.clone().replacing(&record());
+    assert!(notified(&opened(&kept), &paid).is_ok(), "made before the replacement, it arrives after it");
+    // What is switched off is off for old roots as well.
+    let strong = [include_str!("../fixtures/root_sha256.pem"), include_str!("../fixtures/middle_sha256.pem")].concat();
+    let strict = ByCertificate { trusted_certificates: strong, accept_sha1: false, ..own() };
+    let strict = Credentials { contract: Contract::Certificate(strict), ..record() };
+    assert_not_genuine(notified(&opened(&strict.replacing(&record())), &paid));
+    // From certificates to a key, which is changed once more.
+    let shared = record_by_key(KeyedMethod::Sha256, KEY).replacing(&record());
+    assert!(notified(&opened(&shared), &paid).is_ok());
+    let again = record_by_key(KeyedMethod::Sha256, OTHER_KEY).replacing(&shared);
+    assert!(notified(&opened(&again), &paid).is_ok());
+    assert_not_genuine(notified(&opened(&again), &sealed_with(said(&PAID), KeyedMethod::Sha256, KEY)));
+    for record in [&shared, &again] {
+        let text = String::from_utf8(record.to_secret().expose().to_vec()).unwrap();
+        assert!(!text.contains(&MERCHANT_KEY[100..140]), "the old private key is gone");
+    }
+    // Going back leaves nothing behind, and another merchant's roots prove nothing here.
+    assert!(record().replacing(&record()).earlier.is_empty());
+    let other = Credentials { mer_id: "777290058110097".to_owned(), ..record() };
+    assert_not_genuine(notified(&opened(&renewed.clone().replacing(&other)), &paid));
+}
+
+#[test]
 fn without_the_key_nothing_is_believed() {
     for method in KeyedMethod::ALL {
         let account = by_key(method);

@@ -45,7 +45,7 @@ fn own() -> ByCertificate {
 
 fn record() -> Credentials {
     let term_id = Some("49000002".to_owned());
-    Credentials { mer_id: MER_ID.to_owned(), term_id, contract: Contract::Certificate(own()) }
+    Credentials { mer_id: MER_ID.to_owned(), term_id, earlier: Vec::new(), contract: Contract::Certificate(own()) }
 }
 
 /// A merchant who has a shared key instead.

@@ -21,20 +21,22 @@ fn complaint(change: impl FnOnce(&mut Typed<'_>)) -> Complaint {
     let trusted = [ROOT, MIDDLE].concat();
     let mut typed = typed(&trusted);
     change(&mut typed);
-    check(&typed, NOW).unwrap_err()
+    let complaints = check(&typed, NOW).unwrap_err();
+    assert_eq!(complaints.len(), 1, "{complaints:?}");
+    complaints[0]
 }
 
 #[test]
 fn an_old_pfx_becomes_a_record_that_opens() {
     let trusted = [ROOT, MIDDLE].concat();
     let checked = check(&typed(&trusted), NOW).unwrap();
-    assert!(checked.warnings.is_empty());
-    assert_eq!(checked.credentials.cert_id().as_deref(), Some("69903321737"));
-    let account = UnionPay::open(checked.credentials.to_secret().expose(), PRODUCTION, PRODUCTION).unwrap();
+    assert!(checked.warnings(NOW).is_empty());
+    assert_eq!(checked.cert_id().as_deref(), Some("69903321737"));
+    let account = UnionPay::open(checked.to_secret().expose(), PRODUCTION, PRODUCTION).unwrap();
     assert_eq!((account.mer_id.as_str(), account.signing.cert_id()), (MER_ID, Some("69903321737")));
     let pem = Typed { pfx: &[], private_key: MERCHANT_KEY, certificate: MERCHANT, ..typed(&trusted) };
-    let other = check(&pem, NOW).unwrap().credentials;
-    assert_eq!(other.key_fingerprint(), checked.credentials.key_fingerprint());
+    let other = check(&pem, NOW).unwrap();
+    assert_eq!(other.key_fingerprint(), checked.key_fingerprint());
     assert!(other.key_fingerprint().is_some());
     // Production's own certificates need not be typed in.
     assert!(check(&typed(""), NOW).is_ok());
@@ -43,12 +45,13 @@ fn an_old_pfx_becomes_a_record_that_opens() {
 #[test]
 fn the_field_that_is_wrong_is_named_in_both_languages() {
     type Change = fn(&mut Typed<'_>);
-    let cases: [(Field, Change); 13] = [
+    let cases: [(Field, Change); 16] = [
         (Field::MerId, |t| t.mer_id = "77729005811004"),
         (Field::MerId, |t| t.mer_id = "77729005811004!"),
         (Field::Pfx, |t| t.pfx = b"not a file"),
         (Field::PfxPassword, |t| t.pfx_password = "123456"),
-        (Field::PrivateKey, |t| t.pfx = &[]),
+        (Field::Pfx, |t| t.pfx = &[]),
+        (Field::PrivateKey, |t| (t.pfx, t.certificate) = (&[], MERCHANT)),
         (Field::Certificate, |t| (t.pfx, t.private_key) = (&[], MERCHANT_KEY)),
         (Field::Certificate, |t| (t.pfx, t.private_key, t.certificate) = (&[], MERCHANT_KEY, SIGNER)),
         (Field::Certificate, |t| {
@@ -56,6 +59,8 @@ fn the_field_that_is_wrong_is_named_in_both_languages() {
             t.certificate = include_str!("../fixtures/signer_expired.pem");
         }),
         (Field::TrustedCertificates, |t| t.trusted_certificates = MIDDLE),
+        (Field::AcceptSha1, |t| t.accept_sha1 = false),
+        (Field::AcceptSha1, |t| (t.accept_sha1, t.trusted_certificates) = (false, "")),
         (Field::TrustedCertificates, |t| t.trusted_certificates = "no certificate"),
         (Field::TermId, |t| t.term_id = "1234567"),
         (Field::SignMethod, |t| t.secure_key = KEY),
@@ -69,14 +74,33 @@ fn the_field_that_is_wrong_is_named_in_both_languages() {
 }
 
 #[test]
+fn everything_that_is_wrong_is_named_at_once() {
+    let typed = Typed {
+        mer_id: "",
+        term_id: "1",
+        private_key: "x",
+        certificate: "y",
+        trusted_certificates: "z",
+        ..Typed::default()
+    };
+    let fields: Vec<Field> = check(&typed, NOW).unwrap_err().iter().map(|complaint| complaint.field).collect();
+    use Field::{Certificate, MerId, PrivateKey, TermId, TrustedCertificates};
+    assert_eq!(fields, [MerId, TermId, PrivateKey, Certificate, TrustedCertificates]);
+}
+
+#[test]
 fn certificates_that_end_soon_are_warned_of() {
     let trusted = [ROOT, MIDDLE].concat();
     let near_the_end = time::read_beijing("20291215000000").unwrap();
-    let warned: Vec<Field> =
-        check(&typed(&trusted), near_the_end).unwrap().warnings.iter().map(|warning| warning.field).collect();
+    let warned: Vec<Field> = check(&typed(&trusted), near_the_end)
+        .unwrap()
+        .warnings(near_the_end)
+        .iter()
+        .map(|warning| warning.field)
+        .collect();
     assert_eq!(warned, [Field::Certificate]);
     let too_late = time::read_beijing("20300102000000").unwrap();
-    assert_eq!(check(&typed(&trusted), too_late).unwrap_err().field, Field::Certificate);
+    assert_eq!(check(&typed(&trusted), too_late).unwrap_err()[0].field, Field::Certificate);
     assert_eq!(record().expiries().len(), 2);
 }
 
@@ -128,10 +152,10 @@ fn a_shared_key_becomes_a_record_that_opens_and_is_named_by_what_does_not_tell_i
             ..Typed::default()
         };
         let checked = check(&typed, NOW).unwrap();
-        assert!(checked.warnings.is_empty() && checked.credentials.expiries().is_empty());
-        assert_eq!(checked.credentials.cert_id(), None);
-        assert_eq!(opened(&checked.credentials).signing.method(), method.code());
-        let fingerprint = checked.credentials.key_fingerprint().unwrap();
+        assert!(checked.warnings(NOW).is_empty() && checked.expiries().is_empty());
+        assert_eq!(checked.cert_id(), None);
+        assert_eq!(opened(&checked).signing.method(), method.code());
+        let fingerprint = checked.key_fingerprint().unwrap();
         assert!(fingerprint.len() == 8 && !method.hash().letters(KEY.as_bytes()).contains(&fingerprint));
 
         type Change = fn(&mut Typed<'_>);
@@ -148,7 +172,7 @@ fn a_shared_key_becomes_a_record_that_opens_and_is_named_by_what_does_not_tell_i
         for (number, (field, change)) in cases.into_iter().enumerate() {
             let mut typed = typed;
             change(&mut typed);
-            assert_eq!(check(&typed, NOW).unwrap_err().field, field, "{number}");
+            assert_eq!(check(&typed, NOW).unwrap_err()[0].field, field, "{number}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::channels::wechatpay::check::{Entered, Field, check};
-use crate::channels::wechatpay::credentials::same_serial;
+use crate::channels::wechatpay::credentials::{ANCHORS_MAX, same_serial};
 
 const MERCHANT_CERTIFICATE: &str = include_str!("../fixtures/merchant.pem");
 const MERCHANT_EXPIRED: &str = include_str!("../fixtures/merchant_expired.pem");
@@ -161,8 +161,28 @@ fn new_credentials_keep_what_old_messages_need() {
     assert_eq!(kept.previous_api_v3_key.as_deref(), Some(API_V3_KEY));
     assert_eq!(kept.platform_certificates, [PLATFORM_OLD]);
     assert_eq!(kept.answers, AnswersBy::PublicKey { id: KEY_ID.to_owned() });
+    let again = new.clone().replacing(&kept);
+    assert_eq!(again.previous_api_v3_key.as_deref(), Some(API_V3_KEY), "the same key once more pushes nothing out");
+    let mut many = credentials();
+    for number in 0..2 * ANCHORS_MAX {
+        let (id, pem) = (format!("PUB_KEY_ID_{number:04}"), credentials().public_keys.remove(KEY_ID).unwrap());
+        let answers = AnswersBy::PublicKey { id: id.clone() };
+        many = Credentials { public_keys: BTreeMap::from([(id, pem)]), answers, ..credentials() }.replacing(&many);
+        assert!(WechatPay::open(many.to_secret().expose(), HOST).is_ok(), "{number}");
+    }
+    assert_eq!(many.public_keys.len(), ANCHORS_MAX);
     let other = Credentials { mch_id: "1900009192".to_owned(), ..old };
     assert!(new.clone().replacing(&other) == new, "another contract's keys prove nothing here");
+}
+
+#[test]
+fn a_certificate_of_another_number_or_near_its_end_is_warned_of() {
+    let record = Credentials { merchant_certificate: Some(MERCHANT_CERTIFICATE.to_owned()), ..credentials() };
+    let near = Timestamp::parse_rfc3339("2041-12-15T00:00:00Z").unwrap();
+    assert_eq!((record.warnings(NOW), record.warnings(near).len(), credentials().warnings(near)), (vec![], 1, vec![]));
+    let foreign = Credentials { mch_id: "1900009192".to_owned(), ..record };
+    let [text] = foreign.warnings(NOW)[..] else { panic!() };
+    assert!(text.en.contains("another merchant number"), "{}", text.en);
 }
 
 #[test]

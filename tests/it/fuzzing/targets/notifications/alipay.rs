@@ -36,6 +36,7 @@ fn open() -> Arc<dyn Channel> {
         private_key: OWN_KEY.to_owned(),
         trust: Trust::Key { alipay_public_key: BASE64.encode(&provider().public().to_spki()) },
         content_key: None,
+        earlier: Vec::new(),
     };
     alipay::open(credentials.to_secret().expose(), Mode::Test, None, "http://127.0.0.1:8080").unwrap()
 }
