@@ -57,7 +57,9 @@ pub fn found(read: Result<Observation, ChannelError>) -> Found {
             | Observation::Declined { .. }
             | Observation::RefundProcessing { .. }
             | Observation::RefundSucceeded { .. }
-            | Observation::RefundFailed { .. },
+            | Observation::RefundFailed { .. }
+            | Observation::RefundUndeliverable { .. }
+            | Observation::RefundReturned { .. },
         ) => Found::Works,
         Ok(Observation::Refused { code, detail }) => Found::Refused { said: said(&format!("{code}: {detail}")) },
         Ok(Observation::Unknown { detail })

@@ -117,7 +117,7 @@ fn typed_in(form: Form, given: &coffer::sandbox::provider::Credentials) -> Crede
             check(&Typed { secure_key, ..typed }, Env::system().now())
         }
     };
-    let record = record.unwrap().credentials;
+    let record = record.unwrap();
     assert_eq!(record.cert_id().as_deref(), own["cert_id"].as_str());
     record
 }
