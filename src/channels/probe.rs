@@ -55,13 +55,16 @@ pub fn found(read: Result<Observation, ChannelError>) -> Found {
             | Observation::Accepted { .. }
             | Observation::Paid(_)
             | Observation::Declined { .. }
+            | Observation::CodeLost { .. }
             | Observation::RefundProcessing { .. }
             | Observation::RefundSucceeded { .. }
             | Observation::RefundFailed { .. }
             | Observation::RefundUndeliverable { .. }
             | Observation::RefundReturned { .. },
         ) => Found::Works,
-        Ok(Observation::Refused { code, detail }) => Found::Refused { said: said(&format!("{code}: {detail}")) },
+        Ok(Observation::Refused { code, detail } | Observation::Barred { code, detail, bar: _ }) => {
+            Found::Refused { said: said(&format!("{code}: {detail}")) }
+        }
         Ok(Observation::Unknown { detail })
         | Err(ChannelError::Credentials { detail } | ChannelError::Unfit { detail }) => {
             Found::Refused { said: said(&detail) }
