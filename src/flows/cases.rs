@@ -124,13 +124,8 @@ pub(super) fn note_right(
         if let Some(id) = tx.get(&CASE_BY_CAUSE, &cause)?
             && case(tx, scope, id)?.state.is_open()
         {
-            open(
-                tx,
-                scope,
-                &About::attempt(attempt),
-                { Difference::of_payment(kind, attempt.amount, facts, false, detail.to_owned()) },
-                moment,
-            )?;
+            let fact = Difference::of_payment(kind, attempt.amount, facts, false, detail.to_owned());
+            open(tx, scope, &About::attempt(attempt), fact, moment)?;
         }
     }
     Ok(())
