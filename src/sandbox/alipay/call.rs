@@ -66,6 +66,8 @@ impl Product {
 pub enum Expiry {
     At(Timestamp),
     In(Duration),
+    /// Until midnight in Beijing (`1c`).
+    Today,
 }
 
 /// A new order.
@@ -220,6 +222,15 @@ fn trade(product: Product, mut biz: Map<String, Value>, pid: &str) -> Result<Tra
     ] {
         limited(&biz, name, most)?;
     }
+    for name in ["discountable_amount", "undiscountable_amount"] {
+        if biz.contains_key(name) {
+            yuan(&biz, name)?;
+        }
+    }
+    if biz.get("extend_params").is_some_and(|value| !value.is_object()) {
+        return Err(parameter("extend_params", "应为 JSON 对象"));
+    }
+    goods(&biz)?;
     if limited(&biz, "seller_id", 28)?.is_some_and(|seller| seller != pid) {
         return Err(business("ACQ.SELLER_NOT_EXIST", "卖家不存在"));
     }
@@ -235,6 +246,10 @@ fn trade(product: Product, mut biz: Map<String, Value>, pid: &str) -> Result<Tra
         }
         None => {}
     }
+    let in_mini_program = limited(&biz, "product_code", 64)? == Some("JSAPI_PAY");
+    if in_mini_program && limited(&biz, "op_app_id", 32)?.is_none() {
+        return Err(parameter("op_app_id", "不能为空"));
+    }
     let auth_code = if product == Product::BarCode { Some(shown_code(&biz)?) } else { None };
     if product == Product::Create
         && limited(&biz, "buyer_id", 28)?.is_none()
@@ -247,6 +262,25 @@ fn trade(product: Product, mut biz: Map<String, Value>, pid: &str) -> Result<Tra
         biz.remove(name);
     }
     Ok(Trade { product, out_trade_no, amount, subject, expiry, auth_code, biz })
+}
+
+/// Source: §9: every item names itself, how many of it and what one costs.
+fn goods(biz: &Map<String, Value>) -> Result<(), Wrong> {
+    let items = match biz.get("goods_detail") {
+        None => return Ok(()),
+        Some(Value::Array(items)) => items,
+        Some(_) => return Err(parameter("goods_detail", "应为 JSON 数组")),
+    };
+    for item in items {
+        let Value::Object(item) = item else { return Err(parameter("goods_detail", "元素应为 JSON 对象")) };
+        needed(item, "goods_id", 64)?;
+        needed(item, "goods_name", 256)?;
+        if !item.get("quantity").is_some_and(|count| count.is_u64() || count.is_string()) {
+            return Err(parameter("goods_detail.quantity", "不能为空"));
+        }
+        amount(item, "price")?;
+    }
+    Ok(())
 }
 
 fn shown_code(biz: &Map<String, Value>) -> Result<String, Wrong> {
@@ -272,7 +306,7 @@ fn expiry(biz: &Map<String, Value>, product: Product) -> Result<Expiry, Wrong> {
     let Some(text) = limited(biz, "timeout_express", 6)? else { return Ok(Expiry::In(product.life())) };
     let wrong = || parameter("timeout_express", "取值为 1m～15d，单位 m、h、d 或 1c");
     if text == "1c" {
-        return Ok(Expiry::In(Duration::from_days(1)));
+        return Ok(Expiry::Today);
     }
     let unit = text.chars().last().ok_or_else(wrong)?;
     let count = &text[..text.len() - unit.len_utf8()];
@@ -319,6 +353,14 @@ fn order_number(biz: &Map<String, Value>) -> Result<String, Wrong> {
 
 /// Yuan with at most two decimals, from 0.01 to 100,000,000; a text or a JSON number, by its digits.
 fn amount(biz: &Map<String, Value>, name: &str) -> Result<Money, Wrong> {
+    match yuan(biz, name)? {
+        0 => Err(parameter(name, "取值范围 0.01～100000000，精确到小数点后两位")),
+        minor => Ok(Money::new(minor, Currency::CNY)),
+    }
+}
+
+/// The same, nothing included, in fen.
+fn yuan(biz: &Map<String, Value>, name: &str) -> Result<u64, Wrong> {
     let wrong = || parameter(name, "取值范围 0.01～100000000，精确到小数点后两位");
     let text = match biz.get(name) {
         Some(Value::String(text)) => text.clone(),
@@ -332,7 +374,7 @@ fn amount(biz: &Map<String, Value>, name: &str) -> Result<Money, Wrong> {
         return Err(wrong());
     }
     let minor = format!("{whole}{fraction:0<2}").parse::<u64>().map_err(|_| wrong())?;
-    if (1..=10_000_000_000).contains(&minor) { Ok(Money::new(minor, Currency::CNY)) } else { Err(wrong()) }
+    if minor <= 10_000_000_000 { Ok(minor) } else { Err(wrong()) }
 }
 
 fn needed<'a>(biz: &'a Map<String, Value>, name: &str, most: usize) -> Result<&'a str, Wrong> {

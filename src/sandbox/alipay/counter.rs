@@ -83,6 +83,7 @@ fn create(desk: &mut Desk<'_, '_>, trade: &Trade, around: &Around) -> Said {
     let now = desk.now();
     let expires_at = match trade.expiry {
         Expiry::In(life) => now.plus(life),
+        Expiry::Today => view::midnight_after(now),
         // The merchant's clock knows nothing of days that were skipped.
         Expiry::At(at) => at.plus(now.since(around.wire_now)),
     };

@@ -226,6 +226,52 @@ async fn a_payment_is_ordered_paid_told_and_refunded() {
 }
 
 #[tokio::test]
+async fn what_a_content_names_has_to_be_what_it_says() {
+    let town = town(Mode::Key).await;
+    let item = json!({ "goods_id": "mug", "goods_name": "马克杯", "quantity": 1, "price": "12.30" });
+    let without = |name: &str| {
+        let mut item = item.clone();
+        item.as_object_mut().unwrap().remove(name);
+        json!([item])
+    };
+    for (name, value) in [
+        ("goods_detail", json!("a mug")),
+        ("goods_detail", json!(["a mug"])),
+        ("goods_detail", without("goods_id")),
+        ("goods_detail", without("quantity")),
+        ("goods_detail", without("price")),
+        ("extend_params", json!("royalty_freeze")),
+        ("discountable_amount", json!("abc")),
+        ("timeout_express", json!("1.5h")),
+        ("product_code", json!("QUICK_WAP_WAY")),
+    ] {
+        let mut order = town.order("order_1");
+        order[name] = value.clone();
+        let (_, node) = town.call("alipay.trade.precreate", order).await;
+        assert_eq!(node["sub_code"], "ACQ.INVALID_PARAMETER", "{name} {value} {node}");
+    }
+    let mut order = town.order("order_1");
+    order["goods_detail"] = json!([item]);
+    order["discountable_amount"] = json!("0.00");
+    assert_eq!(town.call("alipay.trade.precreate", order).await.1["code"], "10000");
+    let mut order = town.order("order_2");
+    order["buyer_id"] = json!("2088000000000001");
+    order["product_code"] = json!("JSAPI_PAY");
+    let (_, node) = town.call("alipay.trade.create", order.clone()).await;
+    assert_eq!(node["sub_code"], "ACQ.INVALID_PARAMETER", "{node}");
+    order["op_app_id"] = json!(town.side.app_id);
+    assert_eq!(town.call("alipay.trade.create", order).await.1["code"], "10000");
+}
+
+#[test]
+fn one_c_ends_with_the_day_in_beijing() {
+    let at = |text: &str| view::beijing_time(text).unwrap();
+    for now in ["2026-11-23 00:00:00", "2026-11-23 23:59:59"] {
+        assert_eq!(view::midnight_after(at(now)), at("2026-11-24 00:00:00"));
+    }
+}
+
+#[tokio::test]
 async fn each_missing_or_wrong_public_parameter_has_its_code() {
     let town = town(Mode::Certificate).await;
     let good = || town.parameters("alipay.trade.query", json!({ "out_trade_no": "x" }));

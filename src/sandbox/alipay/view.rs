@@ -30,6 +30,13 @@ pub fn beijing_time(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_millis(time.timestamp().as_millisecond()))
 }
 
+/// The end of the day in Beijing that a moment belongs to.
+pub fn midnight_after(at: Timestamp) -> Timestamp {
+    let today = beijing(at);
+    let midnight = beijing_time(&format!("{} 00:00:00", today.get(..10).unwrap_or_default()));
+    midnight.unwrap_or(at).plus(Duration::from_days(1))
+}
+
 /// What is kept beside an order.
 pub struct Details {
     pub product: Product,

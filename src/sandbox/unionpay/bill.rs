@@ -6,6 +6,7 @@ use jiff::civil::Date;
 
 use super::counter::{query_id_of, trace_no};
 use super::time::beijing;
+use super::wire::Fields;
 use crate::domain::time::Timestamp;
 use crate::sandbox::provider::fault::{Fault, Faults};
 use crate::sandbox::provider::model::{Order, Refund, number};
@@ -15,11 +16,15 @@ const LINE_BYTES: usize = 607;
 /// The merchant pays 0.60 %.
 const RATE_PER_10_000: u64 = 60;
 
+/// The card that every payer has.
+pub const MASKED_CARD: &str = "6216***********0018";
+
 /// One transaction of the day.
 #[derive(Clone)]
 pub struct Row {
     /// `01` or `04` or `31`.
     txn_type: String,
+    biz_type: String,
     query_id: String,
     order_id: String,
     trace_no: String,
@@ -41,6 +46,7 @@ impl Row {
     pub fn payment(order: &Order, at: Timestamp) -> Self {
         Self {
             txn_type: "01".to_owned(),
+            biz_type: field(&order.asked.details, "bizType"),
             query_id: order.short_number(),
             order_id: order_id(&order.asked.number),
             trace_no: trace_no(&order.asked.number),
@@ -51,9 +57,9 @@ impl Row {
     }
 
     pub fn refund(order: &Order, refund: &Refund) -> Self {
-        let fields: super::wire::Fields = serde_json::from_str(&refund.asked.details).unwrap_or_default();
         Self {
-            txn_type: fields.get("txnType").cloned().unwrap_or_default(),
+            txn_type: field(&refund.asked.details, "txnType"),
+            biz_type: field(&refund.asked.details, "bizType"),
             query_id: query_id_of(refund),
             order_id: order_id(&refund.asked.number),
             trace_no: trace_no(&refund.asked.number),
@@ -88,7 +94,7 @@ impl Row {
         put(16, "00010000");
         put(28, &self.trace_no);
         put(35, &time(self.at));
-        put(46, "6216***********0018");
+        put(46, MASKED_CARD);
         put(66, &format!("{:012}", self.minor));
         put(79, "5411");
         put(84, "08");
@@ -106,7 +112,7 @@ impl Row {
         put(194, "0001");
         put(215, &self.txn_type);
         put(218, "01");
-        put(221, "000201");
+        put(221, &self.biz_type);
         put(228, "01");
         put(269, "0");
         put(293, mer_id);
@@ -153,6 +159,12 @@ pub fn write(mer_id: &str, day: Date, mut rows: Vec<Row>, faults: Faults) -> Str
     let mut packer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
     let packed = packer.write_all(&bytes).and_then(|()| packer.finish()).expect("writing into memory does not fail");
     data_encoding::BASE64.encode(&packed)
+}
+
+/// A field of the call that a transaction was asked for with.
+fn field(details: &str, name: &str) -> String {
+    let mut fields: Fields = serde_json::from_str(details).unwrap_or_default();
+    fields.remove(name).unwrap_or_default()
 }
 
 /// The merchant's number behind what names the transaction.

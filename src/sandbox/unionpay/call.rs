@@ -56,8 +56,9 @@ pub enum Call {
         amount: Money,
         original: Asked,
     },
+    /// `MMDD`: which year, the provider's own day decides.
     File {
-        day: jiff::civil::Date,
+        settle_date: String,
     },
     /// 加密公钥更新查询: which certificate to encrypt with.
     EncryptionKey,
@@ -106,8 +107,9 @@ pub fn read(interface: Interface, fields: &Fields, now: Timestamp) -> Result<Cal
         (Interface::File, ("76", "01", "000000")) => {
             fixed(fields, "fileType", &["00"])?;
             time(fields, "txnTime")?;
-            let day = read_day(must(fields, "settleDate")?, now).ok_or_else(|| ill_formed("settleDate"))?;
-            Ok(Call::File { day })
+            let settle_date = must(fields, "settleDate")?;
+            read_day(settle_date, now).ok_or_else(|| ill_formed("settleDate"))?;
+            Ok(Call::File { settle_date: settle_date.to_owned() })
         }
         _ => Err(Trouble::new("32", "无此交易权限[2050002]")),
     }
@@ -131,7 +133,7 @@ fn consume(fields: &Fields, way: Way, now: Timestamp) -> Result<Call, Trouble> {
     fixed(fields, "channelType", channels)?;
     fixed(fields, "currencyCode", &["156"])?;
     url(fields, "backUrl")?;
-    if way == Way::Page {
+    if way == Way::Page || fields.contains_key("frontUrl") {
         url(fields, "frontUrl")?;
     }
     let until = match fields.get("payTimeout") {
@@ -142,7 +144,8 @@ fn consume(fields: &Fields, way: Way, now: Timestamp) -> Result<Call, Trouble> {
         return Err(Trouble::new("10", "payTimeout 早于当前时间[9100004]"));
     }
     let qr_no = match way {
-        Way::ShownCode => Some(must(fields, "qrNo")?).filter(|code| is_digits(code, 1..=20)),
+        // Source: §2: digits that start with 62, usually 19.
+        Way::ShownCode => Some(must(fields, "qrNo")?).filter(|code| is_digits(code, 16..=20) && code.starts_with("62")),
         Way::Page | Way::App | Way::Code => None,
     };
     if way == Way::ShownCode && qr_no.is_none() {
@@ -166,6 +169,9 @@ fn give_back(fields: &Fields, whole: bool, now: Timestamp) -> Result<Call, Troub
     key(fields)?;
     fresh(fields, now)?;
     fixed(fields, "channelType", &["07", "08"])?;
+    if fields.contains_key("currencyCode") {
+        fixed(fields, "currencyCode", &["156"])?;
+    }
     url(fields, "backUrl")?;
     let original = if fields.contains_key("origQryId") {
         Asked::ByQueryId(query_id(fields, "origQryId")?)

@@ -1,8 +1,8 @@
 //! What the provider does for a call, inside one transaction at its desk. Source: §4 to §8 of the fact sheet.
 
-use super::bill::{self, Row};
+use super::bill::{self, MASKED_CARD, Row};
 use super::call::{Asked, Call, Trouble, Way};
-use super::time::{beijing, day_span, settle_day};
+use super::time::{beijing, day_span, read_day, settle_day};
 use super::wire::Fields;
 use crate::domain::money::Money;
 use crate::domain::time::{Duration, Timestamp};
@@ -23,6 +23,9 @@ const REFUND_RULES: RefundRules = RefundRules {
 };
 /// Files are made from 09:00 on of the day behind a clearing day that ended at 23:00. Source: §8.
 const FILE_READY_AFTER: Duration = Duration::from_hours(10);
+
+/// No refund is under way for longer: a stuck one takes three days.
+const REFUND_TAKES_MAX: Duration = Duration::from_days(4);
 
 /// What a call needs from outside the transaction.
 #[derive(Clone)]
@@ -93,7 +96,7 @@ pub fn carry_out(desk: &mut Desk<'_, '_>, call: &Call, around: &Around, faults: 
         Call::Query(asked) => query(desk, around, asked),
         Call::Reverse => reverse(desk, around),
         Call::GiveBack { whole, amount, original } => give_back(desk, around, *whole, *amount, original),
-        Call::File { day } => file(desk, around, *day, faults),
+        Call::File { settle_date } => file(desk, around, settle_date, faults),
         Call::EncryptionKey => Ok(encryption_key(around, faults)),
     }
 }
@@ -231,6 +234,12 @@ fn give_back(
     let gone = || Ok(Err(Trouble::new("35", "原交易不存在或状态不正确[2011000]")));
     let Some(order) = find(desk, &around.mer_id, original)? else { return gone() };
     let Some(received) = order.received.clone() else { return gone() };
+    // Source: §4: what was paid by QR code (000000) is given back under that business type, all else under 000201.
+    let paid: Fields = serde_json::from_str(&order.asked.details).unwrap_or_default();
+    let by_code = |fields: &Fields| fields.get("bizType").is_some_and(|kind| kind == "000000");
+    if by_code(&paid) != by_code(&around.fields) {
+        return Ok(Err(Trouble::new("36", "与原交易信息不符[2010002]")));
+    }
     if whole {
         // Source: §4, rules: the same clearing day, the whole amount, once, not after a refund.
         if order.refunded_minor > 0 {
@@ -274,26 +283,31 @@ fn give_back(
     })
 }
 
-fn file(desk: &mut Desk<'_, '_>, around: &Around, day: jiff::civil::Date, faults: Faults) -> Result<Said, StoreError> {
+fn file(desk: &mut Desk<'_, '_>, around: &Around, settle_date: &str, faults: Faults) -> Result<Said, StoreError> {
     let none = || Ok(Err(Trouble::new("98", "文件不存在[9100003]")));
+    let Some(day) = read_day(settle_date, desk.now()) else { return none() };
     let Some((from, until)) = day_span(day) else { return none() };
     if desk.now() < until.plus(FILE_READY_AFTER) || faults.has(Fault::BillLate) {
         return none();
     }
     let mut rows = Vec::new();
-    for (at, subject) in desk.moves(&around.mer_id, from, until)? {
+    let within = |at: Timestamp| (from..until).contains(&at);
+    // A refund is cleared on the day on which it succeeded, which may be days behind the one on which it was asked for.
+    for (at, subject) in desk.moves(&around.mer_id, from.minus(REFUND_TAKES_MAX), until)? {
         match subject {
             Subject::Order { merchant, number } => {
                 let Some(order) = desk.order(&merchant, &number)? else { continue };
                 // One that was reversed never was.
-                if order.state == TradeState::Paid {
+                if order.state == TradeState::Paid && within(at) {
                     rows.push(Row::payment(&order, at));
                 }
             }
             Subject::Refund { merchant, number } => {
                 let Some(refund) = desk.refund_by_number(&merchant, &number)? else { continue };
                 let Some(order) = desk.order(&merchant, &refund.asked.order)? else { continue };
-                rows.push(Row::refund(&order, &refund));
+                if refund.status == RefundStatus::Success && refund.ended_at.is_some_and(within) {
+                    rows.push(Row::refund(&order, &refund));
+                }
             }
         }
     }
@@ -321,6 +335,7 @@ pub fn transaction(order: &Order) -> Vec<(&'static str, String)> {
         Some(received) => {
             said.push(("txnAmt", received.amount.minor().to_string()));
             said.extend(clearing(&order.asked.number, received.amount, received.at));
+            said.extend(card());
         }
         None => said.push(("txnAmt", order.asked.amount.minor().to_string())),
     }
@@ -350,6 +365,11 @@ fn echoed(details: &str) -> Vec<(&'static str, String)> {
         .into_iter()
         .filter_map(|name| Some((name, fields.get(name)?.clone())))
         .collect()
+}
+
+/// The payer's card, masked. Source: §5.
+fn card() -> [(&'static str, String); 3] {
+    [("accNo", MASKED_CARD.to_owned()), ("payCardType", "01".to_owned()), ("payType", "0001".to_owned())]
 }
 
 /// Clearing data. Source: §7.

@@ -135,7 +135,7 @@ const STORE: [Field; 4] = [
     may("address", Kind::Text(512)),
 ];
 const SCENE: [Field; 3] = [
-    must("payer_client_ip", Kind::Text(45)),
+    must("payer_client_ip", Kind::Address),
     may("device_id", Kind::Text(32)),
     may("store_info", Kind::Object(&STORE)),
 ];
@@ -147,7 +147,7 @@ const H5_INFO: [Field; 5] = [
     may("package_name", Kind::Text(128)),
 ];
 const H5_SCENE: [Field; 4] = [
-    must("payer_client_ip", Kind::Text(45)),
+    must("payer_client_ip", Kind::Address),
     may("device_id", Kind::Text(32)),
     may("store_info", Kind::Object(&STORE)),
     must("h5_info", Kind::Object(&H5_INFO)),

@@ -27,6 +27,8 @@ pub enum Kind {
     Object(&'static [Field]),
     Objects(&'static [Field]),
     Texts,
+    /// An IPv4 or IPv6 address.
+    Address,
 }
 
 pub const fn must(name: &'static str, kind: Kind) -> Field {
@@ -91,6 +93,8 @@ fn check_value(value: &Value, kind: Kind, at: &str) -> Result<(), WireError> {
             Some(_) | None => Err(WireError::param(at, "取值超出范围", "body").numbered(268_435_464)),
         },
         (Kind::Bool, Value::Bool(_)) => Ok(()),
+        (Kind::Address, Value::String(text)) if text.parse::<std::net::IpAddr>().is_ok() => Ok(()),
+        (Kind::Address, Value::String(_)) => wrong("不是正确的 IP 地址"),
         (Kind::Object(fields), Value::Object(object)) => check(object, &[fields], at),
         (Kind::Objects(fields), Value::Array(items)) if !items.is_empty() => items
             .iter()
@@ -106,7 +110,8 @@ fn check_value(value: &Value, kind: Kind, at: &str) -> Result<(), WireError> {
             | Kind::Bool
             | Kind::Object(_)
             | Kind::Objects(_)
-            | Kind::Texts,
+            | Kind::Texts
+            | Kind::Address,
             _,
         ) => wrong("类型不符合要求"),
     }

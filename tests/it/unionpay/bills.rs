@@ -5,7 +5,7 @@ use coffer::channels::statement::{
 };
 use coffer::channels::{Channel, Order};
 use coffer::domain::method::Method;
-use coffer::domain::time::Duration;
+use coffer::domain::time::{Duration, Timestamp};
 use coffer::sandbox::provider::fault::Fault;
 use coffer::sandbox::provider::model::Deed;
 use coffer::sandbox::unionpay::Form;
@@ -77,4 +77,28 @@ async fn a_day(town: &Town) {
     assert!(matches!(cut, Err(StatementError::Unreadable { .. })), "{cut:?}");
     town.faults(&[Fault::NewKey]).await;
     assert!(read(town, wanted).await.is_ok(), "another certificate of the same name");
+}
+
+#[tokio::test]
+async fn a_refund_is_in_the_file_of_the_day_on_which_it_succeeded_and_one_that_failed_in_none() {
+    let town = town_of(Form::Certificate).await;
+    let now = town.simulators.world.now().await.unwrap();
+    let clearing = |at: Timestamp| at.plus(Duration::from_hours(1)).in_zone("Asia/Shanghai").date();
+    let of = |day| StatementId { kind: StatementKind::Trades, day };
+    for (number, fault) in [(1, Fault::RefundAbnormal), (2, Fault::RefundStuck)] {
+        town.faults(&[fault]).await;
+        let attempt = town.attempt();
+        let code = town.open(attempt, Method::UnionpayQr).await;
+        town.pay(code, Deed::Pay).await;
+        let refund = town.refund(town.about(attempt, Method::UnionpayQr), number, 600);
+        town.ask(&Order::Refund(refund)).await.unwrap();
+    }
+    town.faults(&[]).await;
+    town.skip(Duration::from_hours(36)).await;
+    let (_, totals) = read(&town, of(clearing(now))).await.unwrap();
+    assert_eq!((totals.lines, totals.in_minor, totals.out_minor), (2, 2460, 0));
+    // A stuck refund arrives after three days, on a day that the merchant's own clock has not reached.
+    town.skip(Duration::from_days(3)).await;
+    let (lines, totals) = read(&town, of(clearing(now.plus(Duration::from_days(3))))).await.unwrap();
+    assert_eq!((lines.len(), totals.in_minor, totals.out_minor), (1, 0, 600));
 }
