@@ -65,7 +65,7 @@ pub fn counted_under(
 ) -> Result<String, StoreError> {
     let number = around.number();
     let ordered = match call {
-        Call::File { day } => return Ok(day.to_string()),
+        Call::File { settle_date } => return Ok(settle_date.clone()),
         Call::Consume { .. } => ordered(&around.fields),
         Call::Query(_) => {
             let order = desk.order(&around.mer_id, &number)?;

@@ -134,11 +134,8 @@ const STORE: [Field; 4] = [
     may("area_code", Kind::Text(32)),
     may("address", Kind::Text(512)),
 ];
-const SCENE: [Field; 3] = [
-    must("payer_client_ip", Kind::Address),
-    may("device_id", Kind::Text(32)),
-    may("store_info", Kind::Object(&STORE)),
-];
+const SCENE: [Field; 3] =
+    [must("payer_client_ip", Kind::Address), may("device_id", Kind::Text(32)), may("store_info", Kind::Object(&STORE))];
 const H5_INFO: [Field; 5] = [
     must("type", Kind::Word(&["Wap", "iOS", "Android"])),
     may("app_name", Kind::Text(64)),
