@@ -484,7 +484,7 @@ impl World {
                 Observation::RefundSucceeded { channel_refund_id, amount: refund.refund.asked.amount }
             }
             RefundStatus::Abnormal => {
-                Observation::RefundFailed { detail: "the wallet could not return the money".to_owned() }
+                Observation::RefundFailed { detail: "ABNORMAL".to_owned() }
             }
         })
     }
@@ -544,7 +544,7 @@ fn seen(order: &WalletOrder) -> Observation {
         (TradeState::NotPay | TradeState::UserPaying, _) | (TradeState::Success, None) => Observation::NotPaid,
         (TradeState::Closed, _) => Observation::Closed,
         (TradeState::PayError, _) => {
-            Observation::Declined { detail: "the payer's wallet refused the payment".to_owned() }
+            Observation::Declined { detail: "PAYERROR".to_owned() }
         }
         (TradeState::Success, Some(received)) => Observation::Paid(PaidFacts {
             amount: received.amount,
