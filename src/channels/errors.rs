@@ -178,8 +178,8 @@ pub fn find(table: &'static [ErrorMeaning], code: &str) -> Option<&'static Error
 }
 
 /// Whether what was noted of a refund says that the merchant's own balance is too low. All providers' codes for it end so.
-pub fn wants_balance(failure: &str) -> bool {
-    failure.contains("NOT_ENOUGH")
+pub fn wants_balance(failure: &Trouble) -> bool {
+    failure.raw().contains("NOT_ENOUGH")
 }
 
 /// The sentences that fit many codes, so that one situation sounds the same at every provider.

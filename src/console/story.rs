@@ -313,6 +313,7 @@ fn answered(line: Line, answer: &str, channel: Option<ChannelKind>, page: &Page)
         "closed" => page.t("已关闭", "Closed"),
         "declined" => page.t("付款被拒绝", "Declined"),
         "not_found" => page.t("渠道没有这笔订单", "The channel does not know the order"),
+        "unfit" => page.t("订单不符合渠道的规则，没有发出", "Outside the channel's rules, so it was not sent"),
         "unknown" => page.t("没有得到明确答复，会再问", "No clear answer; it will be asked again"),
         "refund_processing" => page.t("退款处理中", "The refund is on its way"),
         "refund_succeeded" => page.t("退款成功", "Refunded"),
