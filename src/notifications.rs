@@ -4,10 +4,14 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::channels::hurry::NamedBy;
+use crate::channels::registry::OpenAccount;
 use crate::channels::{Acknowledgement, ChannelError, Inbound};
+use crate::crypto::Secret;
 use crate::domain::ids::AccountId;
+use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::flows::gateway::Gateway;
-use crate::flows::runner;
+use crate::flows::{runner, unbelieved};
+use crate::web::address_of;
 
 /// No provider's notification comes near it.
 const BODY_MAX: usize = 64 * 1024;
@@ -18,7 +22,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
     );
 }
 
-/// The answer reveals nothing: what is not believed and what names nothing of ours look the same.
+/// The answer reveals nothing: what is not believed and what names nothing of ours look the same. Both leave a trace.
 async fn receive(
     gateway: web::Data<Gateway>,
     account: web::Path<String>,
@@ -35,7 +39,11 @@ async fn receive(
     let message = Inbound { headers: &headers, body: &body };
     let stored = match open.channel.read_notification(&message, gateway.env.now()) {
         Ok(notification) => match runner::notified(&gateway, &open, notification).await {
-            Ok(known) => known,
+            Ok(true) => true,
+            Ok(false) => {
+                refused(&gateway, &open, &request, &message, Trouble::new(TroubleKind::Stranger, "")).await;
+                false
+            }
             Err(error) => {
                 tracing::error!(account = %open.account.id, "a notification could not be stored: {error}");
                 return reply(open.channel.acknowledge(false), StatusCode::SERVICE_UNAVAILABLE);
@@ -49,11 +57,20 @@ async fn receive(
         Err(error) => {
             tracing::warn!(account = %open.account.id, "a notification was not believed: {error}");
             gateway.note_unread(&open.account, &error, NamedBy::Message).await;
+            refused(&gateway, &open, &request, &message, error.trouble()).await;
             false
         }
     };
     let otherwise = if stored { StatusCode::OK } else { StatusCode::BAD_REQUEST };
     reply(open.channel.acknowledge(stored), otherwise)
+}
+
+/// Leaves a trace of a message that was not believed.
+async fn refused(gateway: &Gateway, open: &OpenAccount, request: &HttpRequest, message: &Inbound<'_>, why: Trouble) {
+    let opened = open.channel.opened(message);
+    let names = opened.as_ref().map_or(message.body, Secret::expose);
+    let from = address_of(request);
+    unbelieved::note(gateway, &open.account, why, Some(from), names).await;
 }
 
 fn reply(acknowledgement: Acknowledgement, otherwise: StatusCode) -> HttpResponse {

@@ -8,7 +8,7 @@ use super::endpoint::{Endpoint, Group, ReplyDoc, body, schema_of};
 use super::error::{ErrorCode, Problem};
 use super::fields::{Fields, describe};
 use super::kinds::IdOf;
-use super::objects::{EventData, Moment, PaymentObject, RefundObject, event_data, to_bytes};
+use super::objects::{EventData, Moment, PaymentObject, RefundObject, attempt_told, event_data, to_bytes};
 use super::page::{ListReply, Page, Window};
 use super::payments::nothing;
 use super::service::{Call, Reply, lang_of};
@@ -19,6 +19,7 @@ use crate::domain::endpoint::{Delivery, DeliveryAttempt, ENDPOINTS_MAX};
 use crate::domain::event::{Event, EventObject as Told};
 use crate::domain::ids::{EndpointId, EventId, Mode, PaymentId, Scope};
 use crate::domain::key::Permission;
+use crate::domain::payment::Attempt;
 use crate::flows::gateway::Gateway;
 use crate::flows::{deliveries, events};
 use crate::lang::{Lang, Text};
@@ -176,6 +177,8 @@ impl<'a> DeliveryObject<'a> {
 struct Shown {
     event: Event,
     deliveries: Vec<Delivery>,
+    /// The one that its payment failed with.
+    attempt: Option<Attempt>,
     checkout_url: String,
 }
 
@@ -188,7 +191,8 @@ impl Shown {
             Told::Payment(payment, _) => gateway.checkout_url(scope, payment.id),
             Told::Refund(_) | Told::Ping(_) => String::new(),
         };
-        Ok(Self { event, deliveries, checkout_url })
+        let attempt = attempt_told(tx, scope, &event)?;
+        Ok(Self { event, deliveries, attempt, checkout_url })
     }
 
     fn object(&self, scope: Scope) -> EventObject<'_> {
@@ -198,7 +202,7 @@ impl Shown {
             mode: scope.mode,
             r#type: self.event.kind.code(),
             created_at: Moment(self.event.at),
-            data: event_data(scope, &self.event, &self.checkout_url),
+            data: event_data(scope, &self.event, self.attempt.as_ref(), &self.checkout_url),
             deliveries: self.deliveries.iter().map(DeliveryObject::new).collect(),
         }
     }

@@ -5,14 +5,19 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
+use crate::channels::errors::{Explanation, explain};
 use crate::domain::event::{Event, EventObject};
 use crate::domain::ids::{Mode, PaymentId, RefundId, Scope};
 use crate::domain::method::Method;
 use crate::domain::money::Money;
-use crate::domain::payment::{Attempt, NextAction, Payment, PaymentState};
+use crate::domain::payment::{Attempt, AttemptState, NextAction, Payment, PaymentState};
 use crate::domain::refund::{Refund, RefundState};
 use crate::domain::time::Timestamp;
+use crate::domain::trouble::Trouble;
 use crate::flows::gateway::Gateway;
+use crate::lang::Text;
+use crate::store::tables::ATTEMPTS;
+use crate::store::{Read, StoreError};
 
 /// An amount as the API writes it.
 #[derive(Clone, Copy, Debug, ToSchema)]
@@ -64,6 +69,8 @@ pub struct PaymentObject<'a> {
     pub status: &'static str,
     /// Why it ended without money.
     pub status_reason: Option<&'static str>,
+    /// Why the last attempt to pay was refused, until it is paid.
+    pub failure: Option<FailureObject<'a>>,
     pub amount: Amount,
     pub amount_paid: Amount,
     pub amount_refunded: Amount,
@@ -92,6 +99,50 @@ pub struct PaymentObject<'a> {
     /// Only with `expand=refunds`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refunds: Option<Vec<RefundObject<'a>>>,
+}
+
+/// Why a channel refused, in its own code and in sentences to show.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Failure)]
+pub struct FailureObject<'a> {
+    /// `told` (the channel said it), `unfit` (outside the channel's rules, so nothing was sent), or another word for what
+    /// went wrong: `credentials`, `unsupported`, `no_account` … New words come.
+    pub kind: &'static str,
+    /// The channel's own code, such as `NOT_ENOUGH`.
+    pub code: Option<&'a str>,
+    /// The channel's own words, as they came, in its language.
+    pub detail: &'a str,
+    /// For the person who pays: what to do now.
+    pub customer: SentenceObject,
+    /// For the shop: what happened, and where to change it.
+    pub merchant: SentenceObject,
+}
+
+/// One sentence in both languages.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Sentence)]
+pub struct SentenceObject {
+    pub zh: &'static str,
+    pub en: &'static str,
+}
+
+impl From<Text> for SentenceObject {
+    fn from(text: Text) -> Self {
+        Self { zh: text.zh, en: text.en }
+    }
+}
+
+impl<'a> FailureObject<'a> {
+    fn of(trouble: &'a Trouble) -> Self {
+        let Explanation { customer, merchant } = explain(trouble);
+        Self {
+            kind: trouble.kind.code(),
+            code: trouble.code.as_deref(),
+            detail: &trouble.words,
+            customer: customer.into(),
+            merchant: merchant.into(),
+        }
+    }
 }
 
 /// Who moved the money.
@@ -160,8 +211,10 @@ pub struct RefundObject<'a> {
     /// back to where the customer paid from, until somebody says in the console where it goes; and `returned`, when it went
     /// to the merchant's own account, until somebody says that the customer was paid by hand.
     pub status: &'static str,
-    /// Why the channel refused it, or cannot deliver it.
+    /// Why the channel refused it, or cannot deliver it, in its own words.
     pub status_reason: Option<&'a str>,
+    /// The same with its code and in sentences to show.
+    pub failure: Option<FailureObject<'a>>,
     #[schema(value_type = String)]
     pub payment: PaymentId,
     /// The shop's own number, unique for ever.
@@ -203,6 +256,7 @@ pub fn payment_object<'a>(
         mode: scope.mode,
         status: payment.state.code(),
         status_reason: payment.reason.map(|reason| reason.code()),
+        failure: failure(payment, attempt),
         amount: Amount(payment.amount),
         amount_paid: Amount(payment.amount_paid()),
         amount_refunded: Amount(payment.amount_refunded()),
@@ -230,16 +284,27 @@ pub fn payment_object<'a>(
     }
 }
 
+/// What ended the current attempt of a payment that has no money yet.
+fn failure<'a>(payment: &Payment, attempt: Option<&'a Attempt>) -> Option<FailureObject<'a>> {
+    let attempt = attempt.filter(|attempt| match attempt.state {
+        AttemptState::Failed => payment.state != PaymentState::Paid,
+        // An event tells of the time before late money came.
+        AttemptState::Paid => payment.state == PaymentState::Failed,
+        AttemptState::Created | AttemptState::Pending | AttemptState::Closed => false,
+    });
+    attempt.and_then(|attempt| attempt.trouble.as_ref()).map(FailureObject::of)
+}
+
 pub fn refund_object(scope: Scope, refund: &Refund) -> RefundObject<'_> {
+    let told = refund.state.is_final() || refund.state == RefundState::Undeliverable;
+    let failure = refund.failure.as_ref().filter(|_| told);
     RefundObject {
         id: refund.id,
         object: "refund",
         mode: scope.mode,
         status: refund.state.code(),
-        status_reason: refund
-            .failure
-            .as_deref()
-            .filter(|_| refund.state.is_final() || refund.state == RefundState::Undeliverable),
+        status_reason: failure.map(|failure| failure.words.as_str()),
+        failure: failure.map(FailureObject::of),
         payment: refund.payment,
         refund_id: refund.refund_no.as_deref(),
         amount: Amount(refund.amount),
@@ -270,11 +335,27 @@ pub enum EventData<'a> {
     WebhookEndpoint(String),
 }
 
-/// The event's object as it was. `checkout_url` is its payment's; refunds and pings show none.
-pub fn event_data<'a>(scope: Scope, event: &'a Event, checkout_url: &'a str) -> EventData<'a> {
+/// The attempt that an event's payment failed with. What ended it is kept as it was, so it reads the same for ever.
+pub fn attempt_told(tx: &impl Read, scope: Scope, event: &Event) -> Result<Option<Attempt>, StoreError> {
+    match &event.object {
+        EventObject::Payment(payment, _) if payment.state == PaymentState::Failed => {
+            payment.current.map(|id| tx.get(&ATTEMPTS, &(scope, id))).transpose().map(Option::flatten)
+        }
+        EventObject::Payment(..) | EventObject::Refund(_) | EventObject::Ping(_) => Ok(None),
+    }
+}
+
+/// The event's object as it was. `checkout_url` is its payment's; refunds and pings show none. `attempt` is
+/// [`attempt_told`].
+pub fn event_data<'a>(
+    scope: Scope,
+    event: &'a Event,
+    attempt: Option<&'a Attempt>,
+    checkout_url: &'a str,
+) -> EventData<'a> {
     match &event.object {
         EventObject::Payment(payment, method) => {
-            let object = payment_object(scope, payment, None, checkout_url);
+            let object = payment_object(scope, payment, attempt, checkout_url);
             // An event is told before the channel has answered, or when nothing is left to do.
             let method = payment.paid_by.as_ref().map(|by| by.method).or(*method).or(payment.method);
             EventData::Payment(Box::new(PaymentObject { method: method.map(Method::code), ..object }))
@@ -290,7 +371,12 @@ pub fn render_event(gateway: &Gateway, scope: Scope, event: &Event) -> Vec<u8> {
         EventObject::Payment(payment, _) => gateway.checkout_url(scope, payment.id),
         EventObject::Refund(_) | EventObject::Ping(_) => String::new(),
     };
-    let data = event_data(scope, event, &url);
+    let attempt = gateway.store.read_blocking(|tx| attempt_told(tx, scope, event));
+    let attempt = attempt.unwrap_or_else(|error| {
+        tracing::error!(event = %event.id, "an event's attempt cannot be read: {error}");
+        None
+    });
+    let data = event_data(scope, event, attempt.as_ref(), &url);
     to_bytes(&EventBody { r#type: event.kind.code(), timestamp: Moment(event.at), data })
 }
 

@@ -387,11 +387,13 @@ pub(super) fn render(api: &Api, scope: Scope, payment: &Payment, attempt: Option
     write_payment(&api.gateway, scope, payment, attempt)
 }
 
-/// The attempt that `next_action` comes from.
+/// The attempt that `next_action` or `failure` comes from.
 pub(super) fn current_attempt(tx: &impl Read, scope: Scope, payment: &Payment) -> Result<Option<Attempt>, StoreError> {
-    match payment.current.filter(|_| !payment.state.is_final()) {
-        Some(id) => tx.get(&ATTEMPTS, &(scope, id)),
-        None => Ok(None),
+    match payment.current {
+        Some(id) if !payment.state.is_final() || payment.state == PaymentState::Failed => {
+            tx.get(&ATTEMPTS, &(scope, id))
+        }
+        Some(_) | None => Ok(None),
     }
 }
 

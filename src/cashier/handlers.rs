@@ -8,20 +8,21 @@ use super::introduction::{self, Exchanges};
 use super::live;
 use super::page::{Bill, CashierPage, Extras, Links, Lost, LostPage, form_target};
 use super::stage::{Stage, Visit, Wish};
-use super::visitor::{Visitor, address_of, begun_cookie, is_reachable, payer_ip};
+use super::visitor::{Visitor, begun_cookie, is_reachable, payer_ip};
+use crate::channels::errors::{explain, sentences};
 use crate::domain::event::Actor;
 use crate::domain::ids::{Mode, PaymentId, Scope};
 use crate::domain::merchant::{ChannelKind, Merchant};
 use crate::domain::method::{Flow, Method};
-use crate::domain::payment::{Attempt, Ending, Payment, Route};
+use crate::domain::payment::{Attempt, AttemptState, Ending, Payment, Route};
 use crate::domain::time::{Duration, Timestamp};
 use crate::flows::gateway::Gateway;
 use crate::flows::payments::Chooser;
 use crate::flows::{FlowError, Moment, payments, record, timeline};
-use crate::lang::Lang;
+use crate::lang::{Lang, Text};
 use crate::sandbox::provider::World;
 use crate::store::StoreError;
-use crate::web::{Page, QrCode, csp_with_form_target};
+use crate::web::{Page, QrCode, address_of, csp_with_form_target};
 
 /// How long choosing a way to pay waits for the channel before it shows that it is still being prepared.
 const CHANNEL_WAIT: Duration = Duration::from_seconds(6);
@@ -122,6 +123,14 @@ impl Seen {
         }
     }
 
+    /// What the customer can do after the current attempt was refused.
+    fn advice(&self) -> Option<Text> {
+        let failed = self.attempt.as_ref().filter(|attempt| attempt.state == AttemptState::Failed)?;
+        let advice = explain(failed.trouble.as_ref()?).customer;
+        // It has ended: there is nothing to wait for.
+        Some(advice).filter(|advice| *advice != sentences::BEING_CHECKED)
+    }
+
     /// Differs whenever the page would look different.
     pub fn mark(&self, stage: &Stage) -> String {
         let Payment { version, attempts, .. } = &self.payment;
@@ -189,6 +198,7 @@ async fn show(request: HttpRequest, gateway: web::Data<Gateway>, token: web::Pat
         reachable: is_reachable(&gateway.settings.public_url),
         stand_in: seen.stand_in(&gateway, &stage),
         test_phone: seen.test_phone(&gateway, request.app_data::<web::Data<World>>(), &stage),
+        advice: seen.advice(),
     };
     let policy = form_target(&stage, &extras).and_then(csp_with_form_target);
     let body = CashierPage::new(page.clone(), bill, links, stage, extras, mark);

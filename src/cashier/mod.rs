@@ -15,5 +15,5 @@ mod stage;
 mod visitor;
 mod wallet;
 
+pub use crate::web::Proxies;
 pub use handlers::{ask_unless_just_asked, routes};
-pub use visitor::Proxies;

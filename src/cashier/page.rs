@@ -11,6 +11,7 @@ use crate::domain::method::Brand;
 use crate::domain::money::Money;
 use crate::domain::payment::Payment;
 use crate::domain::time::Timestamp;
+use crate::lang::Text;
 use crate::web::{Page, QrCode};
 
 /// From this many characters on, an amount is set smaller so that it stays on one line.
@@ -50,6 +51,8 @@ pub(super) struct Extras {
     pub stand_in: Option<String>,
     /// Where the simulated payer's phone is for the code that is shown.
     pub test_phone: Option<String>,
+    /// What helps after the last attempt was refused, where the channel's code says it.
+    pub advice: Option<Text>,
 }
 
 /// What is paid, and to whom.
@@ -175,6 +178,11 @@ impl CashierPage {
         shows && self.extras.device.phone && self.extras.device.inside == wechat
     }
 
+    /// What to do after a refusal; `otherwise` where nobody knows better.
+    fn advice(&self, otherwise: &'static str) -> &'static str {
+        self.extras.advice.map_or(otherwise, |advice| advice.get(self.page.lang))
+    }
+
     /// Devices to try the page on, in test mode.
     fn pretended(&self) -> Vec<(&'static str, &'static str)> {
         let lang = self.page.lang;
@@ -196,6 +204,11 @@ impl CashierPage {
     /// Name of the wallet in a sentence.
     fn wallet_name(&self) -> &'static str {
         self.wallet.as_ref().map_or(self.page.lang.t("支付渠道", "the wallet"), |wallet| wallet.name)
+    }
+
+    /// Where the customer goes to pay.
+    fn place(&self) -> &'static str {
+        self.wallet.as_ref().map_or(self.page.lang.t("支付页面", "the wallet"), |wallet| wallet.place)
     }
 
     /// The customer may still give up.

@@ -6,7 +6,6 @@ use actix_web::HttpRequest;
 use actix_web::cookie::time::Duration as CookieAge;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::header;
-use ipnet::IpNet;
 
 use super::device::Device;
 use super::stage::Wish;
@@ -15,7 +14,6 @@ use crate::domain::ids::Mode;
 use crate::domain::time::Duration;
 use crate::env::target::{is_localhost, range_of};
 use crate::flows::gateway::Gateway;
-use crate::web::client_of;
 
 /// The longest query of this page that is understood. What is longer is no wish of ours.
 const QUERY_MAX_BYTES: usize = 256;
@@ -25,10 +23,6 @@ const BEGUN_COOKIE: &str = "coffer_begun";
 const BEGUN: &str = "begun";
 /// As long as a payment can be paid.
 const BEGUN_KEPT: Duration = Duration::from_days(7);
-
-/// Proxies whose word about a client's address counts.
-#[derive(Clone, Default)]
-pub struct Proxies(pub Vec<IpNet>);
 
 /// The asker of one request.
 #[derive(Clone, Debug)]
@@ -109,11 +103,6 @@ fn wish_of(query: &str) -> Wish {
 /// configured every browser seems to sit in the machine room, and then the shop knows better.
 pub(super) fn payer_ip(told: Option<IpAddr>, seen: IpAddr) -> Option<IpAddr> {
     if range_of(seen).is_none() { Some(seen) } else { told.or(Some(seen)) }
-}
-
-pub(super) fn address_of(request: &HttpRequest) -> IpAddr {
-    let proxies = request.app_data::<actix_web::web::Data<Proxies>>();
-    client_of(request, proxies.map_or(&[], |proxies| &proxies.0))
 }
 
 /// Whether a phone can open this address: not when it is another name for "this machine".

@@ -8,6 +8,8 @@ use crate::lang::Lang;
 pub struct Wallet {
     pub code: &'static str,
     pub name: &'static str,
+    /// What opens when the customer leaves for it.
+    pub place: &'static str,
     /// How it goes on when this is chosen.
     pub hint: &'static str,
     /// What to do with a code of it.
@@ -53,6 +55,11 @@ impl Wallet {
             (Brand::Alipay, _) => lang.t("支付宝", "Alipay"),
             (Brand::UnionPay, _) => lang.t("云闪付", "UnionPay"),
         };
+        let place = match brand {
+            Brand::WeChat => lang.t("微信", "WeChat Pay"),
+            Brand::Alipay => lang.t("支付宝", "Alipay"),
+            Brand::UnionPay => lang.t("银联", "UnionPay"),
+        };
         let hint = match (method.flow(), brand) {
             (Flow::QrCode, _) => lang.t("扫二维码付款", "Scan a code"),
             (Flow::Redirect, _) if method == Method::AlipayPage => lang.t("登录支付宝付款", "Log in at Alipay"),
@@ -71,6 +78,6 @@ impl Wallet {
             Brand::Alipay => lang.t("用支付宝扫一扫", "Scan with Alipay"),
             Brand::UnionPay => lang.t("用云闪付扫一扫", "Scan with the UnionPay app"),
         };
-        Wallet { code: method.code(), name, hint, scan, class, glyph }
+        Wallet { code: method.code(), name, place, hint, scan, class, glyph }
     }
 }

@@ -13,6 +13,7 @@ use crate::domain::method::Method;
 use crate::domain::money::{Currency, Money};
 use crate::domain::payment::NextAction;
 use crate::domain::time::{Duration, Timestamp};
+use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::env::transport::{OutgoingRequest, OutgoingResponse};
 use crate::lang::Text;
 
@@ -48,6 +49,10 @@ pub trait Channel: Send + Sync {
 
     /// Reads a message that the provider sent by itself, after checking its signature over the raw bytes.
     fn read_notification(&self, message: &Inbound<'_>, now: Timestamp) -> Result<VerifiedNotification, ChannelError>;
+
+    /// What a message holds under lock, opened without asking who sent it; `None` where nothing is locked or the key does not
+    /// fit. Only for finding out which order somebody speaks of: nothing may be believed for it.
+    fn opened(&self, message: &Inbound<'_>) -> Option<Secret>;
 
     /// How a customer's browser is asked who it belongs to, where the account can: for orders that name their payer.
     fn introduction(&self) -> Option<&dyn Introduction>;
@@ -218,6 +223,8 @@ pub enum Prepared {
 }
 
 /// What the provider says about an order, in our words. A status we do not know is `Unknown`: never paid, never failed.
+///
+/// A `detail` begins with the provider's code where there is one, or is a [`Trouble`] as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {
     /// The order exists and waits for the customer.
@@ -284,6 +291,22 @@ pub enum Bar {
     Account,
     /// This product or amount is not in the contract; others may be.
     Product,
+}
+
+impl Observation {
+    /// The outcome is unknown, because of this.
+    pub fn unknown(trouble: &Trouble) -> Self {
+        Observation::Unknown { detail: trouble.to_string() }
+    }
+
+    /// Something answered with this status, and not with the provider's words: a proxy, a crash, or a body that is cut.
+    pub fn no_words(status: u16) -> Self {
+        Self::unknown(&no_words(status))
+    }
+}
+
+pub(in crate::channels) fn no_words(status: u16) -> Trouble {
+    Trouble::new(TroubleKind::NoWords, format!("HTTP {status}"))
 }
 
 /// Everything that has to agree with the attempt before anything is booked.
@@ -356,6 +379,21 @@ pub enum ChannelError {
     Unsupported,
     /// The stored credentials cannot be used: somebody has to enter them again.
     Credentials { detail: String },
+}
+
+impl ChannelError {
+    /// As attempts and stories keep it.
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            ChannelError::NotGenuine { detail } => Trouble::new(TroubleKind::NotGenuine, detail),
+            ChannelError::UnknownKey { id } => Trouble::new(TroubleKind::UnknownKey, id),
+            ChannelError::Probe => Trouble::new(TroubleKind::NotGenuine, "a test of the provider's"),
+            ChannelError::Unfit { detail } => Trouble::new(TroubleKind::Unfit, detail),
+            ChannelError::Malformed { detail } => Trouble::new(TroubleKind::Unreadable, detail),
+            ChannelError::Unsupported => Trouble::new(TroubleKind::Unsupported, ""),
+            ChannelError::Credentials { detail } => Trouble::new(TroubleKind::Credentials, detail),
+        }
+    }
 }
 
 impl fmt::Display for ChannelError {

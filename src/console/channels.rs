@@ -6,6 +6,7 @@ use askama::Template;
 use super::auth::roles::Permission;
 use super::settings::{Tab, Tabs};
 use super::visit::{Member, Problem, Reply};
+use super::words;
 use crate::audit::{Action, Detail};
 use crate::channels::form::{self, Fact};
 use crate::channels::registry::{CREDENTIALS_FIELD, Health, credentials_row};
@@ -15,8 +16,10 @@ use crate::domain::merchant::{ChannelAccount, ChannelKind, Share};
 use crate::domain::method::Method;
 use crate::domain::money::{Currency, Money};
 use crate::domain::time::Timestamp;
+use crate::flows::FlowError;
 use crate::flows::accounts::{self, LABEL_CHARS_MAX, Terms};
 use crate::flows::connection::{self, ConnectionTest};
+use crate::flows::unbelieved::{self, Unbelieved};
 use crate::lang::Text;
 use crate::store::tables::{ACCOUNTS, CONNECTION_TESTS};
 use crate::store::{Order, Read, Span, StoreError};
@@ -155,6 +158,8 @@ struct ChannelPage {
     page: Page,
     frame: Frame,
     seen: Seen,
+    /// Messages that were not believed today.
+    unbelieved: Option<Unbelieved>,
     /// What was typed, where it could not be saved.
     label: String,
     weight: String,
@@ -177,10 +182,16 @@ fn limit(minor: u64) -> String {
     if minor == 0 || minor == u64::MAX { String::new() } else { Money::new(minor, Currency::CNY).to_decimal() }
 }
 
-async fn detail(member: &Member, account: ChannelAccount) -> Result<ChannelPage, StoreError> {
+async fn detail(member: &Member, account: ChannelAccount) -> Result<ChannelPage, Problem> {
     let (share, row) = (account.share, (account.scope, account.id));
-    let tested = member.console.store().read(move |tx| tx.get(&CONNECTION_TESTS, &row)).await?;
+    let (gateway, scope, id, now) = (member.console.gateway().clone(), account.scope, account.id, member.now);
+    let read = member.console.store().read(move |tx| {
+        let unbelieved = unbelieved::today(tx, &gateway, scope, id, now)?;
+        Ok::<_, FlowError>((tx.get(&CONNECTION_TESTS, &row)?, unbelieved))
+    });
+    let (tested, unbelieved) = read.await?;
     Ok(ChannelPage {
+        unbelieved,
         page: member.page.clone(),
         frame: member.frame(Room::Settings),
         label: account.label.clone(),

@@ -227,7 +227,7 @@ fn read(tx: &impl Read, scope: Scope, today: u32, now: Timestamp) -> Result<Fact
         let rows = tx.scan(&REFUNDS_BY_STATE, &Span::prefix(&(scope, place)), Order::Ascending, REFUNDS_MAX)?;
         for ((_, _, id), ()) in rows {
             let Some(refund) = tx.get(&REFUNDS, &(scope, id))? else { continue };
-            if refund.failure.as_deref().is_some_and(wants_balance) {
+            if refund.failure.as_ref().is_some_and(wants_balance) {
                 poor_refunds.push(refund);
             } else if now.since(id.created_at()) >= REFUND_SLOW {
                 slow_refunds.push(refund);

@@ -13,11 +13,13 @@ use super::words;
 use crate::audit::{Action, Detail};
 use crate::domain::case::{Case, CaseKind};
 use crate::domain::endpoint::{Delivery, DeliveryAttempt};
-use crate::domain::event::{Actor, Event, TimelineEntry};
-use crate::domain::ids::{AccountId, EndpointId, PaymentId, Scope, UserId};
+use crate::domain::event::{Actor, Event, Happening, TimelineEntry};
+use crate::domain::ids::{AccountId, AttemptId, EndpointId, PaymentId, Scope, UserId};
+use crate::domain::merchant::ChannelKind;
 use crate::domain::money::Money;
-use crate::domain::payment::{Attempt, Ending, Payment, PaymentState};
+use crate::domain::payment::{Attempt, AttemptState, Ending, Payment, PaymentState};
 use crate::domain::refund::{Refund, RefundState};
+use crate::domain::trouble::Trouble;
 use crate::flows::payments as flows;
 use crate::flows::record::case_kind_key;
 use crate::flows::{FlowError, Moment, deliveries, events, timeline};
@@ -53,6 +55,20 @@ pub(super) struct Dossier {
     pub people: BTreeMap<UserId, String>,
     /// Names of the channel accounts that attempts went to.
     pub accounts: BTreeMap<AccountId, String>,
+    /// Whose accounts they are.
+    pub channels: BTreeMap<AccountId, ChannelKind>,
+}
+
+impl Dossier {
+    pub fn channel_of(&self, attempt: AttemptId) -> Option<ChannelKind> {
+        let attempt = self.attempts.iter().find(|one| one.id == attempt)?;
+        self.channels.get(&attempt.account).copied()
+    }
+
+    /// A message came for this payment and was not believed.
+    pub fn refused_a_notification(&self) -> bool {
+        self.timeline.iter().any(|entry| matches!(entry.what, Happening::NotificationRefused { .. }))
+    }
 }
 
 /// An event, where it went, and the last attempt of each.
@@ -106,6 +122,11 @@ impl PaymentPage {
 
     fn is_paid(&self) -> bool {
         self.payment().state == PaymentState::Paid
+    }
+
+    /// What went wrong with an attempt that brought no money.
+    fn trouble<'a>(&self, attempt: &'a Attempt) -> Option<&'a Trouble> {
+        attempt.trouble.as_ref().filter(|_| attempt.state != AttemptState::Paid)
     }
 
     fn is_late(&self) -> bool {
@@ -181,9 +202,12 @@ pub(super) fn read(tx: &impl Read, scope: Scope, id: PaymentId) -> Result<Option
         }
     }
     let mut accounts: BTreeMap<AccountId, String> = BTreeMap::new();
+    let mut channels = BTreeMap::new();
     for attempt in &attempts {
         if let Entry::Vacant(place) = accounts.entry(attempt.account) {
             let account = tx.get(&ACCOUNTS, &(scope, attempt.account))?;
+            let kind = account.as_ref().map(|account| account.kind);
+            channels.extend(kind.map(|kind| (attempt.account, kind)));
             place.insert(account.map(|account| account.label).unwrap_or_default());
         }
     }
@@ -198,6 +222,7 @@ pub(super) fn read(tx: &impl Read, scope: Scope, id: PaymentId) -> Result<Option
         addresses,
         people,
         accounts,
+        channels,
     }))
 }
 

@@ -16,6 +16,7 @@ use crate::domain::merchant::ChannelKind;
 use crate::domain::payment::Payment;
 use crate::domain::redirect::{Outcome, Redirect};
 use crate::domain::refund::{Refund, RefundState};
+use crate::domain::trouble::Trouble;
 use crate::flows::record::refund_state_key;
 use crate::flows::redirects;
 use crate::store::tables::{ACCOUNTS, PAYMENTS, REFUNDS, REFUNDS_BY_STATE};
@@ -105,10 +106,13 @@ impl RefundPage {
     fn asked_again(&self) -> String {
         let t = |zh: &str, en: &str| self.page.lang.t(zh, en).to_owned();
         match self.redirect.as_ref().map(|redirect| &redirect.outcome) {
-            Some(Outcome::Refused { detail }) => match self.page.zh() {
-                true => format!("渠道没有接受上次填写的内容：{detail}"),
-                false => format!("The channel did not accept what was entered last: {detail}"),
-            },
+            Some(Outcome::Refused { detail }) => {
+                let said = Trouble::from(detail.as_str()).raw();
+                match self.page.zh() {
+                    true => format!("渠道没有接受上次填写的内容：{said}"),
+                    false => format!("The channel did not accept what was entered last: {said}"),
+                }
+            }
             Some(Outcome::Lost) => t(
                 "上次填写的内容没有送到渠道（例如程序中途重启过）。银行卡资料从不保存，所以请再填一遍。",
                 "What was entered last never reached the channel, for instance because the program was restarted. Card details are never kept, so please enter them again.",

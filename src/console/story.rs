@@ -3,15 +3,14 @@
 use super::payment::{Dossier, Told};
 use super::words;
 use crate::callbacks::diagnosis::diagnose;
-use crate::channels::errors;
+use crate::channels::errors::explain;
 use crate::domain::endpoint::DeliveryState;
 use crate::domain::event::{Actor, Happening, PaidSource};
-use crate::domain::ids::AttemptId;
 use crate::domain::merchant::ChannelKind;
-use crate::domain::method::Brand;
 use crate::domain::payment::{Ending, RouteReason};
 use crate::domain::redirect::Destination;
 use crate::domain::time::Timestamp;
+use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::web::Page;
 
 /// One line of a timeline.
@@ -21,13 +20,20 @@ pub(super) struct Line {
     pub shape: &'static str,
     pub what: String,
     pub why: String,
+    /// The provider's code and words as they came, in small print.
+    pub raw: String,
     /// What the line speaks of, and its name.
     pub link: Option<(String, String)>,
 }
 
 impl Line {
     fn new(at: Timestamp, shape: &'static str, what: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { at, shape, what: what.into(), why: why.into(), link: None }
+        Self { at, shape, what: what.into(), why: why.into(), raw: String::new(), link: None }
+    }
+
+    /// Explains what went wrong, and shows how it was said.
+    fn because(self, trouble: &Trouble, page: &Page) -> Self {
+        Self { why: explain(trouble).merchant.get(page.lang).to_owned(), raw: trouble.raw(), ..self }
     }
 
     fn linked(self, href: String, name: impl Into<String>) -> Self {
@@ -171,35 +177,55 @@ fn happened(dossier: &Dossier, page: &Page, at: Timestamp, what: &Happening) -> 
             line("now", "渠道已受理，等顾客付款", "The channel accepted it, waiting for the customer", String::new())
         }
         Happening::Asked { attempt, answer } => {
-            line("idle", "主动查询渠道", "Asked the channel", answered(dossier, *attempt, answer, page))
+            let line = line("idle", "主动查询渠道", "Asked the channel", String::new());
+            answered(line, answer, dossier.channel_of(*attempt), page)
         }
-        Happening::Notified { attempt, status } => line(
-            "now",
-            "收到渠道通知，签名有效",
-            "The channel told us, and its signature is right",
-            answered(dossier, *attempt, status, page),
-        ),
+        Happening::Notified { attempt, status } => {
+            let (zh, en) = ("收到渠道通知，签名有效", "The channel told us, and its signature is right");
+            answered(line("now", zh, en, String::new()), status, dossier.channel_of(*attempt), page)
+        }
         Happening::NotificationRefused { reason, from } => {
-            let from = from.map_or_else(String::new, |ip| format!(" · {ip}"));
-            line("bad", "拒绝了一条可疑通知", "A doubtful notification was refused", format!("{reason}{from}"))
+            let line = line(
+                "bad",
+                "来了一条通知，没有通过验证，没有采信",
+                "A notification came, was not proved genuine, and was not believed",
+                String::new(),
+            );
+            let mut line = line.because(reason, page);
+            if let Some(ip) = from {
+                line.raw = if line.raw.is_empty() { ip.to_string() } else { format!("{} · {ip}", line.raw) };
+            }
+            line
         }
         Happening::ChannelTrouble { detail, .. } => {
-            line("warn", "联系渠道出错，会重试", "Talking to the channel failed and is repeated", detail.clone())
+            line("warn", "联系渠道出错，会重试", "Talking to the channel failed and is repeated", String::new())
+                .because(detail, page)
         }
         Happening::Paid { source, late, .. } => {
             let why = match source {
                 PaidSource::Notification => page.t("由渠道通知得知。", "The channel told us."),
-                PaidSource::Query => {
-                    page.t("通知没有到，由系统主动查到。", "No notification came; it was found by asking.")
-                }
+                PaidSource::Query if dossier.refused_a_notification() => page.t(
+                    "来过的通知没有通过验证，由系统主动查到。",
+                    "A notification had come and was refused; it was found by asking.",
+                ),
+                PaidSource::Query => page.t(
+                    "没有等到可信的通知，由系统主动查到。",
+                    "No notification that could be believed had come; it was found by asking.",
+                ),
                 PaidSource::Person => page.t("由人工核对后入账。", "A person looked at it and booked it."),
             };
             let (zh, en) =
                 if *late { ("过期后收到付款", "Paid after the end") } else { ("收款成功", "Paid") };
             line("ok", zh, en, why.to_owned())
         }
-        Happening::AttemptEnded { reason, .. } => {
-            line("idle", "这次付款尝试结束", "This attempt ended", words::reason_word(reason, page.lang).to_owned())
+        Happening::AttemptEnded { attempt, reason } => {
+            let why = words::reason_word(reason, page.lang).to_owned();
+            let line = line("idle", "这次付款尝试结束", "This attempt ended", why);
+            let attempt = dossier.attempts.iter().find(|one| one.id == *attempt);
+            match attempt.and_then(|attempt| attempt.trouble.as_ref()) {
+                Some(trouble) => line.because(trouble, page),
+                None => line,
+            }
         }
         Happening::EndRequested { by, ending } => {
             let (zh, en) = match ending {
@@ -224,9 +250,13 @@ fn happened(dossier: &Dossier, page: &Page, at: Timestamp, what: &Happening) -> 
             } else {
                 ("bad", "退款失败", "The refund failed")
             };
-            let why = dossier.refunds.iter().find(|one| one.id == *refund).and_then(|one| one.failure.clone());
-            line(shape, zh, en, why.unwrap_or_default())
-                .linked(format!("/console/refunds/{refund}"), page.t("看退款", "See the refund"))
+            let line = line(shape, zh, en, String::new());
+            let failed = dossier.refunds.iter().find(|one| one.id == *refund).and_then(|one| one.failure.as_ref());
+            let line = match failed {
+                Some(trouble) => line.because(trouble, page),
+                None => line,
+            };
+            line.linked(format!("/console/refunds/{refund}"), page.t("看退款", "See the refund"))
         }
         Happening::RefundUndeliverable { refund } => line(
             "bad",
@@ -275,7 +305,7 @@ fn happened(dossier: &Dossier, page: &Page, at: Timestamp, what: &Happening) -> 
 }
 
 /// The channel's word, in ours where we know it.
-fn answered(dossier: &Dossier, attempt: AttemptId, answer: &str, page: &Page) -> String {
+fn answered(line: Line, answer: &str, channel: Option<ChannelKind>, page: &Page) -> Line {
     let known = match answer {
         "accepted" => page.t("订单有效，还没付款", "The order stands, not paid yet"),
         "not_paid" => page.t("还没付款", "Not paid yet"),
@@ -283,6 +313,7 @@ fn answered(dossier: &Dossier, attempt: AttemptId, answer: &str, page: &Page) ->
         "closed" => page.t("已关闭", "Closed"),
         "declined" => page.t("付款被拒绝", "Declined"),
         "not_found" => page.t("渠道没有这笔订单", "The channel does not know the order"),
+        "unfit" => page.t("订单不符合渠道的规则，没有发出", "Outside the channel's rules, so it was not sent"),
         "unknown" => page.t("没有得到明确答复，会再问", "No clear answer; it will be asked again"),
         "refund_processing" => page.t("退款处理中", "The refund is on its way"),
         "refund_succeeded" => page.t("退款成功", "Refunded"),
@@ -290,15 +321,9 @@ fn answered(dossier: &Dossier, attempt: AttemptId, answer: &str, page: &Page) ->
         "refund_returned" => page.t("退款退到商户账户", "The refund went to the merchant's account"),
         "refund_failed" => page.t("退款失败", "The refund failed"),
         code => {
-            let attempt = dossier.attempts.iter().find(|other| other.id == attempt);
-            let kind = attempt.map(|attempt| match attempt.method.brand() {
-                Brand::WeChat => ChannelKind::WechatPay,
-                Brand::Alipay => ChannelKind::Alipay,
-                Brand::UnionPay => ChannelKind::Unionpay,
-            });
-            let meaning = kind.and_then(|kind| errors::meaning(kind, code));
-            return meaning.map_or_else(|| code.to_owned(), |it| format!("{} ({code})", it.merchant.get(page.lang)));
+            let refused = Trouble { channel, code: Some(code.to_owned()), ..Trouble::new(TroubleKind::Told, "") };
+            return line.because(&refused, page);
         }
     };
-    known.to_owned()
+    Line { why: known.to_owned(), ..line }
 }

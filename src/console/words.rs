@@ -8,6 +8,7 @@ use std::fmt;
 use askama::filters::HtmlSafe;
 
 use crate::audit::Action;
+use crate::channels::errors::explain;
 use crate::domain::approval::{Proposal, ProposalState};
 use crate::domain::case::{CaseKind, CaseState};
 use crate::domain::endpoint::{DeliveryState, EndpointState};
@@ -18,6 +19,7 @@ use crate::domain::payment::{AttemptState, Payment, PaymentState, Reason};
 use crate::domain::redirect::Destination;
 use crate::domain::refund::RefundState;
 use crate::domain::time::Timestamp;
+use crate::domain::trouble::Trouble;
 use crate::flows::Refusal;
 use crate::lang::{Lang, Text};
 use crate::ledger;
@@ -180,6 +182,11 @@ pub fn reason_word(reason: impl Borrow<Reason>, lang: impl Borrow<Lang>) -> &'st
         Reason::Declined => lang.t("顾客的付款被拒绝。", "The customer's payment was declined."),
         Reason::ChannelRefused => lang.t("渠道拒绝了这笔订单。", "The channel refused the order."),
     }
+}
+
+/// What went wrong with a channel, for the shop.
+pub fn trouble_text(trouble: &Trouble, lang: impl Borrow<Lang>) -> &'static str {
+    explain(trouble).merchant.get(lang)
 }
 
 pub fn case_word(kind: impl Borrow<CaseKind>, lang: impl Borrow<Lang>) -> &'static str {

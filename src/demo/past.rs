@@ -483,9 +483,7 @@ impl World {
             RefundStatus::Success => {
                 Observation::RefundSucceeded { channel_refund_id, amount: refund.refund.asked.amount }
             }
-            RefundStatus::Abnormal => {
-                Observation::RefundFailed { detail: "the wallet could not return the money".to_owned() }
-            }
+            RefundStatus::Abnormal => Observation::RefundFailed { detail: "ABNORMAL".to_owned() },
         })
     }
 
@@ -543,9 +541,7 @@ fn seen(order: &WalletOrder) -> Observation {
     match (order.state, &order.received) {
         (TradeState::NotPay | TradeState::UserPaying, _) | (TradeState::Success, None) => Observation::NotPaid,
         (TradeState::Closed, _) => Observation::Closed,
-        (TradeState::PayError, _) => {
-            Observation::Declined { detail: "the payer's wallet refused the payment".to_owned() }
-        }
+        (TradeState::PayError, _) => Observation::Declined { detail: "PAYERROR".to_owned() },
         (TradeState::Success, Some(received)) => Observation::Paid(PaidFacts {
             amount: received.amount,
             transaction_id: received.transaction_id.clone(),

@@ -10,6 +10,7 @@ use super::payment::Payment;
 use super::redirect::Destination;
 use super::refund::Refund;
 use super::time::Timestamp;
+use super::trouble::Trouble;
 
 macro_rules! event_types {
     ($($name:ident $code:literal,)*) => {
@@ -89,15 +90,15 @@ pub enum Happening {
         attempt: AttemptId,
         status: String,
     },
-    /// A notification that was not believed, and why.
+    /// A notification that was not believed, and why. It names this payment, and whoever sent it may have made that up.
     NotificationRefused {
-        reason: String,
+        reason: Trouble,
         from: Option<IpAddr>,
     },
     /// Talking to the channel failed; it will be repeated.
     ChannelTrouble {
         attempt: AttemptId,
-        detail: String,
+        detail: Trouble,
     },
     Paid {
         attempt: AttemptId,

@@ -17,3 +17,4 @@ pub mod method;
 pub mod payment;
 pub mod redirect;
 pub mod refund;
+pub mod trouble;

@@ -10,6 +10,7 @@ use super::ids::{AccountId, AttemptId, PaymentId, RefundId};
 use super::method::Method;
 use super::money::Money;
 use super::time::{Duration, Timestamp};
+use super::trouble::Trouble;
 
 /// A customer may change the method this often.
 pub const ATTEMPTS_PER_PAYMENT_MAX: usize = 20;
@@ -378,8 +379,8 @@ pub struct Attempt {
     pub follow_up: Option<Timestamp>,
     /// What the follow-up will do.
     pub step: Step,
-    /// The last thing that went wrong while talking to the channel, in a sentence for the merchant.
-    pub trouble: Option<String>,
+    /// The last thing that went wrong while talking to the channel; of one that has ended, what ended it.
+    pub trouble: Option<Trouble>,
 }
 
 /// The channel account that an attempt goes to, and why.

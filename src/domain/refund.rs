@@ -8,6 +8,7 @@ use super::follow::RefundStep;
 use super::ids::{AccountId, AttemptId, CaseId, PaymentId, RefundId};
 use super::money::Money;
 use super::time::Timestamp;
+use super::trouble::Trouble;
 use crate::ledger::RefundLegs;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -171,8 +172,8 @@ pub struct Refund {
     pub amount: Money,
     pub reason: Option<String>,
     pub state: RefundState,
-    /// Why the channel refused it, in a sentence for the merchant.
-    pub failure: Option<String>,
+    /// The last thing that went wrong; of one that failed, why the channel refused it.
+    pub failure: Option<Trouble>,
     pub source: RefundSource,
     pub fee_returned_minor: u64,
     pub metadata: BTreeMap<String, String>,

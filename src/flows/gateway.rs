@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ring::hmac;
 
-use super::Changes;
 use super::envelopes::Envelopes;
+use super::{Changes, unbelieved};
 use crate::channels::registry::Registry;
 use crate::crypto::{OpenError, Place, Vault};
 use crate::domain::event::Event;
@@ -43,6 +43,8 @@ pub struct Gateway {
     pub envelopes: Envelopes,
     /// Counts what goes out.
     pub outgoing: Outgoing,
+    /// Messages that were not believed, as far as they are not written.
+    pub unbelieved: unbelieved::Waiting,
     link_key: hmac::Key,
 }
 
@@ -112,6 +114,7 @@ impl Gateway {
             settings: Arc::new(settings),
             render_event,
             envelopes: Envelopes::default(),
+            unbelieved: unbelieved::Waiting::default(),
             outgoing: Outgoing::default(),
             link_key,
         };

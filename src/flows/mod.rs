@@ -60,6 +60,8 @@ pub mod setup;
 pub mod sweep;
 /// A payment's story.
 pub mod timeline;
+/// Messages that were not believed.
+pub mod unbelieved;
 /// Checks everything against itself.
 pub mod verify;
 

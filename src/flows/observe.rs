@@ -9,6 +9,7 @@ use super::payments::{self, close_live_attempts, conclude, finish, reschedule};
 use super::record::{self, count, day_of, emit_payment, save_payment, sum_minor};
 use super::timeline::tell;
 use super::{FlowError, Moment, books, refunds};
+use crate::channels::errors::trouble_of;
 use crate::channels::{Observation, PaidFacts};
 use crate::domain::case::CaseKind;
 use crate::domain::event::{Actor, EventType, Happening, PaidSource};
@@ -101,7 +102,7 @@ pub fn observe_or_move(
     let mut attempt = record::attempt(tx, scope, id)?;
     let mut payment = record::payment(tx, scope, attempt.payment)?;
     let observation = &at_the_counter(&attempt, observation, source);
-    narrate(tx, scope, &mut attempt, observation, source, moment)?;
+    narrate(tx, scope, &mut attempt, channel, observation, source, moment)?;
     if source == Source::FollowUp(attempt.step) {
         attempt.queries = attempt.queries.saturating_add(1);
     }
@@ -276,35 +277,23 @@ fn narrate(
     tx: &mut WriteTx<'_>,
     scope: Scope,
     attempt: &mut Attempt,
+    channel: ChannelKind,
     observation: &Observation,
     source: Source,
     moment: &Moment,
 ) -> Result<(), FlowError> {
     let (id, at) = (attempt.id, moment.now);
-    attempt.trouble = match observation {
-        Observation::Unknown { detail }
-        | Observation::Refused { detail, .. }
-        | Observation::Barred { detail, .. }
-        | Observation::CodeLost { detail }
-        | Observation::Declined { detail } => Some(detail.clone()),
-        Observation::Accepted { .. }
-        | Observation::NotPaid
-        | Observation::Paid(_)
-        | Observation::Closed
-        | Observation::NotFound
-        | Observation::RefundProcessing { .. }
-        | Observation::RefundSucceeded { .. }
-        | Observation::RefundFailed { .. }
-        | Observation::RefundUndeliverable { .. }
-        | Observation::RefundReturned { .. } => None,
-    };
-    let what = match (source, observation) {
-        (Source::Notification, _) => Happening::Notified { attempt: id, status: word(observation) },
-        (Source::FollowUp(_), Observation::Unknown { detail }) => {
-            Happening::ChannelTrouble { attempt: id, detail: detail.clone() }
-        }
-        (Source::FollowUp(_), Observation::Accepted { .. }) => return Ok(()),
-        (Source::FollowUp(_), _) => Happening::Asked { attempt: id, answer: word(observation) },
+    let trouble = trouble_of(Some(channel), observation);
+    // What ended it stays: it is shown, and callbacks that were not delivered yet tell it.
+    if attempt.state.is_live() {
+        attempt.trouble.clone_from(&trouble);
+    }
+    let unknown = trouble.filter(|_| matches!(observation, Observation::Unknown { .. }));
+    let what = match (source, observation, unknown) {
+        (Source::Notification, ..) => Happening::Notified { attempt: id, status: word(observation) },
+        (Source::FollowUp(_), _, Some(detail)) => Happening::ChannelTrouble { attempt: id, detail },
+        (Source::FollowUp(_), Observation::Accepted { .. }, None) => return Ok(()),
+        (Source::FollowUp(_), _, None) => Happening::Asked { attempt: id, answer: word(observation) },
     };
     Ok(tell(tx, scope, attempt.payment, at, what)?)
 }

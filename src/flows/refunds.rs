@@ -9,6 +9,7 @@ use super::record::{self, count, day_of, emit, refund_state_key, save_payment, s
 use super::timeline::tell;
 use super::{FlowError, Moment, Refusal, approvals, books, redirects};
 use crate::channels::Observation;
+use crate::channels::errors::trouble_of;
 use crate::domain::case::{Case, CaseKind, CaseState};
 use crate::domain::event::{Actor, EventObject, EventType, Happening};
 use crate::domain::fee::fee_return;
@@ -20,7 +21,7 @@ use crate::domain::redirect::Redirect;
 use crate::domain::refund::{Refund, RefundEvent, RefundSource, RefundState};
 use crate::domain::time::{Duration, Timestamp};
 use crate::ledger::rules::{self, GivenBack, Refunding};
-use crate::store::tables::{CASES, MERCHANTS, REFUND_BY_NUMBER, REFUNDS, REFUNDS_BY_STATE};
+use crate::store::tables::{ACCOUNTS, CASES, MERCHANTS, REFUND_BY_NUMBER, REFUNDS, REFUNDS_BY_STATE};
 use crate::store::{Read, Span, StoreError, WriteTx};
 
 /// What the shop or a person asks for.
@@ -393,7 +394,7 @@ pub fn observe(
     let said = heard(&refund, observation, answered);
     let heard = redirects::believed(&refund, redirect.as_ref(), said, answered, moment.now);
     let (mut event, mut step) = follow::after_refund(refund.step, heard);
-    note(&mut refund, observation);
+    note(tx, scope, &mut refund, observation)?;
     if let Some(redirect) = redirect.clone()
         && (answered || matches!(heard, RefundHeard::Succeeded | RefundHeard::Returned))
         && redirects::keep_outcome(tx, scope, id, redirect, (refund.step, heard), observation, moment.now)?
@@ -477,7 +478,7 @@ fn returned(
 }
 
 /// Keeps the channel's number and its reasons.
-fn note(refund: &mut Refund, observation: &Observation) {
+fn note(tx: &impl Read, scope: Scope, refund: &mut Refund, observation: &Observation) -> Result<(), StoreError> {
     match observation {
         Observation::RefundProcessing { channel_refund_id }
         | Observation::RefundReturned { channel_refund_id, .. }
@@ -486,24 +487,26 @@ fn note(refund: &mut Refund, observation: &Observation) {
                 refund.channel_refund_id.clone_from(channel_refund_id);
             }
         }
-        Observation::RefundUndeliverable { channel_refund_id, detail } => {
-            if channel_refund_id.is_some() {
-                refund.channel_refund_id.clone_from(channel_refund_id);
+        Observation::RefundUndeliverable { .. }
+        | Observation::RefundFailed { .. }
+        | Observation::Refused { .. }
+        | Observation::Barred { .. }
+        | Observation::CodeLost { .. }
+        | Observation::Unknown { .. }
+        | Observation::Declined { .. } => {
+            if let Observation::RefundUndeliverable { channel_refund_id: Some(id), .. } = observation {
+                refund.channel_refund_id = Some(id.clone());
             }
-            refund.failure = Some(detail.clone());
+            let account = tx.get(&ACCOUNTS, &(scope, refund.account))?;
+            refund.failure = trouble_of(account.map(|account| account.kind), observation);
         }
-        Observation::RefundFailed { detail }
-        | Observation::Refused { detail, .. }
-        | Observation::Barred { detail, .. }
-        | Observation::CodeLost { detail }
-        | Observation::Unknown { detail }
-        | Observation::Declined { detail } => refund.failure = Some(detail.clone()),
         Observation::Accepted { .. }
         | Observation::NotPaid
         | Observation::Paid(_)
         | Observation::Closed
         | Observation::NotFound => {}
     }
+    Ok(())
 }
 
 fn fact(scope: Scope, refund: &Refund) -> Refunding {

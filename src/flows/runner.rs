@@ -28,6 +28,7 @@ use crate::domain::method::Flow;
 use crate::domain::payment::{Attempt, Payment, Route, RouteReason};
 use crate::domain::refund::Refund;
 use crate::domain::time::{Duration, Timestamp};
+use crate::domain::trouble::{Trouble, TroubleKind};
 use crate::env::transport::Limits;
 use crate::signals::metrics::ChannelOutcome;
 use crate::store::tables::{DUE, SHOWN_CODES};
@@ -487,7 +488,7 @@ async fn follow_attempt(gateway: &Gateway, scope: Scope, id: AttemptId, at: Time
     let from_wallet = brought.is_some() && attempt.method.flow() == Flow::JsApi;
     let observation = match &account {
         Some(open) => call(gateway, open, &attempt_order(gateway, scope, &attempt, &payment, brought)).await,
-        None => Observation::Unknown { detail: "the channel account cannot be used".to_owned() },
+        None => Observation::unknown(&Trouble::new(TroubleKind::NoAccount, "")),
     };
     let kind = account.map_or(ChannelKind::TestWallet, |open| open.account.kind);
     let barred = matches!(observation, Observation::Barred { .. });
@@ -599,13 +600,11 @@ async fn follow_refund(gateway: &Gateway, scope: Scope, id: RefundId, at: Timest
     let observation = match (gateway.channels.get(refund.account), order) {
         (Some(_), Some(_)) if is_too_late(gateway, &refund, &attempt) => Observation::Refused {
             code: "refund_window_over".to_owned(),
-            detail: "the channel takes no refunds of this payment any more".to_owned(),
+            detail: Trouble::new(TroubleKind::TooLate, "").to_string(),
         },
         (Some(open), Some(order)) => call(gateway, &open, &order).await,
-        (Some(_), None) => {
-            Observation::Unknown { detail: "the card is not known any more, so it was not sent".to_owned() }
-        }
-        (None, _) => Observation::Unknown { detail: "the channel account cannot be used".to_owned() },
+        (Some(_), None) => Observation::unknown(&Trouble::new(TroubleKind::NoCard, "")),
+        (None, _) => Observation::unknown(&Trouble::new(TroubleKind::NoAccount, "")),
     };
     let observation = redirects::without_card(observation, target.as_ref());
     let (moment, asked) = (Moment::new(&gateway.env), Some(refund.step));
@@ -653,8 +652,10 @@ async fn call(gateway: &Gateway, open: &OpenAccount, order: &ChannelOrder) -> Ob
         Ok(Prepared::Show(next_action)) => return Observation::Accepted { next_action },
         Ok(Prepared::Call(request)) => request,
         // Nothing was sent, and nothing ever will be: that is an answer.
-        Err(ChannelError::Unfit { detail }) => return Observation::Refused { code: "unfit".to_owned(), detail },
-        Err(error) => return Observation::Unknown { detail: error.to_string() },
+        Err(error @ ChannelError::Unfit { .. }) => {
+            return Observation::Refused { code: "unfit".to_owned(), detail: error.trouble().to_string() };
+        }
+        Err(error) => return Observation::unknown(&error.trouble()),
     };
     let policy = gateway.provider_policy(open.account.scope.mode);
     let clock = gateway.env.clock.as_ref();
@@ -664,10 +665,14 @@ async fn call(gateway: &Gateway, open: &OpenAccount, order: &ChannelOrder) -> Ob
             Ok(observation) => observation,
             Err(error) => {
                 gateway.note_unread(&open.account, &error, NamedBy::Answer).await;
-                Observation::Unknown { detail: error.to_string() }
+                Observation::unknown(&error.trouble())
             }
         },
-        Err(error) => Observation::Unknown { detail: error.sentence(crate::lang::Lang::En) },
+        // The class and not the sentence: that one is for whoever entered the address.
+        Err(error) => {
+            let kind = if error.may_have_arrived() { TroubleKind::NoAnswer } else { TroubleKind::Unreachable };
+            Observation::unknown(&Trouble::new(kind, error.class()))
+        }
     };
     let took = Duration::from_millis(clock.monotonic_ms().saturating_sub(started_ms));
     let is_unknown = matches!(observation, Observation::Unknown { .. });

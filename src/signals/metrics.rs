@@ -66,11 +66,12 @@ pub struct Observed {
     pub effects_done: u64,
 }
 
-/// Counts what goes out: callbacks and calls to channels. Cheap to clone; clones count together.
+/// Counts callbacks, calls to channels, and what channels seem to send. Cheap to clone; clones count together.
 #[derive(Clone)]
 pub struct Outgoing {
     callbacks: Family<CallbackOutcome, Counter>,
     channel_seconds: Family<ChannelLabels, Histogram>,
+    unbelieved: Family<UnbelievedLabels, Counter>,
 }
 
 /// All counters of the process.
@@ -96,6 +97,12 @@ struct ChannelLabels {
     outcome: ChannelOutcome,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct UnbelievedLabels {
+    channel: &'static str,
+    reason: &'static str,
+}
+
 impl Metrics {
     /// `observe` is called at each reading and may block for a moment.
     pub fn new(outgoing: &Outgoing, observe: impl Fn() -> Observed + Send + Sync + 'static) -> Self {
@@ -107,6 +114,8 @@ impl Metrics {
         registry.register("callbacks", "Attempts to call shops back", outgoing.callbacks.clone());
         let channel_seconds = outgoing.channel_seconds.clone();
         registry.register_with_unit("channel", "Answers of channels", Unit::Seconds, channel_seconds);
+        let help = "Notifications that were not believed";
+        registry.register("notifications_refused", help, outgoing.unbelieved.clone());
         registry.register_collector(Box::new(Asked(Box::new(observe))));
         Self { registry, requests, request_seconds }
     }
@@ -129,6 +138,11 @@ impl Outgoing {
         self.callbacks.get_or_create(&outcome).inc();
     }
 
+    /// A notification was not believed. Both are words of the program.
+    pub fn unbelieved(&self, channel: &'static str, reason: &'static str) {
+        self.unbelieved.get_or_create(&UnbelievedLabels { channel, reason }).inc();
+    }
+
     /// `channel` and `operation` are words of the program, never of a stranger.
     pub fn channel(&self, channel: &'static str, operation: &'static str, outcome: ChannelOutcome, took: Duration) {
         let labels = ChannelLabels { channel, operation, outcome };
@@ -139,7 +153,7 @@ impl Outgoing {
 impl Default for Outgoing {
     fn default() -> Self {
         let channel_seconds = Family::new_with_constructor((|| Histogram::new(CHANNEL_SECONDS)) as fn() -> Histogram);
-        Self { callbacks: Family::default(), channel_seconds }
+        Self { callbacks: Family::default(), channel_seconds, unbelieved: Family::default() }
     }
 }
 
@@ -207,6 +221,12 @@ impl EncodeLabelSet for RequestLabels {
 impl EncodeLabelSet for ClassLabel {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
         [("class", self.0.as_str())].encode(encoder)
+    }
+}
+
+impl EncodeLabelSet for UnbelievedLabels {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        [("channel", self.channel), ("reason", self.reason)].encode(encoder)
     }
 }
 

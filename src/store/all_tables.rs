@@ -91,6 +91,7 @@ pub const ALL_TABLES: &[TableCheck] = &[
     CUSTOMERS_FORGOTTEN.check(),
     REDIRECTS.check(),
     ACCEPTANCE_RUNS.check(),
+    UNBELIEVED.check(),
 ];
 
 // Whoever declares a table and forgets the list above is told by the compiler.

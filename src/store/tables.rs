@@ -27,6 +27,7 @@ use crate::flows::connection::ConnectionTest;
 use crate::flows::effect::{Effect, Lane};
 use crate::flows::events::StoredEvent;
 use crate::flows::timeline::Lines;
+use crate::flows::unbelieved::Unbelieved;
 use crate::ledger::{Account, Balance, Chained, EntryId, Head};
 use crate::proof::Checkpoint;
 use crate::sandbox::provider::fault::Faults;
@@ -214,6 +215,9 @@ pub const REDIRECTS: Table<(Scope, RefundId), Redirect> = Table::new("redirects"
 
 /// Runs of acceptance cases with their reports, in test mode.
 pub const ACCEPTANCE_RUNS: Table<(Scope, RunId), Run> = Table::new("acceptance_runs", 1);
+
+/// Messages to a channel account that were not believed, of the newest day that had any.
+pub const UNBELIEVED: Table<(Scope, AccountId), Unbelieved> = Table::new("unbelieved", 1);
 
 /// The stored reply of an idempotent request.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -106,7 +106,7 @@ impl Maker<'_> {
                     continue;
                 }
                 // A name is what a person types in, so it speaks both languages.
-                let label = format!("{} {} · sim", kind.name_zh(), kind.name_en());
+                let label = format!("{} {} · 模拟 sim", kind.name_zh(), kind.name_en());
                 let terms = Terms { label, active: true, share: Share::WHOLE };
                 accounts::add(tx, (scope, *id), *kind, &terms, credentials.clone(), now)?;
                 let detail = Detail::new().with("kind", kind.code());

@@ -29,7 +29,7 @@ pub use error_pages::{ErrorPage, Trouble};
 pub use frame::{COUNT_MAX, Counts, Frame, MerchantChoice, Room};
 pub use icon::Icon;
 pub use page::{IdTag, MoneyTag, Page, Theme, TimeTag};
-pub use peer::client_of;
+pub use peer::{Proxies, address_of, client_of};
 pub use qr::{QrCode, QrTooLong};
 pub use security_headers::{csp_with_form_target, security_headers};
 pub use streamed::Streamed;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{Alipay, node, wire};
-use crate::channels::ChannelError;
+use crate::channels::{ChannelError, no_words};
 use crate::domain::time::Timestamp;
 use crate::env::transport::OutgoingResponse;
 
@@ -90,8 +90,7 @@ pub enum Heard {
 pub fn hear(alipay: &Alipay, method: &str, response: &OutgoingResponse, now: Timestamp) -> Result<Heard, ChannelError> {
     // Alipay answers everything with 200. A cut body cannot verify, and other statuses come from something in between.
     if response.truncated || response.status != 200 {
-        let detail = format!("HTTP {} without a usable answer", response.status);
-        return Ok(Heard::Unproven { detail, code: None });
+        return Ok(Heard::Unproven { detail: no_words(response.status).to_string(), code: None });
     }
     let envelope = node::cut(&response.body, method)?;
     let Some(sign) = &envelope.sign else {

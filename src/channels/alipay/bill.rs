@@ -11,7 +11,8 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use super::answer::{Answer, Heard, SUCCESS, hear};
-use super::{Alipay, request, wire};
+use super::{Alipay, errors, request, wire};
+use crate::channels::errors::Advice;
 use crate::channels::statement::{
     Fee, FundDirection, FundKind, FundLine, LINE_MAX_BYTES, Promise, StatementAnswer, StatementError, StatementId,
     StatementKind, StatementLine, Totals, TradeKind, TradeLine, TradeStatus, UNPACKED_MAX_BYTES, decimal_e5,
@@ -56,21 +57,14 @@ pub(super) fn read_answer(
     if answer.code == SUCCESS {
         return download(&answer);
     }
-    // The same words come with different prefixes and spellings.
-    let reason = answer.reason().rsplit('.').next().unwrap_or("").replace('-', "_").to_ascii_uppercase();
-    Ok(match reason.as_str() {
+    Ok(match errors::of_bill(answer.reason()).map(|meaning| meaning.advice) {
         // Not made yet, or nothing to make: only the end of the next day decides.
-        "NO_BILL_DATA" | "BILL_NOT_EXIST" if is_settled(wanted.day, sealing.now) => StatementAnswer::Empty,
-        "NO_BILL_DATA" | "BILL_NOT_EXIST" => StatementAnswer::NotYet,
-        "INVAILID_ARGUMENTS"
-        | "INVALID_ARGUMENTS"
-        | "TYPE_NOT_SUPPORTED"
-        | "BILL_DATE_BEFORE_REGISTRATION"
-        | "INSUFFICIENT_ISV_PERMISSIONS"
-        | "ACCESS_FORBIDDEN" => {
+        Some(Advice::Repeat) if is_settled(wanted.day, sealing.now) => StatementAnswer::Empty,
+        Some(Advice::Repeat) => StatementAnswer::NotYet,
+        Some(Advice::Stop) => {
             StatementAnswer::Refused { code: wire::shortened(answer.reason()), detail: answer.detail() }
         }
-        _ => StatementAnswer::Unknown { detail: answer.detail() },
+        Some(Advice::Ask) | None => StatementAnswer::Unknown { detail: answer.detail() },
     })
 }
 

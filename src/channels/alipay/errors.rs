@@ -26,6 +26,17 @@ const SWITCHED_OFF: Text = Text::new(
 const REFUND_WAITS: Text = Text::new("退款正在处理，请稍候。", "The refund is on its way and takes a little longer.");
 const SHOP_HELPS: Text = Text::new("请联系商家处理。", "Please contact the shop.");
 
+/// What a code means, by itself or by the group that it belongs to.
+pub fn meaning(code: &str) -> Option<&'static ErrorMeaning> {
+    let of_group = |group: &&ErrorMeaning| code.len() > group.code.len() && code.starts_with(group.code);
+    find(TABLE, code).or_else(|| GROUPS.iter().find(of_group)).or_else(|| of_bill(code))
+}
+
+/// What a code means where a bill was asked for: these come with different prefixes and spellings.
+pub fn of_bill(code: &str) -> Option<&'static ErrorMeaning> {
+    find(BILLS, &code.rsplit('.').next().unwrap_or("").replace('-', "_").to_ascii_uppercase())
+}
+
 /// Codes of one meaning share their sentences.
 macro_rules! meanings {
     ($([$($code:expr),+] => $advice:ident, $concerns:ident, $customer:ident, $zh:literal, $en:literal;)*) => {
@@ -276,14 +287,69 @@ pub fn bars_the_caller(code: &str) -> bool {
     by_gateway && find(TABLE, code).is_some_and(|meaning| meaning.advice == Stop && meaning.concerns == Merchant)
 }
 
+/// What the codes of a group begin with: new ones come without notice.
+pub const GROUPS: &[ErrorMeaning] = meanings! {
+    ["ACQ.PRODUCT_"] =>
+        Stop, Merchant, OTHER_WAY,
+        "支付产品没有签约、被暂停或不适用于这笔交易。请到商家平台查看。",
+        "The contract for this product is missing, suspended, or does not cover this trade. Look it up on the merchant platform.";
+    ["ACQ.SECONDARY_MERCHANT_", "ACQ.SUB_MERCHANT_"] =>
+        Stop, Merchant, OTHER_WAY,
+        "二级商户的信息有误或状态异常。请在商家平台核对。",
+        "Something about the sub-merchant is wrong or not in order. Check it on the merchant platform.";
+    ["ACQ.ROYALTY_ACCOUNT_", "ACQ.ROYALTY_RECEIVER_ACCOUNT_", "ACQ.ROYALTY_PAYER_ACCOUNT_"] =>
+        Stop, Merchant, SHOP_HELPS,
+        "分账账户有误或状态异常。请核对分账关系。",
+        "An account of the split is wrong or not in order. Check the split relations.";
+};
+
+/// Without prefix and in one spelling. `INVAILID` is Alipay's. Source: Alipay, 查询对账单下载地址.
+pub const BILLS: &[ErrorMeaning] = meanings! {
+    ["NO_BILL_DATA", "BILL_NOT_EXIST"] =>
+        Repeat, Provider, AGAIN_SOON,
+        "账单还没有生成，或当天没有交易，稍后会自动再取。",
+        "The bill is not made yet, or nothing moved on that day. It is fetched again later.";
+    ["INVAILID_ARGUMENTS", "INVALID_ARGUMENTS"] =>
+        Stop, Request, OTHER_WAY,
+        "支付宝认为账单请求有误，多为日期超出范围。",
+        "Alipay finds a fault in the request for the bill, mostly a day out of range.";
+    ["TYPE_NOT_SUPPORTED"] =>
+        Stop, Merchant, OTHER_WAY,
+        "这个商家账号没有这种账单。",
+        "This merchant account has no bills of this kind.";
+    ["BILL_DATE_BEFORE_REGISTRATION"] =>
+        Stop, Request, OTHER_WAY,
+        "账单日期早于商家账号的注册时间。",
+        "The day is before the merchant account was registered.";
+    ["INSUFFICIENT_ISV_PERMISSIONS", "ACCESS_FORBIDDEN"] =>
+        Stop, Merchant, OTHER_WAY,
+        "应用没有账单权限。请在开放平台给应用添加账单接口。",
+        "The application may not fetch bills. Add the bill interface to it on the open platform.";
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn a_group_explains_codes_that_nobody_has_seen_and_bills_in_any_spelling() {
+        let contract = meaning("ACQ.PRODUCT_AMOUNT_LIMIT_ERROR").unwrap();
+        assert_eq!((contract.advice, contract.concerns), (Stop, Merchant));
+        for code in
+            ["ACQ.SUB_MERCHANT_NOT_EXIST", "ACQ.SECONDARY_MERCHANT_STATUS_ERROR", "ACQ.ROYALTY_ACCOUNT_NOT_EXIST"]
+        {
+            assert!(meaning(code).is_some(), "{code}");
+        }
+        assert!(meaning("ACQ.PRODUCT_").is_none() && meaning("PRODUCT_X").is_none());
+        assert_eq!(meaning("isv.bill-not-exist").unwrap().code, "BILL_NOT_EXIST");
+        assert!(TABLE.iter().all(|row| meaning(row.code).unwrap().code == row.code), "groups come after the table");
+    }
+
+    #[test]
     fn every_code_stands_once_and_speaks_both_languages() {
-        for (i, row) in TABLE.iter().enumerate() {
-            assert!(TABLE[..i].iter().all(|other| other.code != row.code), "{} twice", row.code);
+        let all: Vec<_> = TABLE.iter().chain(GROUPS).chain(BILLS).collect();
+        for (i, row) in all.iter().enumerate() {
+            assert!(all[..i].iter().all(|other| other.code != row.code), "{} twice", row.code);
             for text in [row.customer, row.merchant] {
                 assert!(text.zh.ends_with('。') && text.en.ends_with('.'), "{}", row.code);
                 assert!(text.en.is_ascii() && !text.zh.is_ascii(), "{}", row.code);

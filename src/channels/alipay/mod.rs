@@ -145,6 +145,10 @@ impl Channel for Alipay {
     }
 
     /// The browser is the wallet's own where it matters: its page knows who pays.
+    fn opened(&self, _: &Inbound<'_>) -> Option<Secret> {
+        None
+    }
+
     fn introduction(&self) -> Option<&dyn Introduction> {
         None
     }

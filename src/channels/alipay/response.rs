@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::answer::{Answer, BUSINESS, Heard, SUCCESS, WAITING, hear};
 use super::{Alipay, errors, request, wire};
-use crate::channels::errors::{Advice, Concerns, find};
+use crate::channels::errors::{Advice, Concerns};
 use crate::channels::{
     Bar, ChannelError, CreateOrder, Observation, Order, OrderRef, PaidFacts, RefundOrder, RefundRef,
 };
@@ -188,7 +188,7 @@ fn refused(order: &Order, answer: &Answer) -> Result<Observation, ChannelError> 
     let code = answer.reason();
     let unknown = || Observation::Unknown { detail: answer.detail() };
     let refused = || Observation::Refused { code: wire::shortened(code), detail: answer.detail() };
-    let meaning = find(errors::TABLE, code);
+    let meaning = errors::meaning(code);
     // Faults of keys, certificates and permissions are told outside of the business codes, and no repetition mends them.
     let by_class = || ["20001", NOT_PERMITTED].contains(&answer.code.as_str());
     let barred = |bar| Observation::Barred { code: wire::shortened(code), detail: answer.detail(), bar };

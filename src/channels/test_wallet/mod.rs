@@ -3,6 +3,7 @@
 //! In test mode it plays all three brands. Its protocol is our own, shaped after WeChat Pay API v3, so that every rule
 //! the real channels need (two kinds of keys, freshness, identity, unknown outcomes) is exercised by it.
 
+pub mod errors;
 pub mod notification;
 pub mod request;
 pub mod response;
@@ -179,6 +180,10 @@ impl Channel for TestWallet {
     }
 
     /// The wallet's customers have no names.
+    fn opened(&self, _: &Inbound<'_>) -> Option<Secret> {
+        None
+    }
+
     fn introduction(&self) -> Option<&dyn Introduction> {
         None
     }

@@ -58,7 +58,7 @@ pub(super) fn read(
     // A cut body cannot verify, and something in between (a proxy, a crash) answers 5xx without a signature: both
     // say nothing about the order.
     if response.truncated || (response.status >= 500 && response.header(sign::SIGNATURE_HEADER).is_none()) {
-        return Ok(Observation::Unknown { detail: format!("HTTP {} without a usable answer", response.status) });
+        return Ok(Observation::no_words(response.status));
     }
     sign::verify_provider(wallet.provider_key(), &response.headers, &response.body, now)
         .map_err(|bad| ChannelError::NotGenuine { detail: format!("HTTP {}: {bad}", response.status) })?;
@@ -122,7 +122,7 @@ fn refused(order: &Order, status: u16, error: &ErrorBody) -> Result<Observation,
             Order::Query(_) | Order::QueryRefund(_) => unknown(),
         },
         // FREQUENCY_LIMITED, SYSTEM_ERROR, and every code that we do not know.
-        _ => Observation::Unknown { detail: format!("HTTP {status}, {code}: {message}") },
+        _ => Observation::Unknown { detail: format!("{code}: {message} (HTTP {status})") },
     })
 }
 
@@ -158,7 +158,7 @@ pub(super) fn observe_order(wallet: &TestWallet, view: &OrderView) -> Result<Obs
     Ok(match view.trade_state.as_str() {
         "NOTPAY" | "USERPAYING" => Observation::NotPaid,
         "CLOSED" => Observation::Closed,
-        "PAYERROR" => Observation::Declined { detail: "the payer's wallet refused the payment".to_owned() },
+        "PAYERROR" => Observation::Declined { detail: "PAYERROR".to_owned() },
         other => Observation::Unknown { detail: format!("trade_state {}", shortened(other)) },
     })
 }
@@ -172,7 +172,7 @@ pub(super) fn observe_refund(wallet: &TestWallet, view: &RefundView) -> Result<O
     Ok(match view.status.as_str() {
         "PROCESSING" => Observation::RefundProcessing { channel_refund_id },
         "SUCCESS" => Observation::RefundSucceeded { channel_refund_id, amount: money(&view.amount)? },
-        "ABNORMAL" => Observation::RefundFailed { detail: "the wallet could not return the money".to_owned() },
+        "ABNORMAL" => Observation::RefundFailed { detail: "ABNORMAL".to_owned() },
         other => Observation::Unknown { detail: format!("refund status {}", shortened(other)) },
     })
 }

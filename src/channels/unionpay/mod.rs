@@ -134,6 +134,10 @@ impl Channel for UnionPay {
     }
 
     /// The card is typed in at UnionPay, which needs no name from us.
+    fn opened(&self, _: &Inbound<'_>) -> Option<Secret> {
+        None
+    }
+
     fn introduction(&self) -> Option<&dyn Introduction> {
         None
     }

@@ -140,6 +140,9 @@ fn consume(account: &UnionPay, create: &CreateOrder) -> Result<Fields, ChannelEr
             put_goods(&mut fields, &create.description);
         }
         Method::UnionpayApp => put_goods(&mut fields, &create.description),
+        // UnionPay's sheets name no field for the goods here: riskRateInfo belongs to the gateway, WAP and the app. Source:
+        // UnionPay ACP 5.1.0, 申请消费二维码 and 二维码消费（被扫）.
+        Method::UnionpayQr => {}
         Method::UnionpayBarcode => {
             let digits = create.auth_code.as_deref().filter(|code| is_payer_code(code));
             let digits = digits.ok_or_else(|| unfit("the payer's code has 1 to 20 digits"))?;

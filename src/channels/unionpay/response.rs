@@ -41,7 +41,7 @@ pub(super) fn read(
 ) -> Result<Observation, ChannelError> {
     // A cut body cannot verify, and other statuses come from something in between.
     if response.truncated || response.status != 200 {
-        return Ok(Observation::Unknown { detail: format!("HTTP {} without a usable answer", response.status) });
+        return Ok(Observation::no_words(response.status));
     }
     let fields = genuine(account, &response.body, now)?;
     let code = match (answer_code(&fields), order) {

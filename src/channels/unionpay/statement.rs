@@ -11,11 +11,11 @@ use jiff::civil::Date;
 use super::UnionPay;
 use super::response::{answer_code, detail, genuine, malformed};
 use super::time::{beijing, read_beijing};
-use crate::channels::ChannelError;
 use crate::channels::statement::{
     Fee, FundDirection, FundKind, FundLine, LINE_MAX_BYTES, Promise, StatementAnswer, StatementError, StatementId,
     StatementKind, StatementLine, Totals, TradeKind, TradeLine, TradeStatus, UNPACKED_MAX_BYTES,
 };
+use crate::channels::{ChannelError, no_words};
 use crate::domain::money::{Currency, Money};
 use crate::domain::time::{Duration, Timestamp};
 use crate::env::transport::{OutgoingRequest, OutgoingResponse};
@@ -49,8 +49,7 @@ pub(super) fn read_answer(
     now: Timestamp,
 ) -> Result<StatementAnswer, ChannelError> {
     if response.truncated || response.status != 200 {
-        let detail = format!("HTTP {} without a usable answer", response.status);
-        return Ok(StatementAnswer::Unknown { detail });
+        return Ok(StatementAnswer::Unknown { detail: no_words(response.status).to_string() });
     }
     let fields = genuine(account, &response.body, now)?;
     account.is_named(&fields)?;

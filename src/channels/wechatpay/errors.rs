@@ -91,6 +91,13 @@ pub const TABLE: &[ErrorMeaning] = &[
         customer: BEING_CHECKED,
         merchant: UNKNOWN_ORDER,
     },
+    ErrorMeaning {
+        code: "ORDER_NOT_EXISTS",
+        advice: Advice::Ask,
+        concerns: Concerns::Request,
+        customer: BEING_CHECKED,
+        merchant: UNKNOWN_ORDER,
+    },
     entry(
         "RESOURCE_NOT_EXISTS",
         Advice::Stop,
@@ -159,8 +166,8 @@ pub const TABLE: &[ErrorMeaning] = &[
         Advice::Stop,
         Concerns::Merchant,
         NO_MONEY,
-        "余额不足。退款时请给商户号充值或等新的收款到账，系统会用原单号自动重试。",
-        "Not enough balance. For a refund, top up the merchant account or wait for new income; the same refund is repeated automatically.",
+        "余额不足。收款时是顾客的，请顾客换卡或换方式；退款时是商户号的，请充值或等新收款到账，系统会用原单号自动重试。",
+        "Not enough balance. In a payment it is the customer's: another card helps. In a refund it is yours: top up or wait for new income; the same refund is repeated automatically.",
     ),
     entry(
         "ACCOUNT_ERROR",
@@ -300,6 +307,35 @@ pub const TABLE: &[ErrorMeaning] = &[
     ),
 ];
 
+/// States of payments and refunds that speak of trouble. They are no error codes, so readers do not decide by them.
+/// Source: WeChat Pay API v3, trade_state and the refund's status.
+pub const STATES: &[ErrorMeaning] = &[
+    entry(
+        "PAYERROR",
+        Advice::Stop,
+        Concerns::Customer,
+        OTHER_WAY,
+        "顾客付款失败，多为余额不足、密码错误或放弃付款。",
+        "The customer's payment failed: often too little money, a wrong password, or a change of mind.",
+    ),
+    entry(
+        "CLOSED",
+        Advice::Stop,
+        Concerns::Request,
+        OTHER_WAY,
+        "微信支付关闭了这笔退款，钱仍在商户账户里。可以重新退款，或用其他方式退给顾客。",
+        "WeChat Pay has closed this refund and the money stays with you. Refund again, or pay the customer another way.",
+    ),
+    entry(
+        "ABNORMAL",
+        Advice::Ask,
+        Concerns::Customer,
+        OTHER_WAY,
+        "退款退不回顾客原来的账户或银行卡，需要另外指定去向。",
+        "The refund cannot go back to the account or card it came from. Somebody has to say where it goes.",
+    ),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -309,7 +345,8 @@ mod tests {
     fn every_code_stands_once_and_speaks_to_both() {
         let codes: BTreeSet<&str> = TABLE.iter().map(|meaning| meaning.code).collect();
         assert_eq!(codes.len(), TABLE.len());
-        for meaning in TABLE {
+        assert!(STATES.iter().all(|state| !codes.contains(state.code)));
+        for meaning in TABLE.iter().chain(STATES) {
             for text in [meaning.customer, meaning.merchant] {
                 assert!(text.zh.ends_with('。') && text.en.ends_with('.'), "{}", meaning.code);
             }

@@ -168,6 +168,10 @@ impl Channel for WechatPay {
         notification::read(self, message, now)
     }
 
+    fn opened(&self, message: &Inbound<'_>) -> Option<Secret> {
+        notification::opened(self, message)
+    }
+
     fn introduction(&self) -> Option<&dyn Introduction> {
         self.introducer.as_ref().map(|introducer| introducer as &dyn Introduction)
     }

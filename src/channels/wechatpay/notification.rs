@@ -81,6 +81,14 @@ pub(super) fn read(
     }
 }
 
+/// What is sealed in an envelope, whoever closed it: only to find the order that it names.
+pub(super) fn opened(wechat: &WechatPay, message: &Inbound<'_>) -> Option<Secret> {
+    if message.body.len() > NOTIFICATION_MAX_BYTES {
+        return None;
+    }
+    parse::<Envelope>(message.body).ok()?.resource.open(&wechat.keys.api_v3).ok()
+}
+
 /// The envelope and what was sealed in it, after everything about their origin was checked.
 pub(super) fn unseal(
     wechat: &WechatPay,

@@ -157,7 +157,7 @@ pub(super) fn read(
     now: Timestamp,
 ) -> Result<Observation, ChannelError> {
     if response.truncated {
-        return Ok(Observation::Unknown { detail: format!("HTTP {} with a body that is cut", response.status) });
+        return Ok(Observation::no_words(response.status));
     }
     if !(200..300).contains(&response.status) {
         return refused(order, response);
@@ -252,7 +252,7 @@ fn charged(wechat: &WechatPay, attempt: AttemptId, response: &OutgoingResponse) 
     {
         return Ok(match refusal.code.as_str() {
             "USERPAYING" => Observation::NotPaid,
-            _ => Observation::Unknown { detail: refusal.sentence(response) },
+            code => Observation::Unknown { detail: format!("{code}: {}", refusal.sentence(response)) },
         });
     }
     let seen: Transaction = parse(&response.body)?;
@@ -282,11 +282,11 @@ fn refunded(wechat: &WechatPay, about: &RefundRef, response: &OutgoingResponse) 
 fn refused(order: &Order, response: &OutgoingResponse) -> Result<Observation, ChannelError> {
     let status = response.status;
     let Some(refusal) = Refusal::read(response) else {
-        return Ok(Observation::Unknown { detail: format!("HTTP {status} without the provider's words") });
+        return Ok(Observation::no_words(status));
     };
     let code = refusal.code.as_str();
     let sentence = refusal.sentence(response);
-    let unknown = || Observation::Unknown { detail: format!("HTTP {status} {code}: {sentence}") };
+    let unknown = || Observation::Unknown { detail: format!("{code}: {sentence} (HTTP {status})") };
     let no = || Observation::Refused { code: code.to_owned(), detail: sentence.clone() };
     let barred = |bar| Observation::Barred { code: code.to_owned(), detail: format!("{code}: {sentence}"), bar };
     // The provider has spelled this one in three ways.
@@ -384,7 +384,7 @@ pub(super) fn observe_refund(wechat: &WechatPay, seen: &Refund) -> Result<Observ
                 Observation::RefundSucceeded { channel_refund_id, amount }
             }
         }
-        "CLOSED" => Observation::RefundFailed { detail: "CLOSED: the money stays with the merchant".to_owned() },
+        "CLOSED" => Observation::RefundFailed { detail: "CLOSED".to_owned() },
         // The money left the merchant and did not reach the customer: neither done nor failed, until somebody says where
         // it shall go. The provider then calls it PROCESSING again.
         "ABNORMAL" => Observation::RefundUndeliverable {

@@ -20,7 +20,7 @@ use crate::channels::statement::{
     decimal_e5, decimal_minor,
 };
 use crate::channels::text::shortened;
-use crate::channels::{ChannelError, Sealing};
+use crate::channels::{ChannelError, Sealing, no_words};
 use crate::domain::money::{Currency, Money};
 use crate::env::transport::{Method as Verb, OutgoingRequest, OutgoingResponse};
 
@@ -64,7 +64,7 @@ pub(super) fn read_answer(
 
 fn refused(response: &OutgoingResponse) -> StatementAnswer {
     let Some(refusal) = Refusal::read(response) else {
-        return StatementAnswer::Unknown { detail: format!("HTTP {}", response.status) };
+        return StatementAnswer::Unknown { detail: no_words(response.status).to_string() };
     };
     let detail = refusal.sentence(response);
     match refusal.code.as_str() {
@@ -73,7 +73,7 @@ fn refused(response: &OutgoingResponse) -> StatementAnswer {
         code => match find(errors::TABLE, code).map(|meaning| meaning.advice) {
             Some(Advice::Stop) => StatementAnswer::Refused { code: code.to_owned(), detail },
             Some(Advice::Ask | Advice::Repeat) | None => {
-                StatementAnswer::Unknown { detail: format!("HTTP {} {code}: {detail}", response.status) }
+                StatementAnswer::Unknown { detail: format!("{code}: {detail} (HTTP {})", response.status) }
             }
         },
     }

@@ -394,9 +394,9 @@ fn joined(order_id: &str, txn_time: &str) -> String {
     format!("{order_id} {txn_time}")
 }
 
-/// The goods, as far as the merchant named them.
+/// The goods, as far as the merchant named them: a payment by QR code has no field for them, and the phone shows the number.
 fn description(fields: &Fields) -> String {
     let goods = fields.get("riskRateInfo").and_then(|info| info.strip_prefix("{commodityName="));
     let goods = goods.map(|rest| rest.split(['&', '}']).next().unwrap_or_default());
-    goods.or(fields.get("orderDesc").map(String::as_str)).unwrap_or("银联订单").to_owned()
+    goods.or(fields.get("orderDesc").map(String::as_str)).unwrap_or_default().to_owned()
 }

@@ -43,16 +43,18 @@ use coffer::channels::registry::{CREDENTIALS_FIELD, credentials_row};
 use coffer::channels::test_wallet::notification::NOTIFICATION_MAX_BYTES;
 use coffer::crypto::{Place, Secret};
 use coffer::domain::case::CaseKind;
-use coffer::domain::event::{Actor, EventType};
+use coffer::domain::event::{Actor, EventType, Happening, TimelineEntry};
 use coffer::domain::ids::{AccountId, AttemptId, Mode, PaymentId, RefundId, Scope};
 use coffer::domain::merchant::{ChannelAccount, ChannelKind, Share};
 use coffer::domain::money::{Currency, Money};
 use coffer::domain::payment::{Payment, PaymentState};
 use coffer::domain::time::{Duration, Timestamp};
+use coffer::domain::trouble::TroubleKind;
 use coffer::env::transport::Method as Verb;
-use coffer::flows::Moment;
 use coffer::flows::payments;
 use coffer::flows::refunds::{self, NewRefund};
+use coffer::flows::unbelieved::{LINES_MAX, today};
+use coffer::flows::{FlowError, Moment, timeline};
 use coffer::store::tables::{ACCOUNT_SCOPES, ACCOUNTS, EVENTS, JOURNAL};
 use coffer::store::{Order, Read, Span, StoreError};
 
@@ -214,6 +216,35 @@ async fn a_message_that_is_not_genuine_is_refused_and_changes_nothing() {
         assert_eq!(scene.post(scene.account, &huge).await.status, 413, "ten megabytes");
         scene.untouched(scene.books().await, &scene.payment().await, "huge");
         assert!(scene.site.cases().await.is_empty());
+        scene.site.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_leaves_a_trace_and_does_not_fill_the_store() {
+    const SENT: u64 = 40;
+    for make in ALL {
+        let scene = Scene::open(make()).await;
+        let words = scene.order(|_| {});
+        for _ in 0..SENT {
+            assert!(!scene.post(scene.account, &scene.say(Signer::Stranger, &words, scene.now())).await.taken);
+        }
+        let gateway = scene.site.house.gateway.clone();
+        let (scope, account, payment, now) = (scene.site.scope, scene.account, scene.payment, scene.now());
+        let read = gateway.store.read_blocking(|tx| {
+            let story = timeline::newest(tx, scope, payment, 1_000)?;
+            let refused = |line: &&TimelineEntry| matches!(line.what, Happening::NotificationRefused { .. });
+            Ok::<_, FlowError>((story.iter().filter(refused).count(), today(tx, &gateway, scope, account, now)?))
+        });
+        let (lines, counted) = read.unwrap();
+        let counted = counted.expect("it is counted");
+        assert_eq!(counted.count, SENT, "{:?}", scene.provider.kind);
+        assert!(lines >= 1 && lines <= LINES_MAX, "{lines} lines, {:?}", scene.provider.kind);
+        assert!(matches!(counted.last.kind, TroubleKind::NotGenuine | TroubleKind::UnknownKey), "{:?}", counted.last);
+        assert_eq!(counted.last.channel, Some(scene.provider.kind));
+        // Whatever was refused before, the genuine one counts.
+        scene.tell(&words).await;
+        assert_eq!(scene.payment().await.state, PaymentState::Paid);
         scene.site.close().await;
     }
 }

@@ -2,9 +2,14 @@
 
 use actix_web::http::StatusCode;
 use coffer::channels::Observation;
+use coffer::domain::event::EventType;
+use coffer::domain::merchant::ChannelKind;
 use coffer::domain::method::Method;
 use coffer::domain::payment::{NextAction, PaymentState};
 use coffer::domain::time::Duration;
+use coffer::flows::events;
+use coffer::store::tables::EVENTS;
+use coffer::store::{Order, Read, Span};
 
 use super::shop::{PHONE, Shop, WECHAT, order};
 
@@ -99,6 +104,46 @@ async fn a_refusal_of_the_shops_only_way_ends_the_order() {
     bought.code_is_shown().await;
     bought.hear(Observation::Declined { detail: "no funds".into() }).await;
     bought.get("").await.says("The payment did not go through").says("href=\"https://shop.example/cart\"");
+}
+
+#[tokio::test]
+async fn the_customer_reads_what_helps_and_the_shop_the_code_and_what_it_means() {
+    let shop = Shop::open("山下陶器").await;
+    let too_little = || Observation::Refused { code: "NOT_ENOUGH".into(), detail: "账户余额不足".into() };
+    let mut new = order("SO-1", 128);
+    new.method = Some(Method::WechatNative);
+    let bought = shop.sell(new).await;
+    bought.hear_from(ChannelKind::WechatPay, too_little()).await;
+    bought.get("").await.says("choose another card").lacks("NOT_ENOUGH").lacks("账户余额不足");
+    bought.get("?lang=zh-CN").await.says("余额不足，请换一张卡或其他方式支付。").lacks("请换一种方式。");
+    // Where another way can be chosen, the same is said above the choice.
+    let other = shop.sell(order("SO-2", 128)).await;
+    other.choose(Method::WechatNative).await;
+    other.hear_from(ChannelKind::WechatPay, too_little()).await;
+    other.get("").await.says("choose another card").says("value=\"alipay_qr\"");
+
+    // The event tells code and sentences, and the same ones whenever it is told.
+    let told = || async {
+        let (gateway, scope) = (shop.gateway.clone(), shop.scope);
+        let event = gateway.store.read(move |tx| {
+            let rows = tx.scan(&EVENTS, &Span::prefix(&scope), Order::Ascending, 100)?;
+            let ((_, id), _) = rows.into_iter().find(|(_, row)| row.kind == EventType::PaymentFailed).unwrap();
+            events::event(tx, scope, id)
+        });
+        let event = event.await.unwrap().unwrap();
+        serde_json::from_slice::<serde_json::Value>(&coffer::api::render_event(&shop.gateway, scope, &event)).unwrap()
+    };
+    let first = told().await;
+    let failure = &first["data"]["payment"]["failure"];
+    assert_eq!((&failure["kind"], &failure["code"]), (&"told".into(), &"NOT_ENOUGH".into()));
+    assert_eq!(failure["detail"], "账户余额不足");
+    assert_eq!(failure["customer"]["zh"], "余额不足，请换一张卡或其他方式支付。");
+    assert!(failure["merchant"]["en"].as_str().unwrap().starts_with("Not enough balance."));
+    bought.hear_from(ChannelKind::WechatPay, Observation::Unknown { detail: "SYSTEM_ERROR".into() }).await;
+    bought.hear(Observation::NotFound).await;
+    assert_eq!(told().await, first);
+    bought.channel_took(128).await;
+    assert_eq!(told().await, first, "also when money came late");
 }
 
 #[tokio::test]

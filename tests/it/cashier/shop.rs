@@ -196,10 +196,14 @@ impl Bought<'_> {
 
     /// What the channel says about the current attempt.
     pub async fn hear(&self, observation: Observation) {
+        self.hear_from(ChannelKind::TestWallet, observation).await;
+    }
+
+    /// The same from another provider.
+    pub async fn hear_from(&self, kind: ChannelKind, observation: Observation) {
         let (scope, moment) = (self.shop.scope, Moment::new(&self.shop.gateway.env));
         let Attempt { id: attempt, step, .. } = self.attempt().await;
         let write = self.shop.gateway.store.write(move |tx| {
-            let kind = ChannelKind::TestWallet;
             observe(tx, scope, attempt, kind, &observation, Source::FollowUp(step), &mut moment.clone())
         });
         write.await.unwrap();

@@ -9,4 +9,5 @@ mod exports;
 mod redirects;
 mod rooms;
 mod site;
+mod troubles;
 mod walls;

@@ -180,25 +180,32 @@ impl Site {
         self.paid_otherwise(scope, order_id, yuan, yuan * 100).await
     }
 
+    /// A payment of the shop about which the channel said these things, in this order.
+    pub async fn heard(
+        &self,
+        scope: Scope,
+        order_id: &str,
+        channel: ChannelKind,
+        said: Vec<(Source, Observation)>,
+    ) -> PaymentId {
+        let (moment, new) = (Moment::new(self.console.env()), order(order_id, Money::new(10_000, Currency::CNY)));
+        let write = self.console.store().write(move |tx| {
+            let mut moment = moment;
+            let created = payments::create(tx, scope, &new, Some(ACCOUNT.into()), &mut moment)?;
+            let attempt = created.payment().current.expect("a method was given");
+            for (source, observation) in &said {
+                observe(tx, scope, attempt, channel, observation, *source, &mut moment)?;
+            }
+            Ok::<_, coffer::flows::FlowError>(created.payment().id)
+        });
+        write.await.unwrap()
+    }
+
     /// As [`Self::paid`], where the channel reports another amount.
     pub async fn paid_otherwise(&self, scope: Scope, order_id: &str, yuan: u64, seen_minor: u64) -> PaymentId {
         let env = self.console.env();
         let (moment, order_id) = (Moment::new(env), order_id.to_owned());
-        let amount = Money::new(yuan * 100, Currency::CNY);
-        let new = NewPayment {
-            order_id: order_id.clone(),
-            amount,
-            description: "<b>mug</b> & saucer".to_owned(),
-            method: Some(PayMethod::WechatNative),
-            expires_in: Duration::from_minutes(30),
-            return_url: None,
-            cancel_url: None,
-            callback_url: None,
-            customer: Default::default(),
-            auth_code: None,
-            metadata: BTreeMap::new(),
-            fingerprint: [0; 16],
-        };
+        let new = order(&order_id, Money::new(yuan * 100, Currency::CNY));
         let write = self.console.store().write(move |tx| {
             let mut moment = moment;
             let created = payments::create(tx, scope, &new, Some(ACCOUNT.into()), &mut moment)?;
@@ -249,6 +256,23 @@ impl Transport for Provider {
             total_ms: 0,
         });
         Box::pin(async { answer })
+    }
+}
+
+fn order(order_id: &str, amount: Money) -> NewPayment {
+    NewPayment {
+        order_id: order_id.to_owned(),
+        amount,
+        description: "<b>mug</b> & saucer".to_owned(),
+        method: Some(PayMethod::WechatNative),
+        expires_in: Duration::from_minutes(30),
+        return_url: None,
+        cancel_url: None,
+        callback_url: None,
+        customer: Default::default(),
+        auth_code: None,
+        metadata: BTreeMap::new(),
+        fingerprint: [0; 16],
     }
 }
 

@@ -44,6 +44,12 @@ async fn a_person_pastes_a_code_and_pays() {
         assert!(page.contains("12.30") && page.contains("小杯子店"), "{page}");
     }
     assert!(site.told().await.is_empty(), "looking pays nothing");
+    // What leaves the order as it was is said all the same.
+    for (deed, said) in [("balance_short", "余额不足，没有付成"), ("refuse", "已关掉付款页")] {
+        let after = place(&call(&site, Verb::Post, &phone, &[FORM], &format!("do={deed}")).await);
+        assert!(get(&site, &format!("{after}&lang=zh-CN")).await.contains(said), "{deed}");
+        assert!(!get(&site, &format!("{phone}?lang=zh-CN")).await.contains(said));
+    }
     assert_eq!(place(&call(&site, Verb::Post, &phone, &[FORM], "do=pay").await), phone);
     assert_eq!(paid_minor(&site.told().await), [1230]);
     assert_eq!(

@@ -22,7 +22,7 @@ pub(super) fn read(
 ) -> Result<Observation, ChannelError> {
     let unknown = |detail: String| Ok(Observation::Unknown { detail });
     if response.truncated {
-        return unknown(format!("HTTP {} with a body that is cut", response.status));
+        return Ok(Observation::no_words(response.status));
     }
     if response.status != 200 {
         let said = String::from_utf8_lossy(&response.body);
@@ -30,7 +30,7 @@ pub(super) fn read(
             let detail = "WeChat Pay does not accept the merchant certificate for reversals".to_owned();
             return Err(ChannelError::Credentials { detail });
         }
-        return unknown(format!("HTTP {} without the provider's words", response.status));
+        return Ok(Observation::no_words(response.status));
     }
     let fields = xml::read(&response.body).map_err(|why| malformed(&format!("XML: {why}")))?;
     match text(&fields, "return_code") {

@@ -54,13 +54,10 @@ impl Merchant {
 
 impl Provider {
     fn new(name: &'static str, title: Text, brand: crate::domain::method::Brand, given: Credentials) -> Self {
+        // Lists are for programs: what is in them stands here under names that say what it is for.
         let text = |value: &Value| match value {
             Value::String(text) => Some(text.clone()),
-            Value::Array(items) => {
-                let texts: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
-                Some(texts.join("  "))
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
         };
         let merchants = given.json.get("merchants").and_then(Value::as_array).cloned().unwrap_or_default();
         let merchant = |merchant: &Value| {

@@ -99,6 +99,8 @@ struct Phone<'a> {
     /// With a question mark in front; empty without a way back.
     query: String,
     back: Option<String>,
+    /// What the payer has just done that leaves the order as it was.
+    did: Option<Deed>,
     real_now: Timestamp,
     /// There are other pages than this one.
     controls: Controls,
@@ -121,6 +123,27 @@ impl Phone<'_> {
 
     fn open(&self) -> bool {
         self.order.state == TradeState::NotPaid
+    }
+
+    /// What happened, where the order does not show it.
+    fn happened(&self) -> Option<&'static str> {
+        let t = |zh, en| self.page.lang.t(zh, en);
+        match self.did.filter(|_| self.open())? {
+            Deed::BalanceShort => Some(t(
+                "余额不足，没有付成。订单还在，可以再付；商家那边看到的仍是未支付。",
+                "Balance too low: nothing was paid. The order stands and can be paid; the shop still sees it as unpaid.",
+            )),
+            Deed::Refuse => Some(t(
+                "已关掉付款页，没有付款。订单还在，可以再付；商家那边看到的仍是未支付。",
+                "The payment page was closed and nothing was paid. The order stands; the shop still sees it as unpaid.",
+            )),
+            Deed::Pay
+            | Deed::PaySlowly
+            | Deed::PayLate
+            | Deed::PayWrongAmount
+            | Deed::PayUntold
+            | Deed::PayTwiceTold => None,
+        }
     }
 
     fn code_is_dead(&self) -> bool {
@@ -275,6 +298,12 @@ fn way_back(request: &HttpRequest) -> Option<String> {
     matches!(parsed.scheme(), "http" | "https").then(|| back.into_owned())
 }
 
+/// What the payer has just done, for the page that follows.
+fn did(request: &HttpRequest) -> Option<Deed> {
+    let mut pairs = url::form_urlencoded::parse(request.query_string().as_bytes());
+    pairs.find(|(name, _)| name == "did").and_then(|(_, word)| Deed::parse(&word))
+}
+
 async fn look(request: HttpRequest, path: OrderPath, world: web::Data<World>) -> HttpResponse {
     let page = read_page(&request, &world).await;
     let Some((dialect, code)) = opened(&world, &path) else { return missing(&page) };
@@ -299,6 +328,7 @@ async fn look(request: HttpRequest, path: OrderPath, world: web::Data<World>) ->
         payee: payee.unwrap_or_default(),
         query: query.unwrap_or_default(),
         back,
+        did: did(&request),
         real_now: world.wire_now(),
         controls: request.app_data::<Controls>().copied().unwrap_or(Controls::Closed),
     };
@@ -310,10 +340,14 @@ async fn act(request: HttpRequest, path: OrderPath, body: web::Bytes, world: web
     let deed = url::form_urlencoded::parse(&body).find(|(name, _)| name == "do").and_then(|(_, v)| Deed::parse(&v));
     let (Some((dialect, code)), Some(deed)) = (opened(&world, &path), deed) else { return missing(&page) };
     match world.act(&dialect, code, deed).await {
-        // Whether it was done or came too late: the page shows what is.
+        // Whether it was done or came too late: the page shows what is, and what was done where that does not show it.
         Ok(Some(Ok(_) | Err(_))) => {
-            let query = way_back(&request).map(|_| format!("?{}", request.query_string())).unwrap_or_default();
-            see(&format!("{}{query}", place(dialect.as_ref(), code)))
+            let did = matches!(deed, Deed::Refuse | Deed::BalanceShort).then(|| ("did", deed.code().to_owned()));
+            let back = way_back(&request).map(|back| ("back", back));
+            let pairs = did.into_iter().chain(back);
+            let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+            let mark = if query.is_empty() { "" } else { "?" };
+            see(&format!("{}{mark}{query}", place(dialect.as_ref(), code)))
         }
         Ok(None) => missing(&page),
         Err(error) => busy(&page, &error),
