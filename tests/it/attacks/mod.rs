@@ -239,7 +239,7 @@ async fn what_is_refused_leaves_a_trace_and_does_not_fill_the_store() {
         let (lines, counted) = read.unwrap();
         let counted = counted.expect("it is counted");
         assert_eq!(counted.count, SENT, "{:?}", scene.provider.kind);
-        assert!(lines >= 1 && lines <= LINES_MAX, "{lines} lines, {:?}", scene.provider.kind);
+        assert!((1..=LINES_MAX).contains(&lines), "{lines} lines, {:?}", scene.provider.kind);
         assert!(matches!(counted.last.kind, TroubleKind::NotGenuine | TroubleKind::UnknownKey), "{:?}", counted.last);
         assert_eq!(counted.last.channel, Some(scene.provider.kind));
         // Whatever was refused before, the genuine one counts.

@@ -13,7 +13,9 @@ async fn headers_are_named_as_the_provider_writes_them() {
     let host = site.base.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(host).await.unwrap();
     let path = "/sim/wechatpay/v3/certificates";
-    let asked = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let asked = format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\nUser-Agent: test\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(asked.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -22,6 +24,6 @@ async fn headers_are_named_as_the_provider_writes_them() {
     let names: Vec<&str> = head.lines().skip(1).filter_map(|line| Some(line.split_once(':')?.0)).collect();
     assert!(names.contains(&"Content-Type"), "{head}");
     let written = |name: &&str| name.split('-').all(|part| part.starts_with(|first: char| first.is_ascii_uppercase()));
-    assert!(names.iter().all(|name| written(&name)), "{head}");
+    assert!(names.iter().all(written), "{head}");
     site.close().await;
 }
