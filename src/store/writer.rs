@@ -25,17 +25,6 @@ const WAIT_PART: u32 = 8;
 /// Shorter waits cost more than the company brings.
 const WAIT_MIN: Duration = Duration::from_micros(100);
 
-/// Batches of fewer writes leave most of a commit's cost to each of them: every table that is touched costs its pages, for
-/// one row as for twenty.
-const FEW: usize = 16;
-
-/// What such a batch waits, where several write at once. Measured for whole payments, a thousand a second: a third of the
-/// commits, and a third less of the writer's CPU time.
-const WAIT_OF_FEW: Duration = Duration::from_millis(1);
-
-/// Writes in recent batches are counted in this part of one.
-const PART: usize = 8;
-
 /// Called after a commit with everything its closures signalled.
 pub(super) type Listener = Box<dyn Fn(&[Signal]) + Send + Sync>;
 
@@ -118,7 +107,7 @@ pub(super) struct Pace {
 /// What the writer remembers from batch to batch.
 #[derive(Default)]
 struct Rhythm {
-    /// Writes in a batch lately, on average, in parts of one.
+    /// Writes in the last batch.
     writes: usize,
     /// What a commit took lately, on average.
     commit: Duration,
@@ -126,16 +115,11 @@ struct Rhythm {
 
 impl Rhythm {
     /// How long the next batch waits for company. Those who were answered together ask again together: where a commit is
-    /// slow, waiting for them saves one; where it is fast, many are prepared while others are committed, and waiting only
-    /// stands in the way, but a few are worth a millisecond. A lone writer never waits.
+    /// slow, waiting for them saves one; where it is fast, they are prepared while others are committed, and waiting only
+    /// stands in the way. A lone writer never waits.
     fn wait(&self, pace: Pace) -> Option<Duration> {
-        let of_few = if self.writes < FEW * PART { WAIT_OF_FEW } else { Duration::ZERO };
-        let wait = (self.commit / WAIT_PART).max(of_few).min(pace.wait);
-        (self.writes > PART + PART / 2 && wait >= WAIT_MIN).then_some(wait)
-    }
-
-    fn wrote(&mut self, writes: usize) {
-        self.writes = (self.writes * (PART - 1) + writes * PART) / PART;
+        let wait = (self.commit / WAIT_PART).min(pace.wait);
+        (self.writes > 1 && wait >= WAIT_MIN).then_some(wait)
     }
 
     fn committed(&mut self, took: Duration) {
@@ -208,7 +192,7 @@ fn run_batch(shared: &Shared, queue: &Receiver<Message>, pace: Pace, first: Box<
     }
 
     health.count_batch(jobs.len());
-    rhythm.wrote(jobs.len());
+    rhythm.writes = jobs.len();
     let changed = batch.has_changes();
     // Ends the snapshot, so that this commit can reuse what the last one freed.
     let (changes, signals) = batch.finish();
