@@ -131,22 +131,29 @@ impl Cases {
 
     /// A run as it stands.
     pub async fn get(&self, scope: Scope, id: RunId) -> Result<Option<Run>, StoreError> {
+        let before = self.active(scope);
         let run = self.0.gateway.store.read(move |tx| tx.get(&ACCEPTANCE_RUNS, &(scope, id))).await?;
-        Ok(run.map(|run| self.as_it_is(scope, run)))
+        Ok(run.map(|run| self.as_it_is(scope, before, run)))
     }
 
     /// The newest runs first, at most [`RUNS_KEPT`].
     pub async fn newest(&self, scope: Scope) -> Result<Vec<Run>, StoreError> {
+        let before = self.active(scope);
         let read = self.0.gateway.store.read(move |tx| {
             let rows = tx.scan(&ACCEPTANCE_RUNS, &Span::prefix(&scope), Order::Descending, RUNS_KEPT)?;
             Ok::<_, StoreError>(rows.into_iter().map(|(_, run)| run).collect::<Vec<_>>())
         });
-        Ok(read.await?.into_iter().map(|run| self.as_it_is(scope, run)).collect())
+        Ok(read.await?.into_iter().map(|run| self.as_it_is(scope, before, run)).collect())
     }
 
-    /// What a process left behind that is gone was interrupted.
-    fn as_it_is(&self, scope: Scope, run: Run) -> Run {
-        let lives = self.0.plan().active.get(&scope.merchant) == Some(&run.id);
+    fn active(&self, scope: Scope) -> Option<RunId> {
+        self.0.plan().active.get(&scope.merchant).copied()
+    }
+
+    /// What a process left behind that is gone was interrupted. `before` is what was active before the run was read: one that
+    /// ends between the reading and now was alive when it was read.
+    fn as_it_is(&self, scope: Scope, before: Option<RunId>, run: Run) -> Run {
+        let lives = [before, self.active(scope)].contains(&Some(run.id));
         match run.state {
             State::Running if !lives => Run { state: State::Interrupted, ..run },
             State::Running | State::Finished | State::Interrupted => run,
