@@ -6,6 +6,7 @@ use coffer::domain::money::{Currency, Money};
 use coffer::domain::time::Duration;
 use coffer::sandbox::provider::fault::{Fault, TROUBLED_ANSWERS_MAX};
 use coffer::sandbox::provider::model::Deed;
+use coffer::sandbox::provider::records::Mood;
 
 use super::town::{Contract, Town, paid, town};
 
@@ -74,10 +75,26 @@ async fn an_answer_that_is_lost_or_spoilt_says_nothing_and_the_next_proper_one_t
 async fn an_answer_that_comes_too_late_is_an_unknown_outcome() {
     let mut town = town(Contract::Key).await;
     town.patience = Duration::from_seconds(1);
-    town.faults(&[Fault::AnswerLate]).await;
-    let attempt = town.attempt();
-    let heard = town.ask(&Order::Create(town.create(attempt, QR))).await;
-    assert_eq!(heard, Ok(Observation::Unknown { detail: "timeout".to_owned() }));
+    for fault in [Fault::AnswerLate, Fault::AnswerSlow] {
+        town.faults(&[fault]).await;
+        let attempt = town.attempt();
+        let heard = town.ask(&Order::Create(town.create(attempt, QR))).await;
+        assert_eq!(heard, Ok(Observation::Unknown { detail: "timeout".to_owned() }), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_takes_two_minutes_is_waited_for() {
+    let town = town(Contract::Key).await;
+    town.faults(&[Fault::PasswordLate]).await;
+    let (attempt, method) = (town.attempt(), Method::AlipayBarcode);
+    let mut create = town.create(attempt, method);
+    create.auth_code = Some(town.show_code(Mood::AskedForPassword).await);
+    assert_eq!(town.ask(&Order::Create(create)).await, Ok(Observation::NotPaid));
+    town.skip(Duration::from_seconds(60)).await;
+    assert_eq!(town.query(attempt, method).await, Observation::NotPaid);
+    town.skip(Duration::from_seconds(61)).await;
+    paid(&town.query(attempt, method).await);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use coffer::domain::method::Method;
 use coffer::domain::money::{Currency, Money};
 use coffer::domain::payment::NextAction;
 use coffer::domain::time::Duration;
+use coffer::sandbox::provider::fault::Fault;
 use coffer::sandbox::provider::model::Deed;
 use coffer::sandbox::provider::records::Mood;
 use coffer::sandbox::unionpay::Form;
@@ -117,6 +118,18 @@ async fn charged_or_not(town: &Town) {
     town.skip(Duration::from_minutes(2)).await;
     let heard = town.ask(&Order::Create(create)).await;
     assert!(matches!(heard, Ok(Observation::Refused { .. } | Observation::Declined { .. })), "{heard:?}");
+}
+
+#[tokio::test]
+async fn a_password_that_takes_two_minutes_is_waited_for() {
+    let town = town().await;
+    town.faults(&[Fault::PasswordLate]).await;
+    let (query, _, heard) = charge(&town, Mood::AskedForPassword).await;
+    assert_eq!(heard, Ok(Observation::NotPaid));
+    town.skip(Duration::from_seconds(60)).await;
+    assert_eq!(town.ask(&query).await, Ok(Observation::NotPaid));
+    town.skip(Duration::from_seconds(61)).await;
+    paid(&town.ask(&query).await.unwrap());
 }
 
 #[tokio::test]

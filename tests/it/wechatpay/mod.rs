@@ -2,6 +2,7 @@
 //! no code of the protocol, so what passes here was read the same way twice.
 
 mod code_v2;
+mod faults;
 mod pages;
 mod sdks;
 pub mod site;

@@ -146,9 +146,18 @@ impl Site {
 
     /// One call of the adapter, over the wire and back.
     pub async fn ask(&self, order: &Order) -> Result<Observation, ChannelError> {
+        self.ask_within(order, Limits::default().total).await
+    }
+
+    /// The same by somebody who waits so long for the answer.
+    pub async fn ask_within(&self, order: &Order, total: Duration) -> Result<Observation, ChannelError> {
         let channel = self.channel();
         let Prepared::Call(request) = channel.request(order, &self.sealing())? else { panic!("a call") };
-        match self.send(request).await {
+        match self
+            .transport
+            .send(request, &self.policy, Limits { total, reply_max: 1 << 20, ..Limits::default() })
+            .await
+        {
             Ok(response) => channel.read_response(order, &response, Env::system().now()),
             Err(error) => Ok(Observation::Unknown { detail: error.to_string() }),
         }
