@@ -43,6 +43,18 @@ pub struct ErrorMeaning {
     pub merchant: Text,
 }
 
+/// One line of a table; `zh` and `en` are for the shop.
+pub const fn entry(
+    code: &'static str,
+    advice: Advice,
+    concerns: Concerns,
+    customer: Text,
+    zh: &'static str,
+    en: &'static str,
+) -> ErrorMeaning {
+    ErrorMeaning { code, advice, concerns, customer, merchant: Text::new(zh, en) }
+}
+
 /// What `code` means at this channel; `None` for a code that nobody has described.
 pub fn meaning(kind: ChannelKind, code: &str) -> Option<&'static ErrorMeaning> {
     match kind {

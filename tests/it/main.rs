@@ -19,6 +19,7 @@ mod still;
 mod store;
 mod test_mode;
 mod torture;
+mod troubled;
 mod unionpay;
 mod verify;
 mod wallet;

@@ -8,10 +8,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::sign;
+use crate::channels::form::EXPIRY_WARNING;
 use crate::crypto::rsa::BadKey;
 use crate::crypto::rsa::{RsaSigner, RsaVerifier};
 use crate::crypto::{Certificate, ContentKey, Secret};
-use crate::domain::time::{Duration, Timestamp};
+use crate::domain::time::Timestamp;
 use crate::lang::Text;
 
 /// The record inside a channel account's sealed credentials, as JSON.
@@ -190,9 +191,6 @@ pub struct Complaint {
     pub field: Field,
     pub sentence: Text,
 }
-
-/// How long before its end a certificate is warned about.
-pub const EXPIRY_WARNING: Duration = Duration::from_days(30);
 
 /// Checks what a merchant typed in, as far as that is possible without calling Alipay: every value alone, and whether keys
 /// and certificates belong to each other. Names every field that is wrong.

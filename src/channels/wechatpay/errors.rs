@@ -1,7 +1,7 @@
 //! The provider's error codes: what each means and what helps. Source: WeChat Pay API v3, "错误码" of the calls we make.
 
 use crate::channels::errors::sentences::{AGAIN_SOON, BEING_CHECKED, NEW_ORDER, OTHER_WAY};
-use crate::channels::errors::{Advice, Concerns, ErrorMeaning};
+use crate::channels::errors::{Advice, Concerns, ErrorMeaning, entry};
 use crate::lang::Text;
 
 /// The customer's balance, or for a refund the merchant's, is too small.
@@ -16,17 +16,6 @@ pub(super) const UNKNOWN_FORMAT: Text = Text::new("微信支付读不懂这次�
 const TOO_FAST: Text =
     Text::new("请求太频繁，系统会自动放慢后重试。", "Too many requests. They are repeated more slowly by themselves.");
 
-pub(super) const fn entry(
-    code: &'static str,
-    advice: Advice,
-    concerns: Concerns,
-    customer: Text,
-    zh: &'static str,
-    en: &'static str,
-) -> ErrorMeaning {
-    ErrorMeaning { code, advice, concerns, customer, merchant: Text::new(zh, en) }
-}
-
 pub(super) const NEW_CODE: Text =
     Text::new("付款码已失效，请刷新后重新出示。", "This payment code has expired. Please show a fresh one.");
 pub(super) const NO_MONEY: Text = Text::new(
@@ -34,6 +23,24 @@ pub(super) const NO_MONEY: Text = Text::new(
     "Not enough money there. Please choose another card or way to pay.",
 );
 const CONFIRM: Text = Text::new("请在手机上确认支付。", "Please confirm the payment on your phone.");
+
+/// V2 says the same in other letters.
+pub(super) const ORDER_CLOSED: ErrorMeaning = entry(
+    "ORDER_CLOSED",
+    Advice::Ask,
+    Concerns::Request,
+    NEW_ORDER,
+    "订单已关闭，不能再支付。",
+    "The order is closed and can no longer be paid.",
+);
+pub(super) const ORDER_PAID: ErrorMeaning = entry(
+    "ORDER_PAID",
+    Advice::Ask,
+    Concerns::Request,
+    BEING_CHECKED,
+    "订单已支付，正在查询结果入账。",
+    "The order is already paid. The result is being fetched.",
+);
 
 pub const TABLE: &[ErrorMeaning] = &[
     // What was asked.
@@ -53,22 +60,8 @@ pub const TABLE: &[ErrorMeaning] = &[
         "请求与业务规则或当前状态不符，请看微信支付返回的说明。",
         "The request does not fit WeChat Pay's rules or the order's state. Its own words say which.",
     ),
-    entry(
-        "ORDER_CLOSED",
-        Advice::Ask,
-        Concerns::Request,
-        NEW_ORDER,
-        "订单已关闭，不能再支付。",
-        "The order is closed and can no longer be paid.",
-    ),
-    entry(
-        "ORDER_PAID",
-        Advice::Ask,
-        Concerns::Request,
-        BEING_CHECKED,
-        "订单已支付，正在查询结果入账。",
-        "The order is already paid. The result is being fetched.",
-    ),
+    ORDER_CLOSED,
+    ORDER_PAID,
     entry(
         "OUT_TRADE_NO_USED",
         Advice::Ask,

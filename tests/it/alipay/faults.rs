@@ -9,29 +9,9 @@ use coffer::sandbox::provider::model::Deed;
 use coffer::sandbox::provider::records::Mood;
 
 use super::town::{Contract, Town, paid, town};
+use crate::troubled::{TROUBLED, is_unknown};
 
 const QR: Method = Method::AlipayQr;
-
-/// Faults of answers that end after some, but for the one that keeps everybody waiting.
-const TROUBLED: [Fault; 7] = [
-    Fault::Throttle,
-    Fault::AnswerError,
-    Fault::AnswerErrorAfterDoing,
-    Fault::AnswerCut,
-    Fault::AnswerRubbish,
-    Fault::AnswerUnsigned,
-    Fault::AnswerTampered,
-];
-
-/// Nothing was learned.
-fn is_unknown(heard: &Result<Observation, ChannelError>) -> bool {
-    match heard {
-        Ok(Observation::Unknown { .. }) => true,
-        Ok(_) => false,
-        Err(ChannelError::NotGenuine { .. } | ChannelError::Malformed { .. }) => true,
-        Err(_) => false,
-    }
-}
 
 /// Asks until the answer is proper.
 async fn persist(town: &Town, fault: Fault, order: &Order) -> Observation {

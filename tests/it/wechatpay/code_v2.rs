@@ -27,6 +27,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::site::{Site, about, credentials, yuan};
+use crate::troubled::{TROUBLED, is_unknown};
 
 const MODE: Mode = Mode::PublicKey;
 
@@ -52,13 +53,6 @@ fn charge(create: &CreateOrder) -> Order {
 
 fn reverse(create: &CreateOrder) -> Order {
     Order::Close(about(create))
-}
-
-fn is_unknown(heard: &Result<Observation, ChannelError>) -> bool {
-    matches!(
-        heard,
-        Ok(Observation::Unknown { .. }) | Err(ChannelError::NotGenuine { .. } | ChannelError::Malformed { .. })
-    )
 }
 
 #[tokio::test]
@@ -153,15 +147,7 @@ async fn what_is_refused_says_why() {
 #[tokio::test]
 async fn whatever_happens_to_an_answer_the_truth_is_found_by_asking() {
     let site = open().await;
-    for fault in [
-        Fault::Throttle,
-        Fault::AnswerError,
-        Fault::AnswerErrorAfterDoing,
-        Fault::AnswerCut,
-        Fault::AnswerRubbish,
-        Fault::AnswerUnsigned,
-        Fault::AnswerTampered,
-    ] {
+    for fault in TROUBLED {
         site.faults(&[fault]).await;
         let create = shown(&site, Mood::Pays).await;
         let first = site.ask(&charge(&create)).await;

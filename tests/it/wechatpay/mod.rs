@@ -24,6 +24,7 @@ use coffer::sandbox::provider::records::Mood;
 use coffer::sandbox::wechatpay::Mode;
 
 use self::site::{Site, about, day_of, observations, paid_minor, yuan};
+use crate::troubled::TROUBLED;
 
 #[tokio::test]
 async fn every_method_is_ordered_paid_told_and_queried() {
@@ -152,16 +153,7 @@ async fn refunds_are_followed_to_their_end_and_redirected_when_stuck() {
 #[tokio::test]
 async fn troubled_answers_are_unknown_and_the_truth_is_found_by_asking() {
     let site = Site::open(Mode::PublicKey).await;
-    for fault in [
-        Fault::Throttle,
-        Fault::AnswerError,
-        Fault::AnswerErrorAfterDoing,
-        Fault::AnswerCut,
-        Fault::AnswerRubbish,
-        Fault::AnswerUnsigned,
-        Fault::AnswerTampered,
-        Fault::ProbeAnswer,
-    ] {
+    for fault in TROUBLED.into_iter().chain([Fault::ProbeAnswer]) {
         site.faults(&[fault]).await;
         let create = site.create(Method::WechatNative);
         let first = site.ask(&Order::Create(create.clone())).await;

@@ -1,9 +1,9 @@
 //! V2's own error codes; those that it shares with v3 stand in v3's table.
 //! Source: WeChat Pay V2, "错误码" of the calls that we make.
 
-use super::super::errors::{NEW_CODE, NO_MONEY, TABLE as SHARED, UNKNOWN_FORMAT, entry};
+use super::super::errors::{NEW_CODE, NO_MONEY, ORDER_CLOSED, ORDER_PAID, TABLE as SHARED, UNKNOWN_FORMAT};
 use crate::channels::errors::sentences::{AGAIN_SOON, BEING_CHECKED, NEW_ORDER, OTHER_WAY};
-use crate::channels::errors::{Advice, Concerns, ErrorMeaning, find};
+use crate::channels::errors::{Advice, Concerns, ErrorMeaning, entry, find};
 
 /// What a code of this interface means.
 pub fn meaning(code: &str) -> Option<&'static ErrorMeaning> {
@@ -27,22 +27,8 @@ pub const TABLE: &[ErrorMeaning] = &[
     fault("NOT_UTF8"),
     fault("POST_DATA_EMPTY"),
     fault("REQUIRE_POST_METHOD"),
-    entry(
-        "ORDERPAID",
-        Advice::Ask,
-        Concerns::Request,
-        BEING_CHECKED,
-        "订单已支付，正在查询结果入账。",
-        "The order is already paid. The result is being fetched.",
-    ),
-    entry(
-        "ORDERCLOSED",
-        Advice::Ask,
-        Concerns::Request,
-        NEW_ORDER,
-        "订单已关闭，不能再支付。",
-        "The order is closed and can no longer be paid.",
-    ),
+    ErrorMeaning { code: "ORDERPAID", ..ORDER_PAID },
+    ErrorMeaning { code: "ORDERCLOSED", ..ORDER_CLOSED },
     entry(
         "ORDERREVERSED",
         Advice::Ask,
